@@ -1,0 +1,10 @@
+// fastfisher._core: the compiled part, wrapped for users by the Python modules beside it.
+#include "register.hpp"
+
+PYBIND11_MODULE(_core, module) {
+  module.doc() = "Compiled kernels and solvers of fastfisher; private, see the package for the public names.";
+  fastfisher::bindings::register_configuration(module);
+  fastfisher::bindings::register_linalg(module);
+  fastfisher::bindings::register_fisher(module);
+  fastfisher::bindings::register_natural_step(module);
+}

@@ -1,0 +1,80 @@
+// NumPy arrays at the boundary: views without copies in one direction, moved vectors in the other.
+//
+// The only header of the bindings that includes pybind11.  pybind11's Eigen::Ref casters would copy C-ordered arrays
+// silently; here an array is either viewed as it lies in memory or refused.
+#pragma once
+
+#include <pybind11/functional.h>
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "fastfisher/context.hpp"
+#include "fastfisher/views.hpp"
+
+namespace fastfisher::bindings {
+
+namespace py = pybind11;
+
+[[noreturn]] inline void refuse(const char* name, const std::string& expected, const py::array& got) {
+  const auto shape = py::str(got.attr("shape")).cast<std::string>();
+  const auto dtype = py::str(got.dtype()).cast<std::string>();
+  throw py::value_error(std::string(name) + ": expected " + expected + ", got shape " + shape + " of " + dtype);
+}
+
+template <class Scalar>
+MatrixView<const Scalar> view_as(const py::array& array, const char* name) {
+  constexpr auto size = static_cast<py::ssize_t>(sizeof(Scalar));
+  const auto address = reinterpret_cast<std::uintptr_t>(array.data());
+  if (array.strides(0) % size != 0 || array.strides(1) % size != 0 || address % alignof(Scalar) != 0) {
+    refuse(name, "an aligned array", array);
+  }
+  return {static_cast<const Scalar*>(array.data()), array.shape(0), array.shape(1), array.strides(0) / size,
+          array.strides(1) / size};
+}
+
+// Scores as they lie in memory.  The array must outlive the view.
+inline ScoresView scores_view(const py::array& array, const char* name = "scores") {
+  if (array.ndim() != 2) refuse(name, "a two-dimensional array", array);
+  if (array.dtype().equal(py::dtype::of<float>())) return view_as<float>(array, name);
+  if (array.dtype().equal(py::dtype::of<double>())) return view_as<double>(array, name);
+  refuse(name, "float32 or float64", array);
+}
+
+// Contiguous doubles: what every vector argument is.
+using Vector = py::array_t<double, py::array::c_style>;
+
+inline const double* vector_data(const Vector& vector, Index size, const char* name) {
+  if (vector.ndim() != 1 || vector.shape(0) != size) refuse(name, "shape (" + std::to_string(size) + ",)", vector);
+  return vector.data();
+}
+
+inline const double* vector_data(const std::optional<Vector>& vector, Index size, const char* name) {
+  return vector.has_value() ? vector_data(*vector, size, name) : nullptr;
+}
+
+// Hands a vector's memory to NumPy.
+template <class Scalar>
+py::array_t<Scalar> to_array(std::vector<Scalar>&& values) {
+  auto owned = std::make_unique<std::vector<Scalar>>(std::move(values));
+  const auto size = static_cast<py::ssize_t>(owned->size());
+  Scalar* data = owned->data();
+  py::capsule owner(owned.release(), [](void* memory) { delete static_cast<std::vector<Scalar>*>(memory); });
+  return py::array_t<Scalar>(size, data, owner);
+}
+
+// Ctrl-C and other signals, while the calling thread works without the interpreter lock.  Python runs handlers on its
+// main thread only; elsewhere the check does nothing.
+inline Context interruptible(int threads) {
+  return Context{threads, [] {
+                   const py::gil_scoped_acquire lock;
+                   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+                 }};
+}
+
+}  // namespace fastfisher::bindings

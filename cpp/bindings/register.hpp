@@ -1,0 +1,13 @@
+// One function for each concept that the extension module offers; module.cpp calls them all.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace fastfisher::bindings {
+
+void register_configuration(pybind11::module_& module);
+void register_linalg(pybind11::module_& module);
+void register_fisher(pybind11::module_& module);
+void register_natural_step(pybind11::module_& module);
+
+}  // namespace fastfisher::bindings

@@ -1,0 +1,172 @@
+// The kernels one by one, for tests and benchmarks: each has its definition in fastfisher/reference.py.
+#include "fastfisher/linalg.hpp"
+#include "ndarray.hpp"
+#include "register.hpp"
+
+namespace fastfisher::bindings {
+namespace {
+
+template <class Real>
+py::array_t<Real> square_matrix(Index n) {
+  return py::array_t<Real>({n, n});
+}
+
+// Calls function.operator()<float> or <double>, by precision.
+template <class Function>
+py::array in_precision(const std::string& precision, const Function& function) {
+  if (precision == "single") return function.template operator()<float>();
+  if (precision == "double") return function.template operator()<double>();
+  throw py::value_error("precision: expected 'single' or 'double', got '" + precision + "'");
+}
+
+template <class Real>
+std::vector<Real> converted(const Vector& values, Index size, const char* name) {
+  const double* data = vector_data(values, size, name);
+  return {data, data + size};
+}
+
+py::array py_fisher_product(const py::array& scores, const std::optional<Vector>& weights,
+                            const std::string& precision, int threads) {
+  const ScoresView view = scores_view(scores);
+  const double* w = vector_data(weights, rows(view), "weights");
+  return in_precision(precision, [&]<class Real>() {
+    const Index d = columns(view);
+    auto result = square_matrix<Real>(d);
+    Real* data = result.mutable_data();
+    const py::gil_scoped_release unlocked;
+    fisher_product<Real>(view, w, Update::assign, data, interruptible(threads));
+    mirror_lower<Real>(d, data, Real(1), interruptible(threads));
+    return result;
+  });
+}
+
+py::array py_gram_product(const py::array& scores, const std::optional<Vector>& weights,
+                          const std::string& precision, int threads) {
+  const ScoresView view = scores_view(scores);
+  const double* w = vector_data(weights, rows(view), "weights");
+  return in_precision(precision, [&]<class Real>() {
+    const Index n = rows(view);
+    auto result = square_matrix<Real>(n);
+    Real* data = result.mutable_data();
+    const py::gil_scoped_release unlocked;
+    gram_product<Real>(view, w, data, interruptible(threads));
+    mirror_lower<Real>(n, data, Real(1), interruptible(threads));
+    return result;
+  });
+}
+
+py::array py_matvec(const py::array& scores, const Vector& v, const std::string& precision, int threads) {
+  const ScoresView view = scores_view(scores);
+  return in_precision(precision, [&]<class Real>() {
+    const std::vector<Real> in = converted<Real>(v, columns(view), "v");
+    std::vector<Real> out(static_cast<std::size_t>(rows(view)));
+    {
+      const py::gil_scoped_release unlocked;
+      matvec<Real>(view, in.data(), out.data(), interruptible(threads));
+    }
+    return to_array(std::move(out));
+  });
+}
+
+py::array py_rmatvec(const py::array& scores, const Vector& u, const std::string& precision, int threads) {
+  const ScoresView view = scores_view(scores);
+  return in_precision(precision, [&]<class Real>() {
+    const std::vector<Real> in = converted<Real>(u, rows(view), "u");
+    std::vector<Real> out(static_cast<std::size_t>(columns(view)));
+    {
+      const py::gil_scoped_release unlocked;
+      rmatvec<Real>(view, in.data(), out.data(), interruptible(threads));
+    }
+    return to_array(std::move(out));
+  });
+}
+
+py::array py_fisher_matvec(const py::array& scores, const Vector& v, const std::optional<Vector>& weights,
+                           const std::string& precision, int threads) {
+  const ScoresView view = scores_view(scores);
+  return in_precision(precision, [&]<class Real>() {
+    const std::vector<Real> in = converted<Real>(v, columns(view), "v");
+    std::vector<Real> w;
+    if (weights.has_value()) w = converted<Real>(*weights, rows(view), "weights");
+    std::vector<Real> out(static_cast<std::size_t>(columns(view)));
+    {
+      const py::gil_scoped_release unlocked;
+      fisher_matvec<Real>(view, weights.has_value() ? w.data() : nullptr, in.data(), nullptr, out.data(),
+                          interruptible(threads));
+    }
+    return to_array(std::move(out));
+  });
+}
+
+py::array_t<double> py_square_norms(const py::array& scores, int threads) {
+  const ScoresView view = scores_view(scores);
+  std::vector<double> norms(static_cast<std::size_t>(rows(view)));
+  {
+    const py::gil_scoped_release unlocked;
+    square_norms(view, norms.data(), interruptible(threads));
+  }
+  return to_array(std::move(norms));
+}
+
+Index py_first_nonfinite_row(const py::array& scores, int threads) {
+  const ScoresView view = scores_view(scores);
+  const py::gil_scoped_release unlocked;
+  return first_nonfinite_row(view, interruptible(threads));
+}
+
+// The factor comes back as a new C-ordered array, upper triangle zero.
+py::array py_cholesky(const py::array& matrix, int threads) {
+  const ScoresView view = scores_view(matrix, "matrix");
+  const Index n = rows(view);
+  if (columns(view) != n) refuse("matrix", "a square array", matrix);
+  return std::visit(
+      [&]<class Real>(const MatrixView<const Real>& a) -> py::array {
+        auto result = square_matrix<Real>(n);
+        Real* factor = result.mutable_data();
+        Index failed = -1;
+        {
+          const py::gil_scoped_release unlocked;
+          for (Index j = 0; j < n; ++j) {
+            for (Index i = j; i < n; ++i) factor[i + j * n] = a(i, j);
+          }
+          failed = cholesky<Real>(n, factor, interruptible(threads));
+          for (Index j = 0; j < n; ++j) {
+            for (Index i = j; i < n; ++i) {
+              factor[j + i * n] = factor[i + j * n];  // the lower triangle in C order
+              if (i != j) factor[i + j * n] = Real(0);
+            }
+          }
+        }
+        if (failed >= 0) {
+          PyErr_SetString(py::module_::import("numpy.linalg").attr("LinAlgError").ptr(),
+                          ("matrix is not positive definite: pivot " + std::to_string(failed)).c_str());
+          throw py::error_already_set();
+        }
+        return result;
+      },
+      view);
+}
+
+double py_measure_peak_flops(const std::string& precision, double seconds) {
+  const py::gil_scoped_release unlocked;
+  return precision == "single" ? measure_peak_flops<float>(seconds) : measure_peak_flops<double>(seconds);
+}
+
+}  // namespace
+
+void register_linalg(py::module_& module) {
+  const auto threads = py::arg("threads") = 0;
+  const auto precision = py::arg("precision") = "double";
+  const auto weights = py::arg("weights") = py::none();
+  module.def("fisher_product", &py_fisher_product, py::arg("scores"), weights, precision, threads);
+  module.def("gram_product", &py_gram_product, py::arg("scores"), weights, precision, threads);
+  module.def("matvec", &py_matvec, py::arg("scores"), py::arg("v"), precision, threads);
+  module.def("rmatvec", &py_rmatvec, py::arg("scores"), py::arg("u"), precision, threads);
+  module.def("fisher_matvec", &py_fisher_matvec, py::arg("scores"), py::arg("v"), weights, precision, threads);
+  module.def("square_norms", &py_square_norms, py::arg("scores"), threads);
+  module.def("first_nonfinite_row", &py_first_nonfinite_row, py::arg("scores"), threads);
+  module.def("cholesky", &py_cholesky, py::arg("matrix"), threads);
+  module.def("measure_peak_flops", &py_measure_peak_flops, precision, py::arg("seconds") = 0.2);
+}
+
+}  // namespace fastfisher::bindings

@@ -1,0 +1,80 @@
+#include "fastfisher/natural_step.hpp"
+
+#include "ndarray.hpp"
+#include "register.hpp"
+
+namespace fastfisher::bindings {
+namespace {
+
+Solver solver_named(const std::string& text) {
+  for (const Solver solver : {Solver::automatic, Solver::cholesky, Solver::gram, Solver::conjugate_gradient}) {
+    if (text == name(solver)) return solver;
+  }
+  throw py::value_error("solver: expected 'auto', 'cholesky', 'gram' or 'cg', got '" + text + "'");
+}
+
+Precision precision_named(const std::string& text) {
+  for (const Precision precision :
+       {Precision::automatic, Precision::single_precision, Precision::double_precision, Precision::mixed}) {
+    if (text == name(precision)) return precision;
+  }
+  throw py::value_error("precision: expected 'auto', 'single', 'double' or 'mixed', got '" + text + "'");
+}
+
+py::dict py_natural_step(const py::array& scores, const std::optional<Vector>& advantages,
+                         const std::optional<Vector>& gradient, const std::optional<Vector>& weights,
+                         std::optional<double> count, double damping, bool relative_damping,
+                         std::optional<double> max_kl, const std::string& solver, const std::string& precision,
+                         double tolerance, std::optional<Index> max_iterations, const std::optional<Vector>& initial,
+                         int threads) {
+  Batch batch;
+  batch.scores = scores_view(scores);
+  const Index n = rows(batch.scores);
+  const Index d = columns(batch.scores);
+  batch.advantages = vector_data(advantages, n, "advantages");
+  batch.gradient = vector_data(gradient, d, "gradient");
+  batch.weights = vector_data(weights, n, "weights");
+  batch.count = count;
+  StepOptions options;
+  options.damping = damping;
+  options.relative_damping = relative_damping;
+  options.max_kl = max_kl;
+  options.solver = solver_named(solver);
+  options.precision = precision_named(precision);
+  options.tolerance = tolerance;
+  options.max_iterations = max_iterations;
+  options.initial = vector_data(initial, d, "initial");
+
+  NaturalStep result;
+  {
+    const py::gil_scoped_release unlocked;
+    result = natural_step(batch, options, interruptible(threads));
+  }
+  using namespace py::literals;
+  py::dict fields("step"_a = to_array(std::move(result.step)), "direction"_a = to_array(std::move(result.direction)),
+                  "gradient"_a = to_array(std::move(result.gradient)), "step_size"_a = result.step_size,
+                  "predicted_kl"_a = result.predicted_kl, "predicted_improvement"_a = result.predicted_improvement,
+                  "solver"_a = std::string(name(result.solver)), "precision"_a = std::string(name(result.precision)),
+                  "damping"_a = result.damping, "iterations"_a = result.iterations, "residual"_a = result.residual,
+                  "sample_weights"_a = py::none(), "notes"_a = py::tuple(py::cast(result.notes)));
+  if (!result.sample_weights.empty()) fields["sample_weights"] = to_array(std::move(result.sample_weights));
+  return fields;
+}
+
+}  // namespace
+
+void register_natural_step(py::module_& module) {
+  py::register_exception_translator([](std::exception_ptr thrown) {
+    try {
+      if (thrown) std::rethrow_exception(thrown);
+    } catch (const NotPositiveDefinite& error) {
+      py::set_error(py::module_::import("numpy.linalg").attr("LinAlgError"), error.what());
+    }
+  });
+  module.def("natural_step", &py_natural_step, py::arg("scores"), py::arg("advantages"), py::arg("gradient"),
+             py::arg("weights"), py::arg("count"), py::arg("damping"), py::arg("relative_damping"), py::arg("max_kl"),
+             py::arg("solver"), py::arg("precision"), py::arg("tol"), py::arg("max_iterations"), py::arg("initial"),
+             py::arg("threads"));
+}
+
+}  // namespace fastfisher::bindings

@@ -1,0 +1,65 @@
+// The matrix kernels under the natural step: symmetric rank-k products, products with vectors, Cholesky.
+//
+// Every function is deterministic: the same bits for any number of threads (at one SIMD level).  Symmetric matrices
+// are n x n, column-major with stride n (so row-major as well), and only the lower triangle is meaningful unless said
+// otherwise.  Real is float or double: the precision of the arithmetic and of the result, whatever the scores' own.
+#pragma once
+
+#include "fastfisher/context.hpp"
+#include "fastfisher/views.hpp"
+
+namespace fastfisher {
+
+// What becomes of the old content of an output.
+enum class Update { assign, add };
+
+// C (d x d) = or += S^T diag(w) S: the unnormalised Fisher.
+//   scores:  (N, d)
+//   weights: (N,), non-negative, or null for ones
+//   c:       d * d values, lower triangle
+template <class Real>
+void fisher_product(const ScoresView& scores, const double* weights, Update update, Real* c,
+                    const Context& context = {});
+
+// K (N x N) = diag(sqrt w) S S^T diag(sqrt w): the Gram matrix of the scores.  Parameters as above; k: N * N values.
+template <class Real>
+void gram_product(const ScoresView& scores, const double* weights, Real* k, const Context& context = {});
+
+// u = S v.  v: (d,), u: (N,).
+template <class Real>
+void matvec(const ScoresView& scores, const Real* v, Real* u, const Context& context = {});
+
+// y = S^T u.  u: (N,), y: (d,).
+template <class Real>
+void rmatvec(const ScoresView& scores, const Real* u, Real* y, const Context& context = {});
+
+// y = S^T diag(w) (S v) in one pass over S.  v: (d,); w: (N,) or null; y: (d,); u: (N,) receives S v, or null.
+template <class Real>
+void fisher_matvec(const ScoresView& scores, const Real* weights, const Real* v, Real* u, Real* y,
+                   const Context& context = {});
+
+// norms[n] = ||s_n||^2, in double; norms: (N,).  Not finite exactly where a row holds NaN or Inf, or a square overflows.
+void square_norms(const ScoresView& scores, double* norms, const Context& context = {});
+
+// The first row that holds a NaN or an infinity, or -1.
+Index first_nonfinite_row(const ScoresView& scores, const Context& context = {});
+
+// A = L L^T in place: the lower triangle of `a` becomes L; what is above the diagonal is scratch.
+// Returns -1, or the index of the first pivot that is not a positive finite number (`a` is then spoiled).
+template <class Real>
+Index cholesky(Index n, Real* a, const Context& context = {});
+
+// x <- (L L^T)^-1 x for one right-hand side, L as cholesky leaves it.
+template <class Real>
+void cholesky_solve(Index n, const Real* factor, Real* x, const Context& context = {});
+
+// Copies the lower triangle onto the upper one, times `scale` (both).
+template <class Real>
+void mirror_lower(Index n, Real* a, Real scale, const Context& context = {});
+
+// Floating-point operations a second that one thread reaches on multiply-adds between registers: the ceiling of the
+// kernels above at the active SIMD level.  Takes about `seconds`.
+template <class Real>
+double measure_peak_flops(double seconds);
+
+}  // namespace fastfisher

@@ -1,0 +1,82 @@
+// The damped natural-gradient step, theta += alpha (F + lambda I)^-1 g.
+//
+// Rajeswaran, Lowrey, Todorov and Kakade, "Towards Generalization and Simplicity in Continuous Control",
+// arXiv 1703.02660, equations 3 to 5.
+#pragma once
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fastfisher/context.hpp"
+#include "fastfisher/views.hpp"
+
+namespace fastfisher {
+
+enum class Solver {
+  automatic,           // the cheaper of the next two that fits in memory, else the last
+  cholesky,            // factors F + lambda I, d x d
+  gram,                // factors S S^T / N + lambda I, N x N
+  conjugate_gradient,  // products with S and S^T only
+};
+
+enum class Precision {
+  automatic,  // double
+  single_precision,
+  double_precision,
+  mixed,  // factor in single, residual and refinement in double
+};
+
+std::string_view name(Solver solver) noexcept;
+std::string_view name(Precision precision) noexcept;
+
+// One batch.  F = S^T diag(w) S / count; g = S^T (w A) / sum w, or given.
+struct Batch {
+  ScoresView scores;                   // (N, d), N > 0, d > 0, finite
+  const double* advantages = nullptr;  // A, (N,): exactly one of advantages and gradient
+  const double* gradient = nullptr;    // g, (d,)
+  const double* weights = nullptr;     // w, (N,), non-negative, not all zero; null: ones
+  std::optional<double> count;         // default: sum w
+};
+
+struct StepOptions {
+  double damping = 1e-4;          // lambda >= 0
+  bool relative_damping = false;  // lambda = damping * tr(F) / min(N, d)
+  std::optional<double> max_kl;   // KL that the step is scaled to; none: the step is the direction
+  Solver solver = Solver::automatic;
+  Precision precision = Precision::automatic;
+  double tolerance = 1e-8;                // CG: ||g - (F + lambda I) x|| / ||g|| to stop at
+  std::optional<Index> max_iterations;    // CG: default min(10 min(N, d) + 100, 10,000)
+  const double* initial = nullptr;        // CG: where to start, (d,)
+};
+
+struct NaturalStep {
+  std::vector<double> step;       // alpha x, (d,)
+  std::vector<double> direction;  // x, (d,)
+  std::vector<double> gradient;   // g, (d,)
+  // (N,) with direction = S^T sample_weights; empty where advantages were not given or where they are not unique.
+  std::vector<double> sample_weights;
+  double step_size = 1.0;              // alpha
+  double predicted_kl = 0.0;           // alpha^2 x^T F x / 2
+  double predicted_improvement = 0.0;  // alpha g^T x
+  Solver solver = Solver::automatic;   // the one that ran
+  Precision precision = Precision::automatic;
+  double damping = 0.0;    // lambda, absolute
+  Index iterations = 0;    // of CG, or refinements of a direct solve
+  double residual = 0.0;   // ||g - (F + lambda I) x|| / ||g||, from the scores, in double
+  std::vector<std::string> notes;
+};
+
+// Damping too small for the rounding of the matrix, and no jitter helped.
+class NotPositiveDefinite : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Throws std::invalid_argument naming the argument, std::overflow_error where squared scores leave double's range,
+// NotPositiveDefinite, std::bad_alloc, and whatever context.poll throws.  Never returns a NaN.
+NaturalStep natural_step(const Batch& batch, const StepOptions& options = {}, const Context& context = {});
+
+}  // namespace fastfisher

@@ -1,0 +1,91 @@
+#include "conjugate_gradient.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace fastfisher::detail {
+namespace {
+
+// y = M x with the products in Real; vectors stay in double.
+template <class Real>
+class Operator {
+ public:
+  explicit Operator(const NormalSystem& system) : system_(&system) {
+    if constexpr (!std::is_same_v<Real, double>) {
+      narrow_x_.resize(system.parameters());
+      narrow_y_.resize(system.parameters());
+      if (system.weights() != nullptr) {
+        weights_.assign(system.weights(), system.weights() + system.samples());
+      }
+    }
+  }
+
+  void apply(const Vector& x, Vector& y) {
+    if constexpr (std::is_same_v<Real, double>) {
+      system_->apply(x, y);
+    } else {
+      std::copy(x.begin(), x.end(), narrow_x_.begin());
+      fisher_matvec<Real>(system_->scores(), weights_.empty() ? nullptr : weights_.data(), narrow_x_.data(), nullptr,
+                          narrow_y_.data(), system_->context());
+      for (std::size_t k = 0; k < x.size(); ++k) y[k] = static_cast<double>(narrow_y_[k]) + system_->shift() * x[k];
+    }
+  }
+
+ private:
+  const NormalSystem* system_;
+  std::vector<Real> narrow_x_, narrow_y_, weights_;
+};
+
+}  // namespace
+
+template <class Real>
+ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const Vector& b, double tolerance,
+                                           Index max_iterations, Vector& x) {
+  ConjugateGradientResult result;
+  const double goal = tolerance * norm(b);
+  Operator<Real> matrix(system);
+  Vector r, p, matrix_p(b.size());
+  double true_norm = system.residual(b, x, r);
+  double before = std::numeric_limits<double>::infinity();
+  // A restart that does not halve the true residual has met the limit of the arithmetic.
+  while (true_norm > goal && true_norm < 0.5 * before && result.iterations < max_iterations) {
+    before = true_norm;
+    const Vector start = x;
+    const double stop = std::max(goal, std::numeric_limits<Real>::epsilon() * true_norm);
+    p = r;
+    double rho = dot(r, r);
+    while (std::sqrt(rho) > stop && result.iterations < max_iterations) {
+      matrix.apply(p, matrix_p);
+      ++result.iterations;
+      const double curvature = dot(p, matrix_p);
+      if (!(curvature > 0.0)) break;  // p is in the null space to rounding
+      const double alpha = rho / curvature;
+      for (std::size_t k = 0; k < x.size(); ++k) {
+        x[k] += alpha * p[k];
+        r[k] -= alpha * matrix_p[k];
+      }
+      const double rho_before = rho;
+      rho = dot(r, r);
+      for (std::size_t k = 0; k < p.size(); ++k) p[k] = r[k] + (rho / rho_before) * p[k];
+    }
+    true_norm = system.residual(b, x, r);
+    // The residual of a truncated first run may lie above the start's: what CG lowers at each step is the error's
+    // energy norm.  A restart that raises it only stirs rounding errors: the x before it is the answer.
+    const bool restarted = ++result.runs > 1;
+    if (!std::isfinite(true_norm) || (restarted && true_norm > before)) {
+      x = start;
+      true_norm = before;
+      break;
+    }
+  }
+  result.residual = true_norm / norm(b);
+  result.converged = true_norm <= goal;
+  return result;
+}
+
+template ConjugateGradientResult conjugate_gradient<float>(const NormalSystem&, const Vector&, double, Index,
+                                                           Vector&);
+template ConjugateGradientResult conjugate_gradient<double>(const NormalSystem&, const Vector&, double, Index,
+                                                            Vector&);
+
+}  // namespace fastfisher::detail

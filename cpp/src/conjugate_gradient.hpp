@@ -1,0 +1,23 @@
+// The conjugate gradient method on a NormalSystem.
+#pragma once
+
+#include "normal_system.hpp"
+
+namespace fastfisher::detail {
+
+struct ConjugateGradientResult {
+  Index iterations = 0;   // products with M, but for those that only measure the residual
+  double residual = 0.0;  // ||b - M x|| / ||b||, measured
+  Index runs = 0;         // runs of the recurrence, each from a measured residual
+  bool converged = false;
+};
+
+// x, on entry the start and on return the solution, with ||b - M x|| <= tolerance ||b||.
+//
+// Hestenes and Stiefel 1952.  The recursive residual drifts from the true one: when it says that x is good enough, the
+// true one is measured, and the method restarts from it until that agrees or no longer falls.
+template <class Real>
+ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const Vector& b, double tolerance,
+                                           Index max_iterations, Vector& x);
+
+}  // namespace fastfisher::detail

@@ -1,0 +1,2 @@
+#define FASTFISHER_LEVEL baseline
+#include "kernels.inl"

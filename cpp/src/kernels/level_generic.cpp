@@ -1,0 +1,2 @@
+#define FASTFISHER_LEVEL generic
+#include "kernels.inl"

@@ -1,0 +1,2 @@
+#define FASTFISHER_LEVEL v3
+#include "kernels.inl"

@@ -1,0 +1,2 @@
+#define FASTFISHER_LEVEL v4
+#include "kernels.inl"

@@ -1,0 +1,391 @@
+#include "fastfisher/natural_step.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <memory>
+
+#include "conjugate_gradient.hpp"
+#include "factorization.hpp"
+#include "solver_choice.hpp"
+
+namespace fastfisher {
+namespace {
+
+using detail::dot;
+using detail::norm;
+using detail::NormalSystem;
+using detail::Vector;
+
+constexpr double epsilon = std::numeric_limits<double>::epsilon();
+
+std::string in_words(const char* format, double value) {
+  char text[64];
+  std::snprintf(text, sizeof(text), format, value);
+  return text;
+}
+
+// The batch as the algorithms want it: checked, with its divisors and traces worked out.
+struct Problem {
+  const Batch* batch;
+  Index samples, parameters;
+  double total_weight;  // sum w
+  double count;         // divisor of F
+  double trace;         // tr(F) = sum w ||s||^2 / count: free of the algorithm, so relative damping is too
+  double damping;       // lambda
+  Vector gradient;      // g
+
+  double weight(std::size_t n) const noexcept { return batch->weights == nullptr ? 1.0 : batch->weights[n]; }
+};
+
+Problem pose(const Batch& batch, const StepOptions& options, const Context& context) {
+  Problem problem{&batch, rows(batch.scores), columns(batch.scores), 0.0, 0.0, 0.0, 0.0, {}};
+  if (problem.samples <= 0 || problem.parameters <= 0) {
+    throw std::invalid_argument("scores: expected at least one row and one column");
+  }
+  if ((batch.advantages == nullptr) == (batch.gradient == nullptr)) {
+    throw std::invalid_argument("exactly one of advantages and gradient is expected");
+  }
+  const auto samples = static_cast<std::size_t>(problem.samples);
+  const auto parameters = static_cast<std::size_t>(problem.parameters);
+  Vector square_norms(samples);
+  fastfisher::square_norms(batch.scores, square_norms.data(), context);
+  double sum = 0.0;
+  for (std::size_t n = 0; n < samples; ++n) {
+    problem.total_weight += problem.weight(n);
+    sum += problem.weight(n) * square_norms[n];
+  }
+  if (!(problem.total_weight > 0.0) || !std::isfinite(problem.total_weight)) {
+    throw std::invalid_argument("weights: expected a positive finite sum");
+  }
+  problem.count = batch.count.value_or(problem.total_weight);
+  if (!(problem.count > 0.0) || !std::isfinite(problem.count)) {
+    throw std::invalid_argument("count: expected a positive finite number");
+  }
+  problem.trace = sum / problem.count;
+  if (!std::isfinite(problem.trace)) {
+    if (const Index row = first_nonfinite_row(batch.scores, context); row >= 0) {
+      throw std::invalid_argument("scores: expected finite values, row " + std::to_string(row) + " holds NaN or Inf");
+    }
+    throw std::overflow_error("scores: their squares leave the range of float64; rescale the scores");
+  }
+  if (!(options.damping >= 0.0) || !std::isfinite(options.damping)) {
+    throw std::invalid_argument("damping: expected a finite number >= 0");
+  }
+  problem.damping = options.damping;
+  if (options.relative_damping) {
+    problem.damping *= problem.trace / static_cast<double>(std::min(problem.samples, problem.parameters));
+  }
+  if (batch.gradient != nullptr) {
+    problem.gradient.assign(batch.gradient, batch.gradient + parameters);
+  } else {
+    Vector weighted(samples);
+    for (std::size_t n = 0; n < samples; ++n) {
+      weighted[n] = problem.weight(n) * batch.advantages[n] / problem.total_weight;
+    }
+    problem.gradient.resize(parameters);
+    rmatvec<double>(batch.scores, weighted.data(), problem.gradient.data(), context);
+  }
+  for (const double value : problem.gradient) {
+    if (std::isfinite(value)) continue;
+    if (batch.gradient != nullptr) throw std::invalid_argument("gradient: expected finite values");
+    throw std::overflow_error("advantages: their product with the scores leaves the range of float64");
+  }
+  return problem;
+}
+
+// A solution of M x = b, with the residual that belongs to it.
+struct Solution {
+  Vector x, residual_vector, scores_times_x;
+  double residual = std::numeric_limits<double>::infinity();  // ||b - M x||, absolute
+  Index refinements = 0;
+};
+
+void measure(const NormalSystem& system, const Vector& b, Solution& solution) {
+  solution.residual = system.residual(b, solution.x, solution.residual_vector, &solution.scores_times_x);
+}
+
+// Iterative refinement (LAPACK's DSPOSV): x += M^-1 (b - M x) while the residual falls by `least_gain`, to where the
+// rounding of the residual itself is met.  True if it got there, or as far as a float64 factor could.
+bool refine(const NormalSystem& system, const detail::Factorization& factor, const Vector& b, double scale,
+            double least_gain, int most, Solution& solution) {
+  const auto at_rounding = [&] {
+    return solution.residual <= 2.0 * epsilon * norm(b) || solution.residual <= 4.0 * epsilon * scale * norm(solution.x);
+  };
+  for (int i = 0; i < most && !at_rounding(); ++i) {
+    Solution better;
+    better.x = solution.residual_vector;
+    factor.solve(better.x);
+    for (std::size_t k = 0; k < better.x.size(); ++k) better.x[k] += solution.x[k];
+    measure(system, b, better);
+    ++solution.refinements;
+    if (!(better.residual < solution.residual)) return false;
+    const double gain = solution.residual / better.residual;
+    better.refinements = solution.refinements;
+    solution = std::move(better);
+    if (gain < least_gain) return at_rounding();
+  }
+  return at_rounding();
+}
+
+class Step {
+ public:
+  Step(const Batch& batch, const StepOptions& options, const Context& context)
+      : options_(options),
+        context_(context),
+        problem_(pose(batch, options, context)),
+        system_(batch.scores, batch.weights, problem_.count * problem_.damping, context),
+        b_(problem_.gradient) {
+    for (double& value : b_) value *= problem_.count;
+  }
+
+  NaturalStep take() {
+    if (norm(problem_.gradient) == 0.0) {
+      choose_solver();
+      solution_.x.assign(b_.size(), 0.0);
+      measure(system_, b_, solution_);
+      result_.notes.push_back("The gradient is zero, and so is the step.");
+    } else {
+      solve();
+    }
+    for (const double value : solution_.x) {
+      if (!std::isfinite(value)) {
+        throw std::overflow_error("the direction leaves the range of float64; increase damping or rescale the scores");
+      }
+    }
+    return finish();
+  }
+
+ private:
+  void choose_solver() {
+    result_.solver = options_.solver;
+    if (result_.solver == Solver::automatic) {
+      const bool dual_possible = problem_.batch->advantages != nullptr || problem_.damping > 0.0;
+      result_.solver = detail::cheapest_solver(problem_.samples, problem_.parameters, dual_possible, result_.notes);
+    }
+    if (result_.solver == Solver::gram && problem_.batch->advantages == nullptr && problem_.damping == 0.0) {
+      throw std::invalid_argument("damping: the gram solver with a gradient (not advantages) expects damping > 0, got 0");
+    }
+    result_.precision =
+        options_.precision == Precision::automatic ? Precision::double_precision : options_.precision;
+  }
+
+  void solve() {
+    choose_solver();
+    if (result_.solver == Solver::conjugate_gradient) {
+      solve_iteratively();
+      return;
+    }
+    if (result_.precision == Precision::mixed && !mixed_may_work()) result_.precision = Precision::double_precision;
+    if (result_.precision == Precision::double_precision) {
+      solve_directly<double>(2.0, 3);
+      return;
+    }
+    if (result_.precision == Precision::single_precision) {
+      solve_directly<float>(2.0, 0);
+      return;
+    }
+    try {
+      if (solve_directly<float>(10.0, 30)) return;
+      result_.notes.push_back("Mixed precision stopped gaining; the matrix was factored again in double.");
+    } catch (const NotPositiveDefinite&) {
+      result_.notes.push_back("The matrix has no single-precision Cholesky factor; it was factored again in double.");
+    }
+    result_.precision = Precision::double_precision;
+    solve_directly<double>(2.0, 3);
+  }
+
+  // A single-precision factor carries refinement only while the condition number is well below 1 / eps.
+  bool mixed_may_work() {
+    const double mean_eigenvalue =
+        problem_.trace / static_cast<double>(std::min(problem_.samples, problem_.parameters));
+    if (problem_.damping > 0.0 && mean_eigenvalue / problem_.damping <= 1e7) return true;
+    result_.notes.push_back(
+        "Mixed precision was refused: the mean eigenvalue over the damping exceeds 1e7; double was used.");
+    return false;
+  }
+
+  // True where the residual reached the rounding of double.
+  template <class Real>
+  bool solve_directly(double least_gain, int most_refinements) {
+    std::unique_ptr<detail::Factorization> factor;
+    solution_ = {};
+    dual_.clear();
+    if (result_.solver == Solver::cholesky) {
+      factor = detail::factor_primal<Real>(system_, result_.notes);
+      solution_.x = b_;
+      factor->solve(solution_.x);
+    } else {
+      auto dual = detail::factor_dual<Real>(system_, result_.notes);
+      if (problem_.batch->advantages != nullptr) {
+        // x = R^T (R R^T + shift I)^-1 a with b = R^T a: no difference of near-equals divided by the damping.
+        dual_.resize(system_.samples());
+        for (std::size_t n = 0; n < dual_.size(); ++n) {
+          dual_[n] = std::sqrt(system_.weight(n)) * problem_.batch->advantages[n] * problem_.count /
+                     problem_.total_weight;
+        }
+        dual->solve_dual(dual_);
+        for (std::size_t n = 0; n < dual_.size(); ++n) dual_[n] *= std::sqrt(system_.weight(n));
+        solution_.x.resize(system_.parameters());
+        rmatvec<double>(system_.scores(), dual_.data(), solution_.x.data(), context_);
+      } else {
+        solution_.x = b_;
+        dual->solve(solution_.x);
+      }
+      factor = std::move(dual);
+    }
+    measure(system_, b_, solution_);
+    const double mean_eigenvalue =
+        problem_.trace * problem_.count / static_cast<double>(std::min(problem_.samples, problem_.parameters));
+    const bool can_refine = result_.solver == Solver::cholesky || system_.shift() > 0.0;
+    const bool settled = !can_refine || refine(system_, *factor, b_, mean_eigenvalue + system_.shift(), least_gain,
+                                               most_refinements, solution_);
+    if (solution_.refinements > 0) dual_.clear();
+    if (result_.solver == Solver::cholesky && problem_.batch->advantages != nullptr && system_.shift() == 0.0) {
+      // S^T u = x for u = diag(w) S M^-1 x.
+      Vector again = solution_.x;
+      factor->solve(again);
+      dual_.resize(system_.samples());
+      matvec<double>(system_.scores(), again.data(), dual_.data(), context_);
+      for (std::size_t n = 0; n < dual_.size(); ++n) dual_[n] *= system_.weight(n);
+    }
+    result_.iterations = solution_.refinements;
+    return settled;
+  }
+
+  void solve_iteratively() {
+    const Index smaller = std::min(problem_.samples, problem_.parameters);
+    const Index cap = options_.max_iterations.value_or(std::min<Index>(10 * smaller + 100, 10000));
+    solution_.x.assign(b_.size(), 0.0);
+    if (options_.initial != nullptr) std::copy_n(options_.initial, b_.size(), solution_.x.begin());
+    const bool single = result_.precision == Precision::single_precision;
+    if (result_.precision == Precision::mixed) {
+      result_.precision = Precision::double_precision;
+      result_.notes.push_back("Conjugate gradients have no factor to hold in single precision; double was used.");
+    }
+    const detail::ConjugateGradientResult run =
+        single ? detail::conjugate_gradient<float>(system_, b_, options_.tolerance, cap, solution_.x)
+               : detail::conjugate_gradient<double>(system_, b_, options_.tolerance, cap, solution_.x);
+    measure(system_, b_, solution_);
+    result_.iterations = run.iterations;
+    if (run.converged) return;
+    const std::string reached = in_words("%.1e", run.residual) + " of the tolerance " +
+                                in_words("%.1e", options_.tolerance);
+    result_.notes.push_back(run.iterations >= cap
+                                ? "CG stopped at " + std::to_string(cap) + " iterations with residual " + reached + "."
+                                : "CG met the limit of the arithmetic with residual " + reached + ".");
+  }
+
+  NaturalStep finish() {
+    const Vector& g = problem_.gradient;
+    result_.gradient = g;
+    result_.direction = std::move(solution_.x);
+    result_.damping = problem_.damping;
+    const double gradient_norm = norm(g);
+    result_.residual = gradient_norm == 0.0 ? 0.0 : solution_.residual / problem_.count / gradient_norm;
+    result_.sample_weights = sample_weights();
+    note_what_the_scores_do_not_span();
+
+    double curvature = 0.0;  // x^T F x = sum w (S x)^2 / count
+    for (std::size_t n = 0; n < solution_.scores_times_x.size(); ++n) {
+      curvature += problem_.weight(n) * solution_.scores_times_x[n] * solution_.scores_times_x[n];
+    }
+    curvature /= problem_.count;
+    const double slope = dot(g, result_.direction);
+    result_.step_size = step_size(slope);
+    result_.predicted_kl = 0.5 * result_.step_size * result_.step_size * curvature;
+    result_.predicted_improvement = result_.step_size * slope;
+    result_.step = result_.direction;
+    for (double& value : result_.step) value *= result_.step_size;
+    return std::move(result_);
+  }
+
+  // The step rule: KL(alpha x) ~ alpha^2 x^T F x / 2, and x^T F x = g^T x but for the damping, so
+  // alpha = sqrt(2 max_kl / g^T x).  The paper's delta is 2 max_kl (its equation 5).
+  double step_size(double slope) {
+    if (!options_.max_kl.has_value()) return 1.0;
+    if (slope > 0.0) {
+      const double alpha = std::sqrt(2.0 * *options_.max_kl / slope);
+      if (std::isfinite(alpha)) return alpha;
+    }
+    if (norm(problem_.gradient) != 0.0) {
+      result_.notes.push_back("gradient^T direction is not positive: no step length gives the KL; the step is zero.");
+    }
+    return 0.0;
+  }
+
+  // direction = S^T u.  With damping u = (A - S x) / (N lambda), weights and count in their places; without, u is what
+  // the dual solve found.
+  Vector sample_weights() {
+    if (problem_.batch->advantages == nullptr) return {};
+    if (!dual_.empty()) return std::move(dual_);
+    Vector u(system_.samples(), 0.0);
+    if (norm(problem_.gradient) == 0.0 && system_.shift() == 0.0) return u;
+    if (system_.shift() == 0.0) {
+      result_.notes.push_back("Without damping CG does not find sample weights; they are left out.");
+      return {};
+    }
+    for (std::size_t n = 0; n < u.size(); ++n) {
+      u[n] = problem_.weight(n) *
+             (problem_.batch->advantages[n] * problem_.count / problem_.total_weight - solution_.scores_times_x[n]) /
+             system_.shift();
+    }
+    return u;
+  }
+
+  void note_what_the_scores_do_not_span() {
+    if (problem_.batch->gradient == nullptr || problem_.samples >= problem_.parameters) return;
+    // In the span's complement F x = 0, so lambda x is the part of the gradient there.
+    const double share = problem_.damping * norm(result_.direction) / norm(problem_.gradient);
+    if (!(share > 0.01)) return;
+    result_.notes.push_back(in_words("%.0f", 100.0 * std::min(share, 1.0)) +
+                            "% of the gradient (in norm) lies outside the span of the scores or where their curvature is "
+                            "below the damping: there the step is gradient / damping.");
+  }
+
+  const StepOptions& options_;
+  const Context& context_;
+  Problem problem_;
+  NormalSystem system_;
+  Vector b_;
+  Vector dual_;  // sample weights from a direct solve; empty: from the formula
+  Solution solution_;
+  NaturalStep result_;
+};
+
+}  // namespace
+
+std::string_view name(Solver solver) noexcept {
+  switch (solver) {
+    case Solver::cholesky:
+      return "cholesky";
+    case Solver::gram:
+      return "gram";
+    case Solver::conjugate_gradient:
+      return "cg";
+    case Solver::automatic:
+      break;
+  }
+  return "auto";
+}
+
+std::string_view name(Precision precision) noexcept {
+  switch (precision) {
+    case Precision::single_precision:
+      return "single";
+    case Precision::double_precision:
+      return "double";
+    case Precision::mixed:
+      return "mixed";
+    case Precision::automatic:
+      break;
+  }
+  return "auto";
+}
+
+NaturalStep natural_step(const Batch& batch, const StepOptions& options, const Context& context) {
+  return Step(batch, options, context).take();
+}
+
+}  // namespace fastfisher

@@ -1,0 +1,157 @@
+#include "thread_pool.hpp"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include "fastfisher/threads.hpp"
+
+namespace fastfisher::detail {
+namespace {
+
+// How often a long loop asks whether it should stop.
+constexpr auto poll_interval = std::chrono::milliseconds(50);
+
+// Set in every thread while it runs tasks: a loop inside a loop runs plainly.
+thread_local bool inside_loop = false;
+
+// One parallel loop.  Lives on the calling thread's stack until every thread has left it.
+struct Loop {
+  Index count;
+  const Task* task;
+  std::atomic<Index> next{0};
+  std::atomic<bool> stopped{false};
+  std::mutex failure_mutex;
+  std::exception_ptr failure;
+
+  Loop(Index task_count, const Task& body) : count(task_count), task(&body) {}
+
+  void fail() {
+    const std::lock_guard lock(failure_mutex);
+    if (!failure) failure = std::current_exception();
+    stopped.store(true, std::memory_order_relaxed);
+  }
+
+  // `between` runs after each task.
+  template <class Between>
+  void run(int worker, Between between) noexcept {
+    inside_loop = true;
+    try {
+      while (!stopped.load(std::memory_order_relaxed)) {
+        const Index index = next.fetch_add(1, std::memory_order_relaxed);
+        if (index >= count) break;
+        (*task)(index, worker);
+        between();
+      }
+    } catch (...) {
+      fail();
+    }
+    inside_loop = false;
+  }
+};
+
+class ThreadPool {
+ public:
+  explicit ThreadPool(pid_t owner) : owner_(owner) {}
+
+  pid_t owner() const noexcept { return owner_; }
+
+  // False where another loop has the pool: the caller then runs its tasks itself.
+  template <class Between>
+  bool try_run(Loop& loop, int threads, Between between) {
+    const std::unique_lock busy(busy_, std::try_to_lock);
+    if (!busy.owns_lock()) return false;
+    grow(threads - 1);
+    loop_ = &loop;
+    helpers_.store(threads - 1, std::memory_order_relaxed);
+    running_.store(workers_, std::memory_order_relaxed);
+    generation_.fetch_add(1, std::memory_order_release);
+    generation_.notify_all();
+    loop.run(0, between);
+    for (int left = running_.load(std::memory_order_acquire); left != 0;
+         left = running_.load(std::memory_order_acquire)) {
+      running_.wait(left, std::memory_order_acquire);
+    }
+    return true;
+  }
+
+ private:
+  // Threads are never joined: at exit their code may be unloaded already.  Where the system has no more threads, the
+  // loop makes do with those that there are.
+  void grow(int workers) {
+    while (workers_ < workers) {
+      const int worker = workers_ + 1;
+      const unsigned seen = generation_.load(std::memory_order_relaxed);
+      try {
+        std::thread([this, worker, seen] { work(worker, seen); }).detach();
+      } catch (const std::system_error&) {
+        return;
+      }
+      workers_ = worker;
+    }
+  }
+
+  [[noreturn]] void work(int worker, unsigned seen) {
+    for (;;) {
+      generation_.wait(seen, std::memory_order_acquire);
+      seen = generation_.load(std::memory_order_acquire);
+      if (worker <= helpers_.load(std::memory_order_relaxed)) loop_->run(worker, [] {});
+      if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_all();
+    }
+  }
+
+  const pid_t owner_;
+  std::mutex busy_;
+  int workers_ = 0;
+  Loop* loop_ = nullptr;
+  std::atomic<int> helpers_{0};
+  std::atomic<int> running_{0};
+  std::atomic<unsigned> generation_{0};
+};
+
+// The pool of this process.  A child of fork has none of its parent's threads: it gets a pool of its own, and the
+// parent's (whose locks may be held by threads that do not exist here) is left alone.
+ThreadPool& pool() {
+  static std::atomic<ThreadPool*> current{nullptr};
+  const pid_t process = getpid();
+  ThreadPool* found = current.load(std::memory_order_acquire);
+  while (found == nullptr || found->owner() != process) {
+    auto fresh = std::make_unique<ThreadPool>(process);
+    if (current.compare_exchange_strong(found, fresh.get(), std::memory_order_acq_rel)) return *fresh.release();
+  }
+  return *found;
+}
+
+}  // namespace
+
+int thread_count(const Context& context) noexcept {
+  return context.threads > 0 ? context.threads : default_num_threads();
+}
+
+void parallel_for(const Context& context, int threads, Index count, const Task& task) {
+  Loop loop(count, task);
+  // Kept from loop to loop: an iterative solver is many loops, each shorter than the interval.
+  static thread_local auto last_poll = std::chrono::steady_clock::now();
+  const auto poll_now_and_then = [&] {
+    if (!context.poll) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_poll < poll_interval) return;
+    last_poll = now;
+    context.poll();
+  };
+  if (static_cast<Index>(threads) > count) threads = static_cast<int>(count);
+  const bool nested = inside_loop;
+  if (nested || threads <= 1 || !pool().try_run(loop, threads, poll_now_and_then)) {
+    loop.run(0, poll_now_and_then);
+    inside_loop = nested;
+  }
+  if (loop.failure) std::rethrow_exception(loop.failure);
+}
+
+}  // namespace fastfisher::detail

@@ -1,0 +1,81 @@
+#include "fastfisher/threads.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <thread>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
+namespace fastfisher {
+namespace {
+
+std::atomic<int> chosen_threads{0};
+
+// More than any machine has: a typing error in the environment must not start a million threads.
+constexpr int most_threads = 1024;
+
+int affinity_processors() noexcept {
+#if defined(__linux__)
+  cpu_set_t mask;
+  if (sched_getaffinity(0, sizeof(mask), &mask) == 0) return CPU_COUNT(&mask);
+#endif
+  return static_cast<int>(std::thread::hardware_concurrency());
+}
+
+// Processors' worth of time that the container's cgroup allows, or 0 for no limit.
+double cgroup_processors() {
+  std::ifstream version2("/sys/fs/cgroup/cpu.max");
+  std::string quota;
+  double period = 0.0;
+  if (version2 >> quota >> period) {
+    return quota == "max" || period <= 0.0 ? 0.0 : std::strtod(quota.c_str(), nullptr) / period;
+  }
+  std::ifstream version1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
+  std::ifstream version1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  double microseconds = 0.0;
+  if (version1_quota >> microseconds && version1_period >> period && microseconds > 0.0 && period > 0.0) {
+    return microseconds / period;
+  }
+  return 0.0;
+}
+
+int environment_threads() noexcept {
+  const char* text = std::getenv("FASTFISHER_NUM_THREADS");
+  if (text == nullptr) return 0;
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);
+  return end != text && *end == '\0' && value > 0 ? static_cast<int>(std::min<long>(value, most_threads)) : 0;
+}
+
+}  // namespace
+
+int usable_processors() noexcept {
+  static const int processors = [] {
+    int count = std::max(1, affinity_processors());
+    try {
+      const double quota = cgroup_processors();
+      if (quota > 0.0) count = std::min(count, std::max(1, static_cast<int>(std::ceil(quota))));
+    } catch (...) {  // an unreadable file is no limit
+    }
+    return count;
+  }();
+  return processors;
+}
+
+int default_num_threads() noexcept {
+  if (const int chosen = chosen_threads.load(std::memory_order_relaxed); chosen > 0) return chosen;
+  static const int from_environment = environment_threads();
+  return from_environment > 0 ? from_environment : std::min(usable_processors(), most_threads);
+}
+
+void set_default_num_threads(int threads) noexcept {
+  chosen_threads.store(std::clamp(threads, 0, most_threads), std::memory_order_relaxed);
+}
+
+}  // namespace fastfisher

@@ -1,0 +1,160 @@
+"""The Fisher matrix accumulated over blocks of rows: d^2 memory, any number of rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core
+from .natural import _number, _whole
+from .scores import ScoresLike, as_float_array, as_scores, as_vector, as_weights, describe
+
+
+class Fisher:
+    """F = sum_n w_n s_n s_n^T / sum_n w_n over all rows that it is shown, in float64.
+
+    Methods may be called from several threads at once; the arithmetic runs without the interpreter lock.  For the
+    same blocks in the same order the matrix is the same bits for any number of threads.
+
+    Parameters
+    ----------
+    d : int
+        Number of parameters, > 0.
+
+    Examples
+    --------
+    >>> import fastfisher as ff, numpy as np
+    >>> scores = np.random.default_rng(0).standard_normal((1000, 5))
+    >>> F = ff.Fisher(5)
+    >>> for block in np.split(scores, 10):
+    ...     F.update(block)
+    >>> F.count, bool(np.allclose(F.matrix(), scores.T @ scores / 1000))
+    (1000, True)
+    """
+
+    __slots__ = ("_accumulator",)
+
+    def __init__(self, d: int) -> None:
+        self._accumulator = _core.Fisher(_whole(d, "d", least=1))
+
+    @property
+    def d(self) -> int:
+        """Number of parameters."""
+        return self._accumulator.d
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(d, d)."""
+        return (self.d, self.d)
+
+    @property
+    def count(self) -> int:
+        """Rows seen."""
+        return self._accumulator.count
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the rows' weights; equal to `count` where none were given."""
+        return self._accumulator.total_weight
+
+    def update(self, scores: ScoresLike, weights: ArrayLike | None = None) -> None:
+        """Add rows.
+
+        All or nothing: after an exception, Ctrl-C included, the matrix is what it was.
+
+        Parameters
+        ----------
+        scores : (N, d) array, or list of blocks
+        weights : (N,) array, optional
+            Non-negative; default ones.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If shapes or values are not as above; NaN and Inf are refused, with their row.
+        OverflowError
+            If squared scores leave the range of float64.
+        """
+        matrix = as_scores(scores)
+        if matrix.shape[1] != self.d:
+            raise ValueError(f"scores: expected {self.d} columns, got {describe(matrix)}")
+        self._accumulator.update(matrix, None if weights is None else as_weights(weights, len(matrix)))
+
+    def merge(self, other: Fisher) -> None:
+        """Add all rows that `other`, of the same d, has seen: from another thread or, pickled, another process."""
+        if not isinstance(other, Fisher):
+            raise TypeError(f"other: expected a Fisher, got {type(other).__name__}")
+        self._accumulator.merge(other._accumulator)
+
+    def matrix(self) -> NDArray[np.float64]:
+        """F, (d, d), exactly symmetric; a new array.
+
+        Raises
+        ------
+        RuntimeError
+            If no row has been seen.
+        """
+        return self._accumulator.matrix()
+
+    def trace(self) -> float:
+        """tr(F), the mean of ||s||^2."""
+        return self._accumulator.trace()
+
+    def __matmul__(self, v: ArrayLike) -> NDArray[np.float64]:
+        """F v, for v of shape (d,) or (d, k)."""
+        array = as_float_array(v, "v")
+        if array.ndim == 2:
+            return np.stack([self @ column for column in array.T], axis=1)
+        return self._accumulator.multiply(as_vector(array, self.d, "v", "parameter"))
+
+    def solve(
+        self, g: ArrayLike, *, damping: float = 1e-4, relative_damping: bool = False
+    ) -> NDArray[np.float64]:
+        """(F + lambda I)^-1 g by a Cholesky factorisation.
+
+        Parameters
+        ----------
+        g : (d,) or (d, k) array
+        damping : float
+            lambda >= 0.
+        relative_damping : bool
+            Take lambda = damping tr(F) / min(count, d).
+
+        Returns
+        -------
+        array of the shape of g
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If F + lambda I is not positive definite to rounding; increase damping.
+        """
+        right = as_float_array(g, "g")
+        if right.ndim not in (1, 2) or right.shape[0] != self.d:
+            raise ValueError(f"g: expected shape ({self.d},) or ({self.d}, k), got {describe(right)}")
+        if not np.isfinite(right).all():
+            raise ValueError("g: expected finite values, got NaN or Inf")
+        absolute = _number(damping, "damping")
+        if relative_damping:
+            absolute *= self.trace() / max(1, min(self.count, self.d))
+        rows = np.ascontiguousarray(np.atleast_2d(right.T), dtype=np.float64)
+        return self._accumulator.solve(rows, absolute).T.reshape(right.shape)
+
+    def __copy__(self) -> Fisher:
+        twin = object.__new__(Fisher)
+        twin._accumulator = _core.Fisher(self._accumulator)
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Fisher:
+        return self.__copy__()
+
+    def __getstate__(self) -> _core.Fisher:
+        return self._accumulator
+
+    def __setstate__(self, state: _core.Fisher) -> None:
+        self._accumulator = state
+
+    def __repr__(self) -> str:
+        return f"Fisher(d={self.d}, count={self.count}, total_weight={self.total_weight:g})"

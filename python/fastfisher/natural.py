@@ -1,0 +1,211 @@
+"""The natural-gradient step: theta += alpha (F + lambda I)^-1 g.
+
+Rajeswaran, Lowrey, Todorov and Kakade, "Towards Generalization and Simplicity in Continuous Control", arXiv 1703.02660,
+equations 3 to 5.  The algebra and the arithmetic are in the C++ core; here are the argument checks and the result.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core
+from .scores import ScoresLike, as_scores, as_vector, as_weights
+
+Solver: TypeAlias = Literal["auto", "cholesky", "gram", "cg"]
+Precision: TypeAlias = Literal["auto", "single", "double", "mixed"]
+Vector: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class NaturalStep:
+    """What `natural_step` found, with the evidence for it.
+
+    Attributes
+    ----------
+    step : (d,) float64
+        alpha x, to be added to the parameters.
+    direction : (d,) float64
+        x = (F + lambda I)^-1 g.
+    gradient : (d,) float64
+        g, the policy gradient.
+    step_size : float
+        alpha; 1 where no `max_kl` was asked for.
+    predicted_kl : float
+        alpha^2 x^T F x / 2, the quadratic model of the KL divergence from the old policy to the new, in nats.
+    predicted_improvement : float
+        alpha g^T x, the linear model of the gain in mean advantage.
+    solver : {"cholesky", "gram", "cg"}
+        The algebra that ran.
+    precision : {"single", "double", "mixed"}
+        The arithmetic of the matrix and its factor.
+    damping : float
+        lambda, the absolute value used.
+    iterations : int
+        Of CG; of a direct solver, the steps of iterative refinement.
+    residual : float
+        ||g - (F + lambda I) x|| / ||g||, measured in float64 from the scores, not from a matrix formed of them.
+    sample_weights : (N,) float64 or None
+        u with direction = S^T u, where advantages were given: the natural gradient is the plain policy gradient with
+        u in place of advantages / N.  With damping u = (A - S x) / (N lambda).
+    notes : tuple of str
+        Plain sentences about anything out of the ordinary: a fallback taken, a jitter added, part of the gradient
+        outside the span of the scores.
+    """
+
+    step: Vector
+    direction: Vector
+    gradient: Vector
+    step_size: float
+    predicted_kl: float
+    predicted_improvement: float
+    solver: str
+    precision: str
+    damping: float
+    iterations: int
+    residual: float
+    sample_weights: Vector | None
+    notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        rows = [
+            ("parameters", f"{len(self.step):,}"),
+            ("solver", f"{self.solver}, {self.precision} precision, {self.iterations} iterations"),
+            ("damping", f"{self.damping:.6g}"),
+            ("residual", f"{self.residual:.2e}"),
+            ("step size", f"{self.step_size:.6g}"),
+            ("predicted KL", f"{self.predicted_kl:.6g}"),
+            ("predicted improvement", f"{self.predicted_improvement:.6g}"),
+            *(("note", note) for note in self.notes),
+        ]
+        return "NaturalStep\n" + "\n".join(f"  {name:<21}  {value}" for name, value in rows)
+
+
+def natural_step(
+    scores: ScoresLike,
+    advantages: ArrayLike | None = None,
+    *,
+    gradient: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    count: float | None = None,
+    damping: float = 1e-4,
+    relative_damping: bool = False,
+    max_kl: float | None = None,
+    solver: Solver = "auto",
+    precision: Precision = "auto",
+    tol: float = 1e-8,
+    max_iterations: int | None = None,
+    initial: ArrayLike | None = None,
+    num_threads: int | None = None,
+) -> NaturalStep:
+    """Solve (F + lambda I) x = g for the natural-gradient direction and scale it to a KL divergence.
+
+    F = S^T diag(w) S / count is positive semi-definite by construction, whatever the signs in it.
+
+    Parameters
+    ----------
+    scores : (N, d) array, or list of blocks
+        S, row n = grad log pi(a_n | s_n); see `fastfisher.scores`.  Any float dtype, order and strides.
+    advantages : (N,) array, optional
+        A; then g = S^T (w A) / sum w.  Exactly one of `advantages` and `gradient` is given.
+    gradient : (d,) array, optional
+        g itself, where it comes from elsewhere.
+    weights : (N,) array, optional
+        w >= 0, importance weights of the rows; default ones.
+    count : float, optional
+        Divisor of F where rows are not samples (an exact Fisher has several rows a sample); default sum w.
+    damping : float
+        lambda >= 0.
+    relative_damping : bool
+        Take lambda = damping tr(F) / min(N, d), so that it scales with the scores.
+    max_kl : float, optional
+        Scale the step so that the KL divergence predicted for it is `max_kl`, in nats: alpha = sqrt(2 max_kl / g^T x).
+        The paper's delta (its equation 5) is 2 max_kl.  Default: the step is the direction.
+    solver : {"auto", "cholesky", "gram", "cg"}
+        Factor the d x d matrix, factor the N x N Gram matrix (the same step, by the Woodbury identity), or conjugate
+        gradients; "auto" takes the cheaper factorisation that fits in memory, else CG.
+    precision : {"auto", "single", "double", "mixed"}
+        Arithmetic of the matrix and its factor; "mixed" factors in float32 and refines to a float64 residual;
+        "auto" is "double".
+    tol : float
+        Of CG: the relative residual to stop at.
+    max_iterations : int, optional
+        Of CG; default min(10 min(N, d) + 100, 10,000).
+    initial : (d,) array, optional
+        Where CG starts, for instance the last batch's direction; default zero.
+    num_threads : int, optional
+        Threads to use; default `fastfisher.get_num_threads()`.  Results are the same bits for any number.
+
+    Returns
+    -------
+    NaturalStep
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above; the message names it, says what was expected and what came.
+    OverflowError
+        If squared scores leave the range of float64.
+    numpy.linalg.LinAlgError
+        If the damping is too small for the rounding of the matrix, and a small jitter does not help.
+
+    Examples
+    --------
+    >>> import fastfisher as ff, numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> result = ff.natural_step(rng.standard_normal((500, 20)), rng.standard_normal(500), max_kl=0.01)
+    >>> result.step.shape, result.residual < 1e-12
+    ((20,), True)
+    """
+    matrix = as_scores(scores)
+    samples, parameters = matrix.shape
+    if (advantages is None) == (gradient is None):
+        given = "neither" if advantages is None else "both"
+        raise TypeError(f"advantages, gradient: expected exactly one of them, got {given}")
+    return NaturalStep(
+        **_core.natural_step(
+            matrix,
+            advantages=None if advantages is None else as_vector(advantages, samples, "advantages", "row"),
+            gradient=None if gradient is None else as_vector(gradient, parameters, "gradient", "parameter"),
+            weights=None if weights is None else as_weights(weights, samples),
+            count=None if count is None else _number(count, "count", positive=True),
+            damping=_number(damping, "damping"),
+            relative_damping=bool(relative_damping),
+            max_kl=None if max_kl is None else _number(max_kl, "max_kl", positive=True),
+            solver=_choice(solver, "solver", ("auto", "cholesky", "gram", "cg")),
+            precision=_choice(precision, "precision", ("auto", "single", "double", "mixed")),
+            tol=_number(tol, "tol"),
+            max_iterations=None if max_iterations is None else _whole(max_iterations, "max_iterations"),
+            initial=None if initial is None else as_vector(initial, parameters, "initial", "parameter"),
+            threads=0 if num_threads is None else _whole(num_threads, "num_threads", least=1),
+        )
+    )
+
+
+def _number(value: object, name: str, *, positive: bool = False) -> float:
+    expected = f"{name}: expected a finite number {'> 0' if positive else '>= 0'}, got {value!r}"
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise TypeError(expected) from None
+    if not math.isfinite(number) or number < 0.0 or (positive and number == 0.0):
+        raise ValueError(expected)
+    return number
+
+
+def _whole(value: object, name: str, *, least: int = 0) -> int:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: expected a whole number >= {least}, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}")
+    return int(value)
+
+
+def _choice(value: object, name: str, choices: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
