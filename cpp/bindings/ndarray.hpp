@@ -30,12 +30,13 @@ namespace py = pybind11;
 template <class Scalar>
 MatrixView<const Scalar> view_as(const py::array& array, const char* name) {
   constexpr auto size = static_cast<py::ssize_t>(sizeof(Scalar));
+  // An axis of one entry has no stride that matters, and NumPy may report any.
+  const auto stride = [&](int axis) -> py::ssize_t { return array.shape(axis) > 1 ? array.strides(axis) : size; };
   const auto address = reinterpret_cast<std::uintptr_t>(array.data());
-  if (array.strides(0) % size != 0 || array.strides(1) % size != 0 || address % alignof(Scalar) != 0) {
+  if (stride(0) % size != 0 || stride(1) % size != 0 || address % alignof(Scalar) != 0) {
     refuse(name, "an aligned array", array);
   }
-  return {static_cast<const Scalar*>(array.data()), array.shape(0), array.shape(1), array.strides(0) / size,
-          array.strides(1) / size};
+  return {static_cast<const Scalar*>(array.data()), array.shape(0), array.shape(1), stride(0) / size, stride(1) / size};
 }
 
 // Scores as they lie in memory.  The array must outlive the view.

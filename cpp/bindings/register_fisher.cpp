@@ -47,8 +47,17 @@ py::array_t<double> solve(const Fisher& self, const Vector& rhs, double damping,
 }
 
 py::tuple get_state(const Fisher& self) {
-  const Index d = self.dimension();
-  return py::make_tuple(d, to_array(self.sum()), self.count(), self.total_weight());
+  std::vector<double> sum;
+  Index count = 0;
+  double total_weight = 0.0;
+  {
+    const py::gil_scoped_release unlocked;
+    const Fisher copy(self);  // one consistent moment
+    sum = copy.sum();
+    count = copy.count();
+    total_weight = copy.total_weight();
+  }
+  return py::make_tuple(self.dimension(), to_array(std::move(sum)), count, total_weight);
 }
 
 Fisher set_state_checked(const py::tuple& state) {

@@ -25,8 +25,8 @@ std::vector<Real> converted(const Vector& values, Index size, const char* name) 
   return {data, data + size};
 }
 
-py::array py_fisher_product(const py::array& scores, const std::optional<Vector>& weights,
-                            const std::string& precision, int threads) {
+py::array py_fisher_product(const py::array& scores, const std::optional<Vector>& weights, const std::string& precision,
+                            int threads) {
   const ScoresView view = scores_view(scores);
   const double* w = vector_data(weights, rows(view), "weights");
   return in_precision(precision, [&]<class Real>() {
@@ -40,8 +40,8 @@ py::array py_fisher_product(const py::array& scores, const std::optional<Vector>
   });
 }
 
-py::array py_gram_product(const py::array& scores, const std::optional<Vector>& weights,
-                          const std::string& precision, int threads) {
+py::array py_gram_product(const py::array& scores, const std::optional<Vector>& weights, const std::string& precision,
+                          int threads) {
   const ScoresView view = scores_view(scores);
   const double* w = vector_data(weights, rows(view), "weights");
   return in_precision(precision, [&]<class Real>() {

@@ -1,5 +1,4 @@
 #include "fastfisher/natural_step.hpp"
-
 #include "ndarray.hpp"
 #include "register.hpp"
 

@@ -16,8 +16,8 @@ class Buffer {
  public:
   Buffer() = default;
   explicit Buffer(Index size)
-      : data_(static_cast<Scalar*>(::operator new(static_cast<std::size_t>(size > 0 ? size : 1) * sizeof(Scalar),
-                                                  alignment))) {}
+      : data_(static_cast<Scalar*>(
+            ::operator new(static_cast<std::size_t>(size > 0 ? size : 1) * sizeof(Scalar), alignment))) {}
 
   Scalar* data() const noexcept { return data_.get(); }
   Scalar& operator[](Index i) const noexcept { return data_.get()[i]; }

@@ -83,9 +83,7 @@ ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const Vec
   return result;
 }
 
-template ConjugateGradientResult conjugate_gradient<float>(const NormalSystem&, const Vector&, double, Index,
-                                                           Vector&);
-template ConjugateGradientResult conjugate_gradient<double>(const NormalSystem&, const Vector&, double, Index,
-                                                            Vector&);
+template ConjugateGradientResult conjugate_gradient<float>(const NormalSystem&, const Vector&, double, Index, Vector&);
+template ConjugateGradientResult conjugate_gradient<double>(const NormalSystem&, const Vector&, double, Index, Vector&);
 
 }  // namespace fastfisher::detail

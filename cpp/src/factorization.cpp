@@ -38,9 +38,10 @@ class Cholesky {
       }
       if (cholesky(n, factor_.data(), context) < 0) {
         if (jitter > 0.0) {
-          notes.push_back("The damping is below the rounding of the matrix, whose Cholesky factor broke down; a jitter of " +
-                          in_words(jitter / std::max(largest, std::numeric_limits<double>::min())) +
-                          " times its largest diagonal entry was added to the factored matrix.");
+          notes.push_back(
+              "The damping is below the rounding of the matrix, whose Cholesky factor broke down; a jitter of " +
+              in_words(jitter / std::max(largest, std::numeric_limits<double>::min())) +
+              " times its largest diagonal entry was added to the factored matrix.");
         }
         return;
       }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <new>
 #include <stdexcept>
 #include <string>
 
@@ -14,12 +15,24 @@ namespace {
 
 std::size_t squared(Index n) noexcept { return static_cast<std::size_t>(n) * static_cast<std::size_t>(n); }
 
+// The entries of a positive semi-definite matrix are bounded by its trace: where this is finite, so are they.
+void check_range(double trace, double total_weight) {
+  if (!std::isfinite(trace)) {
+    throw std::overflow_error("scores: their weighted squares leave the range of float64; rescale the scores");
+  }
+  if (!std::isfinite(total_weight)) {
+    throw std::overflow_error("weights: their sum leaves the range of float64; rescale the weights");
+  }
+}
+
 }  // namespace
 
 Fisher::Fisher(Index dimension) : dimension_(dimension) {
   if (dimension <= 0) {
     throw std::invalid_argument("d: expected a positive number of parameters, got " + std::to_string(dimension));
   }
+  constexpr Index largest = Index{1} << 30;  // 2^63 bytes of matrix
+  if (dimension >= largest) throw std::bad_alloc();
   sum_.assign(squared(dimension), 0.0);
 }
 
@@ -47,20 +60,19 @@ void Fisher::update(const ScoresView& scores, const double* weights, const Conte
     throw std::invalid_argument("scores: expected " + std::to_string(dimension_) + " columns, got " +
                                 std::to_string(columns(scores)));
   }
-  double weight = static_cast<double>(samples);
-  if (weights != nullptr) {
-    weight = 0.0;
-    for (Index n = 0; n < samples; ++n) weight += weights[n];
-  }
   std::vector<double> square_norms(static_cast<std::size_t>(samples));
   fastfisher::square_norms(scores, square_norms.data(), context);
-  double total = 0.0;
-  for (const double value : square_norms) total += value;
-  if (!std::isfinite(total)) {
+  double weight = 0.0;
+  double trace = 0.0;
+  for (std::size_t n = 0; n < square_norms.size(); ++n) {
+    const double w = weights == nullptr ? 1.0 : weights[n];
+    weight += w;
+    trace += w * square_norms[n];
+  }
+  if (!std::isfinite(trace)) {
     if (const Index row = first_nonfinite_row(scores, context); row >= 0) {
       throw std::invalid_argument("scores: expected finite values, row " + std::to_string(row) + " holds NaN or Inf");
     }
-    throw std::overflow_error("scores: their squares leave the range of float64; rescale the scores");
   }
 
   // A long product may be interrupted, and then must not be half added: it gets a matrix of its own.
@@ -73,9 +85,11 @@ void Fisher::update(const ScoresView& scores, const double* weights, const Conte
     fisher_product<double>(scores, weights, Update::assign, product.data(), context);
   }
   const std::lock_guard lock(mutex_);
+  check_range(sum_trace() + trace, total_weight_ + weight);
   if (product.data() != nullptr) {
     for (Index j = 0; j < dimension_; ++j) {
-      for (Index i = j; i < dimension_; ++i) sum_[static_cast<std::size_t>(i + j * dimension_)] += product[i + j * dimension_];
+      for (Index i = j; i < dimension_; ++i)
+        sum_[static_cast<std::size_t>(i + j * dimension_)] += product[i + j * dimension_];
     }
   } else {
     fisher_product<double>(scores, weights, Update::add, sum_.data(), Context{context.threads, {}});
@@ -92,6 +106,7 @@ void Fisher::merge(const Fisher& other) {
   }
   const Fisher copy(other);  // no two locks at once, and merging with oneself is well defined
   const std::lock_guard lock(mutex_);
+  check_range(sum_trace() + copy.sum_trace(), total_weight_ + copy.total_weight_);
   for (std::size_t i = 0; i < sum_.size(); ++i) sum_[i] += copy.sum_[i];
   mirrored_ = mirrored_ && copy.mirrored_;
   count_ += copy.count_;
@@ -124,11 +139,15 @@ void Fisher::multiply(const double* v, double* y, const Context& context) const 
   for (Index k = 0; k < dimension_; ++k) y[k] /= weight;
 }
 
-double Fisher::trace() const {
-  const std::lock_guard lock(mutex_);
+double Fisher::sum_trace() const noexcept {
   double sum = 0.0;
   for (Index k = 0; k < dimension_; ++k) sum += sum_[static_cast<std::size_t>(k * (dimension_ + 1))];
-  return sum / checked_weight();
+  return sum;
+}
+
+double Fisher::trace() const {
+  const std::lock_guard lock(mutex_);
+  return sum_trace() / checked_weight();
 }
 
 void Fisher::solve(double* x, Index right_hand_sides, double damping, const Context& context) const {

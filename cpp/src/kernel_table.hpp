@@ -5,7 +5,7 @@
 // no inline function, container or Eigen type compiled for one level can be merged with another's by the linker.
 //
 // Strides count elements, not bytes, and may be negative.  "Strip" is a block of `strip_rows` rows of an operand,
-// packed so that the tile kernel reads it with unit stride; docs/design.md draws it.
+// packed so that the tile kernel reads it with unit stride; packed_operand.hpp draws it.
 #pragma once
 
 #include <cstdint>

@@ -8,6 +8,7 @@
 
 #include "conjugate_gradient.hpp"
 #include "factorization.hpp"
+#include "problem.hpp"
 #include "solver_choice.hpp"
 
 namespace fastfisher {
@@ -16,6 +17,7 @@ namespace {
 using detail::dot;
 using detail::norm;
 using detail::NormalSystem;
+using detail::Problem;
 using detail::Vector;
 
 constexpr double epsilon = std::numeric_limits<double>::epsilon();
@@ -24,75 +26,6 @@ std::string in_words(const char* format, double value) {
   char text[64];
   std::snprintf(text, sizeof(text), format, value);
   return text;
-}
-
-// The batch as the algorithms want it: checked, with its divisors and traces worked out.
-struct Problem {
-  const Batch* batch;
-  Index samples, parameters;
-  double total_weight;  // sum w
-  double count;         // divisor of F
-  double trace;         // tr(F) = sum w ||s||^2 / count: free of the algorithm, so relative damping is too
-  double damping;       // lambda
-  Vector gradient;      // g
-
-  double weight(std::size_t n) const noexcept { return batch->weights == nullptr ? 1.0 : batch->weights[n]; }
-};
-
-Problem pose(const Batch& batch, const StepOptions& options, const Context& context) {
-  Problem problem{&batch, rows(batch.scores), columns(batch.scores), 0.0, 0.0, 0.0, 0.0, {}};
-  if (problem.samples <= 0 || problem.parameters <= 0) {
-    throw std::invalid_argument("scores: expected at least one row and one column");
-  }
-  if ((batch.advantages == nullptr) == (batch.gradient == nullptr)) {
-    throw std::invalid_argument("exactly one of advantages and gradient is expected");
-  }
-  const auto samples = static_cast<std::size_t>(problem.samples);
-  const auto parameters = static_cast<std::size_t>(problem.parameters);
-  Vector square_norms(samples);
-  fastfisher::square_norms(batch.scores, square_norms.data(), context);
-  double sum = 0.0;
-  for (std::size_t n = 0; n < samples; ++n) {
-    problem.total_weight += problem.weight(n);
-    sum += problem.weight(n) * square_norms[n];
-  }
-  if (!(problem.total_weight > 0.0) || !std::isfinite(problem.total_weight)) {
-    throw std::invalid_argument("weights: expected a positive finite sum");
-  }
-  problem.count = batch.count.value_or(problem.total_weight);
-  if (!(problem.count > 0.0) || !std::isfinite(problem.count)) {
-    throw std::invalid_argument("count: expected a positive finite number");
-  }
-  problem.trace = sum / problem.count;
-  if (!std::isfinite(problem.trace)) {
-    if (const Index row = first_nonfinite_row(batch.scores, context); row >= 0) {
-      throw std::invalid_argument("scores: expected finite values, row " + std::to_string(row) + " holds NaN or Inf");
-    }
-    throw std::overflow_error("scores: their squares leave the range of float64; rescale the scores");
-  }
-  if (!(options.damping >= 0.0) || !std::isfinite(options.damping)) {
-    throw std::invalid_argument("damping: expected a finite number >= 0");
-  }
-  problem.damping = options.damping;
-  if (options.relative_damping) {
-    problem.damping *= problem.trace / static_cast<double>(std::min(problem.samples, problem.parameters));
-  }
-  if (batch.gradient != nullptr) {
-    problem.gradient.assign(batch.gradient, batch.gradient + parameters);
-  } else {
-    Vector weighted(samples);
-    for (std::size_t n = 0; n < samples; ++n) {
-      weighted[n] = problem.weight(n) * batch.advantages[n] / problem.total_weight;
-    }
-    problem.gradient.resize(parameters);
-    rmatvec<double>(batch.scores, weighted.data(), problem.gradient.data(), context);
-  }
-  for (const double value : problem.gradient) {
-    if (std::isfinite(value)) continue;
-    if (batch.gradient != nullptr) throw std::invalid_argument("gradient: expected finite values");
-    throw std::overflow_error("advantages: their product with the scores leaves the range of float64");
-  }
-  return problem;
 }
 
 // A solution of M x = b, with the residual that belongs to it.
@@ -111,7 +44,8 @@ void measure(const NormalSystem& system, const Vector& b, Solution& solution) {
 bool refine(const NormalSystem& system, const detail::Factorization& factor, const Vector& b, double scale,
             double least_gain, int most, Solution& solution) {
   const auto at_rounding = [&] {
-    return solution.residual <= 2.0 * epsilon * norm(b) || solution.residual <= 4.0 * epsilon * scale * norm(solution.x);
+    return solution.residual <= 2.0 * epsilon * norm(b) ||
+           solution.residual <= 4.0 * epsilon * scale * norm(solution.x);
   };
   for (int i = 0; i < most && !at_rounding(); ++i) {
     Solution better;
@@ -129,30 +63,24 @@ bool refine(const NormalSystem& system, const detail::Factorization& factor, con
   return at_rounding();
 }
 
+// Works on x / solution_scale, whose size does not depend on the units of scores and advantages (problem.hpp).
 class Step {
  public:
   Step(const Batch& batch, const StepOptions& options, const Context& context)
       : options_(options),
         context_(context),
-        problem_(pose(batch, options, context)),
-        system_(batch.scores, batch.weights, problem_.count * problem_.damping, context),
-        b_(problem_.gradient) {
-    for (double& value : b_) value *= problem_.count;
-  }
+        problem_(detail::pose(batch, options, context)),
+        system_(batch.scores, problem_.system_weights(), problem_.shift(), context),
+        b_(problem_.right_hand_side()) {}
 
   NaturalStep take() {
-    if (norm(problem_.gradient) == 0.0) {
+    if (norm(b_) == 0.0) {
       choose_solver();
       solution_.x.assign(b_.size(), 0.0);
       measure(system_, b_, solution_);
       result_.notes.push_back("The gradient is zero, and so is the step.");
     } else {
       solve();
-    }
-    for (const double value : solution_.x) {
-      if (!std::isfinite(value)) {
-        throw std::overflow_error("the direction leaves the range of float64; increase damping or rescale the scores");
-      }
     }
     return finish();
   }
@@ -165,10 +93,10 @@ class Step {
       result_.solver = detail::cheapest_solver(problem_.samples, problem_.parameters, dual_possible, result_.notes);
     }
     if (result_.solver == Solver::gram && problem_.batch->advantages == nullptr && problem_.damping == 0.0) {
-      throw std::invalid_argument("damping: the gram solver with a gradient (not advantages) expects damping > 0, got 0");
+      throw std::invalid_argument(
+          "damping: the gram solver with a gradient (not advantages) expects damping > 0, got 0");
     }
-    result_.precision =
-        options_.precision == Precision::automatic ? Precision::double_precision : options_.precision;
+    result_.precision = options_.precision == Precision::automatic ? Precision::double_precision : options_.precision;
   }
 
   void solve() {
@@ -198,9 +126,7 @@ class Step {
 
   // A single-precision factor carries refinement only while the condition number is well below 1 / eps.
   bool mixed_may_work() {
-    const double mean_eigenvalue =
-        problem_.trace / static_cast<double>(std::min(problem_.samples, problem_.parameters));
-    if (problem_.damping > 0.0 && mean_eigenvalue / problem_.damping <= 1e7) return true;
+    if (system_.shift() > 0.0 && problem_.mean_eigenvalue() / system_.shift() <= 1e7) return true;
     result_.notes.push_back(
         "Mixed precision was refused: the mean eigenvalue over the damping exceeds 1e7; double was used.");
     return false;
@@ -212,18 +138,25 @@ class Step {
     std::unique_ptr<detail::Factorization> factor;
     solution_ = {};
     dual_.clear();
+    const std::size_t notes_before = result_.notes.size();
     if (result_.solver == Solver::cholesky) {
       factor = detail::factor_primal<Real>(system_, result_.notes);
       solution_.x = b_;
       factor->solve(solution_.x);
     } else {
       auto dual = detail::factor_dual<Real>(system_, result_.notes);
+      if (system_.shift() == 0.0 && result_.notes.size() > notes_before) {
+        // More samples than directions: the dual system has no solution, only its jitter's.
+        result_.notes.back() = "Without damping the Gram matrix is singular; CG was used.";
+        result_.solver = Solver::conjugate_gradient;
+        solve_iteratively();
+        return true;
+      }
       if (problem_.batch->advantages != nullptr) {
         // x = R^T (R R^T + shift I)^-1 a with b = R^T a: no difference of near-equals divided by the damping.
         dual_.resize(system_.samples());
         for (std::size_t n = 0; n < dual_.size(); ++n) {
-          dual_[n] = std::sqrt(system_.weight(n)) * problem_.batch->advantages[n] * problem_.count /
-                     problem_.total_weight;
+          dual_[n] = std::sqrt(system_.weight(n)) * problem_.dual_target(n);
         }
         dual->solve_dual(dual_);
         for (std::size_t n = 0; n < dual_.size(); ++n) dual_[n] *= std::sqrt(system_.weight(n));
@@ -236,11 +169,9 @@ class Step {
       factor = std::move(dual);
     }
     measure(system_, b_, solution_);
-    const double mean_eigenvalue =
-        problem_.trace * problem_.count / static_cast<double>(std::min(problem_.samples, problem_.parameters));
     const bool can_refine = result_.solver == Solver::cholesky || system_.shift() > 0.0;
-    const bool settled = !can_refine || refine(system_, *factor, b_, mean_eigenvalue + system_.shift(), least_gain,
-                                               most_refinements, solution_);
+    const bool settled = !can_refine || refine(system_, *factor, b_, problem_.mean_eigenvalue() + system_.shift(),
+                                               least_gain, most_refinements, solution_);
     if (solution_.refinements > 0) dual_.clear();
     if (result_.solver == Solver::cholesky && problem_.batch->advantages != nullptr && system_.shift() == 0.0) {
       // S^T u = x for u = diag(w) S M^-1 x.
@@ -258,7 +189,9 @@ class Step {
     const Index smaller = std::min(problem_.samples, problem_.parameters);
     const Index cap = options_.max_iterations.value_or(std::min<Index>(10 * smaller + 100, 10000));
     solution_.x.assign(b_.size(), 0.0);
-    if (options_.initial != nullptr) std::copy_n(options_.initial, b_.size(), solution_.x.begin());
+    if (options_.initial != nullptr) {
+      for (std::size_t k = 0; k < b_.size(); ++k) solution_.x[k] = options_.initial[k] / problem_.solution_scale();
+    }
     const bool single = result_.precision == Precision::single_precision;
     if (result_.precision == Precision::mixed) {
       result_.precision = Precision::double_precision;
@@ -270,66 +203,89 @@ class Step {
     measure(system_, b_, solution_);
     result_.iterations = run.iterations;
     if (run.converged) return;
-    const std::string reached = in_words("%.1e", run.residual) + " of the tolerance " +
-                                in_words("%.1e", options_.tolerance);
+    const std::string reached =
+        in_words("%.1e", run.residual) + " of the tolerance " + in_words("%.1e", options_.tolerance);
     result_.notes.push_back(run.iterations >= cap
                                 ? "CG stopped at " + std::to_string(cap) + " iterations with residual " + reached + "."
                                 : "CG met the limit of the arithmetic with residual " + reached + ".");
   }
 
   NaturalStep finish() {
-    const Vector& g = problem_.gradient;
-    result_.gradient = g;
-    result_.direction = std::move(solution_.x);
+    const double b_norm = norm(b_);
+    result_.residual = b_norm == 0.0 ? 0.0 : solution_.residual / b_norm;
     result_.damping = problem_.damping;
-    const double gradient_norm = norm(g);
-    result_.residual = gradient_norm == 0.0 ? 0.0 : solution_.residual / problem_.count / gradient_norm;
     result_.sample_weights = sample_weights();
     note_what_the_scores_do_not_span();
-
-    double curvature = 0.0;  // x^T F x = sum w (S x)^2 / count
-    for (std::size_t n = 0; n < solution_.scores_times_x.size(); ++n) {
-      curvature += problem_.weight(n) * solution_.scores_times_x[n] * solution_.scores_times_x[n];
+    if (result_.solver != Solver::conjugate_gradient && result_.residual > 1e-3) {
+      result_.notes.push_back("The residual is " + in_words("%.1e", result_.residual) +
+                              ": the system is singular to rounding, and the direction is not to be trusted; "
+                              "increase damping.");
     }
-    curvature /= problem_.count;
-    const double slope = dot(g, result_.direction);
-    result_.step_size = step_size(slope);
-    result_.predicted_kl = 0.5 * result_.step_size * result_.step_size * curvature;
-    result_.predicted_improvement = result_.step_size * slope;
-    result_.step = result_.direction;
-    for (double& value : result_.step) value *= result_.step_size;
+
+    double curvature = 0.0;  // x'^T M x' without the shift: sum w (S x')^2
+    for (std::size_t n = 0; n < solution_.scores_times_x.size(); ++n) {
+      curvature += system_.weight(n) * solution_.scores_times_x[n] * solution_.scores_times_x[n];
+    }
+    scale_to_kl(dot(b_, solution_.x), curvature);
+    result_.gradient = std::move(problem_.gradient);
     return std::move(result_);
   }
 
   // The step rule: KL(alpha x) ~ alpha^2 x^T F x / 2, and x^T F x = g^T x but for the damping, so
   // alpha = sqrt(2 max_kl / g^T x).  The paper's delta is 2 max_kl (its equation 5).
-  double step_size(double slope) {
-    if (!options_.max_kl.has_value()) return 1.0;
-    if (slope > 0.0) {
-      const double alpha = std::sqrt(2.0 * *options_.max_kl / slope);
-      if (std::isfinite(alpha)) return alpha;
+  //
+  // In the scaled units of problem.hpp, with slope = b^T x' and curvature = x'^T M x' without its shift:
+  // g^T x = gradient_scale^2 system_scale slope, and x^T F x likewise.
+  void scale_to_kl(double slope, double curvature) {
+    double length = problem_.solution_scale();  // of the step, in units of x'
+    if (options_.max_kl.has_value()) {
+      length = slope > 0.0 ? std::sqrt(2.0 * *options_.max_kl * problem_.system_scale() / slope) : 0.0;
+      if (length == 0.0 && norm(b_) != 0.0) {
+        result_.notes.push_back("gradient^T direction is not positive: no step length gives the KL; the step is zero.");
+      }
     }
-    if (norm(problem_.gradient) != 0.0) {
-      result_.notes.push_back("gradient^T direction is not positive: no step length gives the KL; the step is zero.");
+    result_.step_size = length / problem_.solution_scale();
+    result_.predicted_kl = 0.5 * (length / problem_.system_scale()) * (length * curvature);
+    result_.predicted_improvement = length * slope * problem_.gradient_scale;
+    result_.step = scaled(length);
+    result_.direction = scaled(problem_.solution_scale());
+    for (const double value : {result_.step_size, result_.predicted_kl, result_.predicted_improvement}) {
+      if (!std::isfinite(value)) out_of_range();
     }
-    return 0.0;
+  }
+
+  Vector scaled(double factor) const {
+    Vector values = solution_.x;
+    for (double& value : values) {
+      value *= factor;
+      if (!std::isfinite(value)) out_of_range();
+    }
+    return values;
+  }
+
+  [[noreturn]] static void out_of_range() {
+    throw std::overflow_error("the step leaves the range of float64; increase damping or rescale scores or advantages");
   }
 
   // direction = S^T u.  With damping u = (A - S x) / (N lambda), weights and count in their places; without, u is what
   // the dual solve found.
   Vector sample_weights() {
     if (problem_.batch->advantages == nullptr) return {};
-    if (!dual_.empty()) return std::move(dual_);
-    Vector u(system_.samples(), 0.0);
-    if (norm(problem_.gradient) == 0.0 && system_.shift() == 0.0) return u;
-    if (system_.shift() == 0.0) {
-      result_.notes.push_back("Without damping CG does not find sample weights; they are left out.");
-      return {};
+    Vector u = std::move(dual_);
+    if (u.empty()) {
+      u.assign(system_.samples(), 0.0);
+      if (norm(b_) == 0.0 && system_.shift() == 0.0) return u;
+      if (system_.shift() == 0.0) {
+        result_.notes.push_back("Without damping CG does not find sample weights; they are left out.");
+        return {};
+      }
+      for (std::size_t n = 0; n < u.size(); ++n) {
+        u[n] = system_.weight(n) * (problem_.dual_target(n) - solution_.scores_times_x[n]) / system_.shift();
+      }
     }
-    for (std::size_t n = 0; n < u.size(); ++n) {
-      u[n] = problem_.weight(n) *
-             (problem_.batch->advantages[n] * problem_.count / problem_.total_weight - solution_.scores_times_x[n]) /
-             system_.shift();
+    for (double& value : u) {
+      value *= problem_.solution_scale();
+      if (!std::isfinite(value)) out_of_range();
     }
     return u;
   }
@@ -337,11 +293,13 @@ class Step {
   void note_what_the_scores_do_not_span() {
     if (problem_.batch->gradient == nullptr || problem_.samples >= problem_.parameters) return;
     // In the span's complement F x = 0, so lambda x is the part of the gradient there.
-    const double share = problem_.damping * norm(result_.direction) / norm(problem_.gradient);
+    const double b_norm = norm(b_);
+    const double share = b_norm == 0.0 ? 0.0 : system_.shift() * norm(solution_.x) / b_norm;
     if (!(share > 0.01)) return;
-    result_.notes.push_back(in_words("%.0f", 100.0 * std::min(share, 1.0)) +
-                            "% of the gradient (in norm) lies outside the span of the scores or where their curvature is "
-                            "below the damping: there the step is gradient / damping.");
+    result_.notes.push_back(
+        in_words("%.0f", 100.0 * std::min(share, 1.0)) +
+        "% of the gradient (in norm) lies outside the span of the scores or where their curvature is "
+        "below the damping: there the step is gradient / damping.");
   }
 
   const StepOptions& options_;

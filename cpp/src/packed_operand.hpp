@@ -78,9 +78,8 @@ void update_lower(const Context& context, int threads, const RealKernels<Real>& 
   // A block's strips, depth * strip_rows * strips values, stay in the second-level cache.
   constexpr Index strips_per_block = 4;
   const LowerBlocks blocks(n, kernel.strip_rows, strips_per_block);
-  parallel_for(context, threads, blocks.count(), [&](Index task, int) {
-    update_block(kernel, mode, n, depth, packed, blocks(task), c, stride);
-  });
+  parallel_for(context, threads, blocks.count(),
+               [&](Index task, int) { update_block(kernel, mode, n, depth, packed, blocks(task), c, stride); });
 }
 
 }  // namespace fastfisher::detail

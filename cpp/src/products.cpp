@@ -54,8 +54,8 @@ void matvec(const ScoresView& scores, const Real* v, Real* u, const Context& con
         const RowBlocks blocks(s.rows, s.columns, most_blocks_of_rows);
         detail::parallel_for(context, detail::thread_count(context), blocks.count, [&](Index block, int) {
           const Index first = blocks.first(block);
-          kernel.matvec(blocks.length(block), s.columns, s.data + first * s.row_stride, s.row_stride,
-                        s.column_stride, v, u + first);
+          kernel.matvec(blocks.length(block), s.columns, s.data + first * s.row_stride, s.row_stride, s.column_stride,
+                        v, u + first);
         });
       },
       scores);
@@ -72,8 +72,8 @@ void rmatvec(const ScoresView& scores, const Real* u, Real* y, const Context& co
           const Index first = blocks.first(block);
           Real* own = sums.data() + block * s.columns;
           for (Index k = 0; k < s.columns; ++k) own[k] = Real(0);
-          kernel.rmatvec(blocks.length(block), s.columns, s.data + first * s.row_stride, s.row_stride,
-                         s.column_stride, u + first, own);
+          kernel.rmatvec(blocks.length(block), s.columns, s.data + first * s.row_stride, s.row_stride, s.column_stride,
+                         u + first, own);
         });
         add_sums(blocks.count, s.columns, sums.data(), y);
       },
@@ -94,8 +94,8 @@ void fisher_matvec(const ScoresView& scores, const Real* weights, const Real* v,
           for (Index k = 0; k < s.columns; ++k) own[k] = Real(0);
           alignas(64) Real scratch[detail::product_panel_rows];
           kernel.fisher_matvec(blocks.length(block), s.columns, s.data + first * s.row_stride, s.row_stride,
-                               s.column_stride, v, offset_or_null(weights, first),
-                               u == nullptr ? nullptr : u + first, own, scratch);
+                               s.column_stride, v, offset_or_null(weights, first), u == nullptr ? nullptr : u + first,
+                               own, scratch);
         });
         add_sums(blocks.count, s.columns, sums.data(), y);
       },
@@ -157,8 +157,7 @@ template void matvec<double>(const ScoresView&, const double*, double*, const Co
 template void rmatvec<float>(const ScoresView&, const float*, float*, const Context&);
 template void rmatvec<double>(const ScoresView&, const double*, double*, const Context&);
 template void fisher_matvec<float>(const ScoresView&, const float*, const float*, float*, float*, const Context&);
-template void fisher_matvec<double>(const ScoresView&, const double*, const double*, double*, double*,
-                                    const Context&);
+template void fisher_matvec<double>(const ScoresView&, const double*, const double*, double*, double*, const Context&);
 template double measure_peak_flops<float>(double);
 template double measure_peak_flops<double>(double);
 

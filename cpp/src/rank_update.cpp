@@ -49,8 +49,8 @@ struct Panels {
 
 // Wide: many blocks of C; panels one after another, each packed and multiplied by all threads together.
 template <class In, class Real>
-void update_wide(const Context& context, int threads, const RealKernels<Real>& kernel,
-                 const Operand<In, Real>& operand, Update update, Real* c) {
+void update_wide(const Context& context, int threads, const RealKernels<Real>& kernel, const Operand<In, Real>& operand,
+                 Update update, Real* c) {
   const Index n = operand.view.rows;
   const Index strips = ceil_divide(n, kernel.strip_rows);
   const Panels panels(operand.view.columns, kernel.depth);
@@ -68,12 +68,13 @@ void update_wide(const Context& context, int threads, const RealKernels<Real>& k
 // Tall and narrow: C has too few blocks to share out, so the depth is cut into a number of chunks that depends on the
 // shape alone; each has a sum of its own, and the sums are added in order.
 template <class In, class Real>
-void update_deep(const Context& context, int threads, const RealKernels<Real>& kernel,
-                 const Operand<In, Real>& operand, Index chunks, Update update, Real* c) {
+void update_deep(const Context& context, int threads, const RealKernels<Real>& kernel, const Operand<In, Real>& operand,
+                 Index chunks, Update update, Real* c) {
   const Index n = operand.view.rows;
   const Index strips = ceil_divide(n, kernel.strip_rows);
   const Panels slices(operand.view.columns, ceil_divide(operand.view.columns, chunks));
   const Index packed_size = strips * kernel.strip_rows * kernel.depth;
+  if (threads > slices.count) threads = static_cast<int>(slices.count);
   Buffer<Real> packed(packed_size * threads);
   Buffer<Real> sums(slices.count * n * n);
   const detail::LowerBlocks whole(n, kernel.strip_rows, strips);

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <exception>
@@ -131,7 +132,8 @@ ThreadPool& pool() {
 }  // namespace
 
 int thread_count(const Context& context) noexcept {
-  return context.threads > 0 ? context.threads : default_num_threads();
+  constexpr int most = 1024;  // scratch memory is allotted by thread
+  return context.threads > 0 ? std::min(context.threads, most) : default_num_threads();
 }
 
 void parallel_for(const Context& context, int threads, Index count, const Task& task) {

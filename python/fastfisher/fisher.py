@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
-from .natural import _number, _whole
+from .natural import _flag, _number, _whole
 from .scores import ScoresLike, as_float_array, as_scores, as_vector, as_weights, describe
 
 
@@ -37,7 +37,7 @@ class Fisher:
     __slots__ = ("_accumulator",)
 
     def __init__(self, d: int) -> None:
-        self._accumulator = _core.Fisher(_whole(d, "d", least=1))
+        self._accumulator = _core.Fisher(_whole(d, "d", least=1, most=2**62))
 
     @property
     def d(self) -> int:
@@ -106,7 +106,12 @@ class Fisher:
         """F v, for v of shape (d,) or (d, k)."""
         array = as_float_array(v, "v")
         if array.ndim == 2:
-            return np.stack([self @ column for column in array.T], axis=1)
+            if array.shape[0] != self.d:
+                raise ValueError(f"v: expected shape ({self.d},) or ({self.d}, k), got {describe(array)}")
+            product = np.empty(array.shape)
+            for column in range(array.shape[1]):
+                product[:, column] = self @ array[:, column]
+            return product
         return self._accumulator.multiply(as_vector(array, self.d, "v", "parameter"))
 
     def solve(
@@ -137,7 +142,7 @@ class Fisher:
         if not np.isfinite(right).all():
             raise ValueError("g: expected finite values, got NaN or Inf")
         absolute = _number(damping, "damping")
-        if relative_damping:
+        if _flag(relative_damping, "relative_damping"):
             absolute *= self.trace() / max(1, min(self.count, self.d))
         rows = np.ascontiguousarray(np.atleast_2d(right.T), dtype=np.float64)
         return self._accumulator.solve(rows, absolute).T.reshape(right.shape)

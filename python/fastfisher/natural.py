@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -19,6 +20,8 @@ from .scores import ScoresLike, as_scores, as_vector, as_weights
 Solver: TypeAlias = Literal["auto", "cholesky", "gram", "cg"]
 Precision: TypeAlias = Literal["auto", "single", "double", "mixed"]
 Vector: TypeAlias = NDArray[np.float64]
+
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,35 +177,46 @@ def natural_step(
             weights=None if weights is None else as_weights(weights, samples),
             count=None if count is None else _number(count, "count", positive=True),
             damping=_number(damping, "damping"),
-            relative_damping=bool(relative_damping),
+            relative_damping=_flag(relative_damping, "relative_damping"),
             max_kl=None if max_kl is None else _number(max_kl, "max_kl", positive=True),
             solver=_choice(solver, "solver", ("auto", "cholesky", "gram", "cg")),
             precision=_choice(precision, "precision", ("auto", "single", "double", "mixed")),
             tol=_number(tol, "tol"),
             max_iterations=None if max_iterations is None else _whole(max_iterations, "max_iterations"),
             initial=None if initial is None else as_vector(initial, parameters, "initial", "parameter"),
-            threads=0 if num_threads is None else _whole(num_threads, "num_threads", least=1),
+            threads=0 if num_threads is None else _whole(num_threads, "num_threads", least=1, most=MOST_THREADS),
         )
     )
 
 
 def _number(value: object, name: str, *, positive: bool = False) -> float:
     expected = f"{name}: expected a finite number {'> 0' if positive else '>= 0'}, got {value!r}"
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(expected)
     try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise TypeError(expected) from None
+        number = float(value)
+    except OverflowError:  # an integer beyond float64
+        raise ValueError(expected) from None
     if not math.isfinite(number) or number < 0.0 or (positive and number == 0.0):
         raise ValueError(expected)
     return number
 
 
-def _whole(value: object, name: str, *, least: int = 0) -> int:
+def _whole(value: object, name: str, *, least: int = 0, most: int = 2**31 - 1) -> int:
+    expected = f"{name}: expected a whole number from {least} to {most}, got {value!r}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name}: expected a whole number >= {least}, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}")
+        raise TypeError(expected)
+    if not least <= value <= most:
+        raise ValueError(expected)
     return int(value)
+
+
+def _flag(value: object, name: str) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return bool(value)
 
 
 def _choice(value: object, name: str, choices: tuple[str, ...]) -> str:

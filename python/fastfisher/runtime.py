@@ -8,6 +8,7 @@ import sys
 import numpy as np
 
 from . import _core
+from .natural import MOST_THREADS, _whole
 
 
 def get_num_threads() -> int:
@@ -21,9 +22,7 @@ def get_num_threads() -> int:
 
 def set_num_threads(threads: int | None) -> None:
     """Set `get_num_threads` for the process; None returns to the environment's choice."""
-    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise ValueError(f"threads: expected a whole number >= 1 or None, got {threads!r}")
-    _core.set_num_threads(threads or 0)
+    _core.set_num_threads(0 if threads is None else _whole(threads, "threads", least=1, most=MOST_THREADS))
 
 
 def show_config() -> dict[str, object]:

@@ -95,14 +95,19 @@ def as_weights(weights: object, size: int) -> NDArray[np.float64]:
     return vector
 
 
+def _is_matrix(value: object) -> bool:
+    shape = getattr(value, "shape", None)
+    return len(shape) == 2 if shape is not None else np.ndim(value) == 2  # type: ignore[arg-type]
+
+
 def _is_blocks(scores: object) -> bool:
     """A list or tuple that holds arrays or pairs of them, rather than rows of numbers."""
     if not isinstance(scores, (list, tuple)) or not scores:
         return False
     first = scores[0]
     if isinstance(first, (tuple, list)):
-        return len(first) == 2 and all(np.ndim(factor) == 2 for factor in first)
-    return np.ndim(first) == 2
+        return len(first) == 2 and all(map(_is_matrix, first))
+    return _is_matrix(first)
 
 
 def _from_blocks(blocks: Any) -> FloatArray:

@@ -18,8 +18,8 @@ class Fisher {
   Fisher& operator=(const Fisher&) = delete;
 
   Index dimension() const noexcept { return dimension_; }
-  Index count() const;           // rows seen
-  double total_weight() const;   // sum w; equal to count where no weights were given
+  Index count() const;          // rows seen
+  double total_weight() const;  // sum w; equal to count where no weights were given
 
   // Adds the rows of `scores`, (N, d), weights (N,) or null.  All or nothing: an exception leaves the matrix as it was.
   void update(const ScoresView& scores, const double* weights, const Context& context = {});
@@ -45,6 +45,7 @@ class Fisher {
 
  private:
   void mirror() const;
+  double sum_trace() const noexcept;
   double checked_weight() const;
 
   Index dimension_;

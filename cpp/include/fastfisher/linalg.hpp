@@ -38,7 +38,8 @@ template <class Real>
 void fisher_matvec(const ScoresView& scores, const Real* weights, const Real* v, Real* u, Real* y,
                    const Context& context = {});
 
-// norms[n] = ||s_n||^2, in double; norms: (N,).  Not finite exactly where a row holds NaN or Inf, or a square overflows.
+// norms[n] = ||s_n||^2, in double; norms: (N,).  Not finite exactly where a row holds NaN or Inf, or a square
+// overflows.
 void square_norms(const ScoresView& scores, double* norms, const Context& context = {});
 
 // The first row that holds a NaN or an infinity, or -1.

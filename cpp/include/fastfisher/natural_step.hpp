@@ -47,9 +47,9 @@ struct StepOptions {
   std::optional<double> max_kl;   // KL that the step is scaled to; none: the step is the direction
   Solver solver = Solver::automatic;
   Precision precision = Precision::automatic;
-  double tolerance = 1e-8;                // CG: ||g - (F + lambda I) x|| / ||g|| to stop at
-  std::optional<Index> max_iterations;    // CG: default min(10 min(N, d) + 100, 10,000)
-  const double* initial = nullptr;        // CG: where to start, (d,)
+  double tolerance = 1e-8;              // CG: ||g - (F + lambda I) x|| / ||g|| to stop at
+  std::optional<Index> max_iterations;  // CG: default min(10 min(N, d) + 100, 10,000)
+  const double* initial = nullptr;      // CG: where to start, (d,)
 };
 
 struct NaturalStep {
@@ -63,9 +63,9 @@ struct NaturalStep {
   double predicted_improvement = 0.0;  // alpha g^T x
   Solver solver = Solver::automatic;   // the one that ran
   Precision precision = Precision::automatic;
-  double damping = 0.0;    // lambda, absolute
-  Index iterations = 0;    // of CG, or refinements of a direct solve
-  double residual = 0.0;   // ||g - (F + lambda I) x|| / ||g||, from the scores, in double
+  double damping = 0.0;   // lambda, absolute
+  Index iterations = 0;   // of CG, or refinements of a direct solve
+  double residual = 0.0;  // ||g - (F + lambda I) x|| / ||g||, from the scores, in double
   std::vector<std::string> notes;
 };
 

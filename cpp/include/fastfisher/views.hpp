@@ -18,9 +18,7 @@ struct MatrixView {
   Index row_stride = 0;
   Index column_stride = 0;
 
-  Scalar& operator()(Index row, Index column) const noexcept {
-    return data[row * row_stride + column * column_stride];
-  }
+  Scalar& operator()(Index row, Index column) const noexcept { return data[row * row_stride + column * column_stride]; }
 
   MatrixView middle_rows(Index first, Index count) const noexcept {
     return {data + first * row_stride, count, columns, row_stride, column_stride};

@@ -38,7 +38,7 @@ inline constexpr Index lanes = Eigen::internal::unpacket_traits<PacketOf<Real>>:
 
 constexpr Index smaller(Index a, Index b) noexcept { return a < b ? a : b; }
 
-}  // namespace fastfisher::detail::FASTFISHER_JOIN(level_, FASTFISHER_LEVEL)
+}  // namespace fastfisher::detail::FASTFISHER_JOIN(level_,FASTFISHER_LEVEL)
 
 #include "packing.inl"
 #include "products.inl"
@@ -73,8 +73,10 @@ constexpr RealKernels<Real> real_kernels() {
 
 const KernelTable& FASTFISHER_JOIN(kernel_table_, FASTFISHER_LEVEL)() noexcept {
   namespace level = FASTFISHER_JOIN(level_, FASTFISHER_LEVEL);
-  static constexpr KernelTable table{FASTFISHER_TEXT(FASTFISHER_LEVEL), level::real_kernels<float>(),
-                                     level::real_kernels<double>(), {&level::square_norms<float>},
+  static constexpr KernelTable table{FASTFISHER_TEXT(FASTFISHER_LEVEL),
+                                     level::real_kernels<float>(),
+                                     level::real_kernels<double>(),
+                                     {&level::square_norms<float>},
                                      {&level::square_norms<double>}};
   return table;
 }

@@ -49,8 +49,8 @@ Index pack_along_depth(Index depth, const Real* source, Index row_stride, Real* 
 }
 
 template <class In, class Real>
-void pack_strip(Index rows, Index depth, const In* source, Index row_stride, Index depth_stride,
-                const Real* row_scale, const Real* depth_scale, Real* strip) {
+void pack_strip(Index rows, Index depth, const In* source, Index row_stride, Index depth_stride, const Real* row_scale,
+                const Real* depth_scale, Real* strip) {
   constexpr Index all_rows = TileShape<Real>::rows;
   if (row_stride == 1 && row_scale == nullptr) {
     pack_along_rows(rows, depth, source, depth_stride, depth_scale, strip);
@@ -91,4 +91,4 @@ void unpack_strip(Index rows, Index depth, const Real* strip, Real* destination,
   }
 }
 
-}  // namespace fastfisher::detail::FASTFISHER_JOIN(level_, FASTFISHER_LEVEL)
+}  // namespace fastfisher::detail::FASTFISHER_JOIN(level_,FASTFISHER_LEVEL)

@@ -181,8 +181,7 @@ void fisher_matvec(Index rows, Index columns, const In* scores, Index row_stride
 }
 
 template <class In>
-void square_norms(Index rows, Index columns, const In* scores, Index row_stride, Index column_stride,
-                  double* norms) {
+void square_norms(Index rows, Index columns, const In* scores, Index row_stride, Index column_stride, double* norms) {
   if (column_stride == 1) {
     namespace simd = Eigen::internal;
     using Packet = PacketOf<double>;
@@ -214,4 +213,4 @@ void square_norms(Index rows, Index columns, const In* scores, Index row_stride,
   }
 }
 
-}  // namespace fastfisher::detail::FASTFISHER_JOIN(level_, FASTFISHER_LEVEL)
+}  // namespace fastfisher::detail::FASTFISHER_JOIN(level_,FASTFISHER_LEVEL)

@@ -12,7 +12,7 @@ namespace fastfisher::detail::FASTFISHER_JOIN(level_, FASTFISHER_LEVEL) {
 inline constexpr Index tile_packets = 3, tile_columns = 8;
 #elif defined(__AVX__)  // 16 registers: 12 + 3 + 1
 inline constexpr Index tile_packets = 3, tile_columns = 4;
-#else  // 16 registers, and a multiply needs one of its own: 8 + 2 + 2
+#else                   // 16 registers, and a multiply needs one of its own: 8 + 2 + 2
 inline constexpr Index tile_packets = 2, tile_columns = 4;
 #endif
 
@@ -24,6 +24,9 @@ struct TileShape {
   static constexpr Index depth = 256;
   static_assert(rows % columns == 0, "a tile's columns must lie in one strip");
 };
+
+// Steps in depth between a strip's prefetch from the second-level cache and its use.
+inline constexpr Index prefetch_distance = 8;
 
 template <class Real, Index packets = tile_packets>
 struct TileRegisters {
@@ -47,7 +50,7 @@ EIGEN_STRONG_INLINE TileRegisters<Real, packets> multiply_strips(Index depth, co
 #pragma GCC unroll 4
     for (Index i = 0; i < packets; ++i) {
       row[i] = simd::pload<Packet>(a + i * lanes<Real>);
-      __builtin_prefetch(a + 8 * rows + i * lanes<Real>);  // a strip comes from the second-level cache
+      __builtin_prefetch(a + prefetch_distance * rows + i * lanes<Real>);
     }
 #pragma GCC unroll 16
     for (Index j = 0; j < tile_columns; ++j) {
@@ -106,8 +109,8 @@ EIGEN_STRONG_INLINE void tile_of(Index depth, const Real* a, const Real* b, Real
 // Packets that lie wholly above `first_row`, or below the last row, are left out: at the diagonal and at the lower
 // edge of a small matrix they would be a good part of the work.
 template <TileMode mode, class Real>
-EIGEN_STRONG_INLINE void tile_in_mode(Index depth, const Real* a, const Real* b, Real* c, Index stride,
-                                      Index first_row, Index rows, Index columns) noexcept {
+EIGEN_STRONG_INLINE void tile_in_mode(Index depth, const Real* a, const Real* b, Real* c, Index stride, Index first_row,
+                                      Index rows, Index columns) noexcept {
   const Index skipped = first_row - first_row % lanes<Real>;
   a += skipped;
   c += skipped;
@@ -195,4 +198,4 @@ double peak_flops(Index iterations, Real* sink) {
   return 2.0 * static_cast<double>(chains * lanes<Real> * iterations);
 }
 
-}  // namespace fastfisher::detail::FASTFISHER_JOIN(level_, FASTFISHER_LEVEL)
+}  // namespace fastfisher::detail::FASTFISHER_JOIN(level_,FASTFISHER_LEVEL)

@@ -32,4 +32,4 @@ void substitute(bool transposed, Index n, const Real* factor, Index stride, Real
   }
 }
 
-}  // namespace fastfisher::detail::FASTFISHER_JOIN(level_, FASTFISHER_LEVEL)
+}  // namespace fastfisher::detail::FASTFISHER_JOIN(level_,FASTFISHER_LEVEL)

@@ -1,0 +1,118 @@
+#include "problem.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+namespace fastfisher::detail {
+namespace {
+
+// 2^exponent with value = 2^exponent * [1, 2).
+double power_of_two(double value) noexcept { return std::ldexp(1.0, std::ilogb(value)); }
+
+double weight(const Batch& batch, std::size_t n) noexcept { return batch.weights == nullptr ? 1.0 : batch.weights[n]; }
+
+void check(const Batch& batch, const StepOptions& options) {
+  if (rows(batch.scores) <= 0 || columns(batch.scores) <= 0) {
+    throw std::invalid_argument("scores: expected at least one row and one column");
+  }
+  if ((batch.advantages == nullptr) == (batch.gradient == nullptr)) {
+    throw std::invalid_argument("advantages, gradient: expected exactly one of them");
+  }
+  if (!(options.damping >= 0.0) || !std::isfinite(options.damping)) {
+    throw std::invalid_argument("damping: expected a finite number >= 0");
+  }
+  if (options.max_kl.has_value() && (!(*options.max_kl > 0.0) || !std::isfinite(*options.max_kl))) {
+    throw std::invalid_argument("max_kl: expected a finite number > 0");
+  }
+  if (!(options.tolerance >= 0.0)) throw std::invalid_argument("tolerance: expected a number >= 0");
+}
+
+// Sum of the weights, the divisor and the trace of F.
+void measure(const Batch& batch, const Context& context, Problem& problem) {
+  Vector norms(static_cast<std::size_t>(problem.samples));
+  square_norms(batch.scores, norms.data(), context);
+  double sum = 0.0;
+  for (std::size_t n = 0; n < norms.size(); ++n) {
+    const double w = weight(batch, n);
+    if (!(w >= 0.0)) throw std::invalid_argument("weights: expected values >= 0, row " + std::to_string(n));
+    problem.total_weight += w;
+    sum += w * norms[n];
+  }
+  if (!(problem.total_weight > 0.0) || !std::isfinite(problem.total_weight)) {
+    throw std::invalid_argument("weights: expected a positive finite sum");
+  }
+  problem.count = batch.count.value_or(problem.total_weight);
+  if (!(problem.count > 0.0) || !std::isfinite(problem.count)) {
+    throw std::invalid_argument("count: expected a finite number > 0");
+  }
+  problem.trace = sum / problem.count;
+  if (std::isfinite(problem.trace)) return;
+  if (const Index row = first_nonfinite_row(batch.scores, context); row >= 0) {
+    throw std::invalid_argument("scores: expected finite values, row " + std::to_string(row) + " holds NaN or Inf");
+  }
+  throw std::overflow_error("scores: their squares leave the range of float64; rescale the scores");
+}
+
+void find_gradient(const Batch& batch, const Context& context, Problem& problem) {
+  const auto parameters = static_cast<std::size_t>(problem.parameters);
+  if (batch.gradient != nullptr) {
+    problem.gradient.assign(batch.gradient, batch.gradient + parameters);
+  } else {
+    Vector weighted(static_cast<std::size_t>(problem.samples));
+    for (std::size_t n = 0; n < weighted.size(); ++n) {
+      weighted[n] = batch.advantages[n] * (weight(batch, n) / problem.total_weight);
+    }
+    problem.gradient.resize(parameters);
+    rmatvec<double>(batch.scores, weighted.data(), problem.gradient.data(), context);
+  }
+  double largest = 0.0;
+  for (const double value : problem.gradient) {
+    if (!std::isfinite(value)) {
+      if (batch.gradient != nullptr) throw std::invalid_argument("gradient: expected finite values");
+      throw std::overflow_error("advantages: their product with the scores leaves the range of float64");
+    }
+    largest = std::max(largest, std::fabs(value));
+  }
+  if (largest > 0.0) problem.gradient_scale = power_of_two(largest);
+}
+
+// Products of two entries of the matrix occur (in CG's curvatures), so its own size must stay well inside the range.
+void scale_matrix(const Batch& batch, Problem& problem) {
+  const double size = problem.count * std::max(problem.trace, problem.damping);
+  constexpr double small = 0x1p-200;
+  constexpr double large = 0x1p200;
+  if (size == 0.0 || (size > small && size < large)) return;
+  problem.matrix_scale = 1.0 / power_of_two(std::isfinite(size) ? size : large);
+  problem.scaled_weights.resize(static_cast<std::size_t>(problem.samples));
+  for (std::size_t n = 0; n < problem.scaled_weights.size(); ++n) {
+    problem.scaled_weights[n] = problem.matrix_scale * weight(batch, n);
+  }
+}
+
+}  // namespace
+
+Vector Problem::right_hand_side() const {
+  Vector b = gradient;
+  for (double& value : b) value /= gradient_scale;
+  return b;
+}
+
+Problem pose(const Batch& batch, const StepOptions& options, const Context& context) {
+  check(batch, options);
+  Problem problem;
+  problem.batch = &batch;
+  problem.samples = rows(batch.scores);
+  problem.parameters = columns(batch.scores);
+  measure(batch, context, problem);
+  problem.damping = options.damping;
+  if (options.relative_damping) {
+    problem.damping *= problem.trace / static_cast<double>(std::min(problem.samples, problem.parameters));
+  }
+  find_gradient(batch, context, problem);
+  scale_matrix(batch, problem);
+  return problem;
+}
+
+}  // namespace fastfisher::detail

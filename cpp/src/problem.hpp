@@ -1,0 +1,45 @@
+// A batch, checked and brought to moderate size.
+#pragma once
+
+#include "fastfisher/natural_step.hpp"
+#include "normal_system.hpp"
+
+namespace fastfisher::detail {
+
+// The system that is solved is matrix_scale count (F + lambda I) x' = g / gradient_scale, so the direction is
+// x = solution_scale() x'.  The two scales are powers of two: gradient_scale brings the largest entry of g to one, and
+// matrix_scale is one unless squares of the scores are near the ends of double's range.
+struct Problem {
+  const Batch* batch = nullptr;
+  Index samples = 0;
+  Index parameters = 0;
+  double total_weight = 0.0;  // sum w
+  double count = 0.0;         // divisor of F
+  double trace = 0.0;         // tr(F) = sum w ||s||^2 / count: free of the algorithm, so relative damping is too
+  double damping = 0.0;       // lambda
+  Vector gradient;            // g
+  double gradient_scale = 1.0;
+  double matrix_scale = 1.0;
+  Vector scaled_weights;  // matrix_scale w; empty where the batch's own will do
+
+  const double* system_weights() const noexcept {
+    return scaled_weights.empty() ? batch->weights : scaled_weights.data();
+  }
+  double system_scale() const noexcept { return matrix_scale * count; }
+  double solution_scale() const noexcept { return gradient_scale * system_scale(); }
+  double shift() const noexcept { return system_scale() * damping; }
+  double mean_eigenvalue() const noexcept {
+    return system_scale() * trace / static_cast<double>(samples < parameters ? samples : parameters);
+  }
+  Vector right_hand_side() const;
+
+  // a with S^T diag(system weights) a = right_hand_side(), where advantages were given.
+  double dual_target(std::size_t n) const noexcept {
+    return batch->advantages[n] / gradient_scale / matrix_scale / total_weight;
+  }
+};
+
+// Throws std::invalid_argument naming the argument, or std::overflow_error.
+Problem pose(const Batch& batch, const StepOptions& options, const Context& context);
+
+}  // namespace fastfisher::detail
