@@ -1,0 +1,201 @@
+"""A run that was stopped, killed or damaged goes on to the bits of one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fastfisher.cli import main
+from fastfisher.training.run_folder import RunFolder
+
+from .helpers import SMALL, Result, Run, assert_same_run, repeatable_rows
+
+STEPS = 3600
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    """Train in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "fastfisher", "train", "CartPole-v1", *SMALL, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_rows(process: subprocess.Popen[str], folder: Path, count: int) -> None:
+    """Return once progress.csv has ``count`` iterations."""
+    progress = folder / "progress.csv"
+    while not progress.exists() or progress.read_bytes().count(b"\n") <= count:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert main(["train", "CartPole-v1", *SMALL, "--steps", str(STEPS), "--out", str(folder), "--quiet"]) == 0
+    return folder
+
+
+@pytest.fixture
+def part(run: Run, train: Run) -> Path:
+    """The first third of that run."""
+    assert train("--steps", STEPS // 3, "--out", "part").code == 0
+    return Path("part")
+
+
+@pytest.fixture
+def copy(run: Run, whole: Path) -> Path:
+    """A copy of that run, to be damaged."""
+    return Path(shutil.copytree(whole, "copy"))
+
+
+def resume(run: Run, folder: Path, *words: object) -> Result:
+    """Continue to the end of the undisturbed run; nothing but the folder and the steps is said."""
+    return run("train", "CartPole-v1", "--out", folder, "--resume", "--steps", STEPS, *words)
+
+
+def test_resumed_equals_uninterrupted(run: Run, part: Path, whole: Path) -> None:
+    result = resume(run, part)
+    assert result.code == 0, result.err
+    assert "resuming" in result.out
+    assert_same_run(part, whole)
+    # The config that is not said comes from the folder, and the new steps go there.
+    assert RunFolder(part).read_config() == RunFolder(whole).read_config()
+    assert len(list(part.glob("events.out.tfevents.*"))) == 2
+
+
+@pytest.mark.parametrize("rows", [1, 4, 7])
+def test_killed_and_resumed_equals_uninterrupted(run: Run, whole: Path, rows: int) -> None:
+    folder = Path("killed")
+    with start("--steps", str(STEPS), "--out", str(folder)) as process:
+        wait_for_rows(process, folder, rows)
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    result = resume(run, folder)
+    assert result.code == 0, result.err
+    assert_same_run(folder, whole)
+
+
+def test_rows_beyond_the_checkpoint_are_cut(run: Run, part: Path, whole: Path) -> None:
+    for name, junk in (
+        ("progress.csv", "77,9999,1,1.0,1.0\n78,99"),
+        ("progress.jsonl", '{"iteration": 77}\n{"ite'),
+    ):
+        with (part / name).open("a") as file:
+            file.write(junk)
+    (part / ".checkpoint.new.zip").write_bytes(b"half")
+    assert resume(run, part).code == 0
+    assert_same_run(part, whole)
+    assert not (part / ".checkpoint.new.zip").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_saves_and_prints_the_command_to_go_on(run: Run, number: int, code: int) -> None:
+    folder = Path("my run")
+    with start("--steps", "10000000", "--out", str(folder)) as process:
+        wait_for_rows(process, folder, 3)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    (command,) = [line.split(maxsplit=1)[1] for line in out.splitlines() if line.startswith("  continue")]
+    words = shlex.split(command)
+    assert words == ["fastfisher", "train", "CartPole-v1", "--out", "my run", "--resume"]
+    # Whether or not it was time for a checkpoint, what was done is saved.
+    agent = RunFolder(folder).load_agent()
+    assert agent is not None
+    assert agent.iteration == len(repeatable_rows(folder))
+    result = run(*words[1:], "--steps", 1)
+    assert result.code == 0
+    assert "is done" in result.out
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "garbled", "missing"])
+def test_damaged_checkpoint_offers_the_one_before(run: Run, copy: Path, whole: Path, damage: str) -> None:
+    checkpoint = copy / "checkpoint.zip"
+    content = checkpoint.read_bytes()
+    if damage == "missing":
+        checkpoint.unlink()
+    else:
+        middle = len(content) // 2
+        garbled = (
+            content[:middle] + bytes(b ^ 255 for b in content[middle : middle + 99]) + content[middle + 99 :]
+        )
+        checkpoint.write_bytes({"truncated": content[:-99], "empty": b"", "garbled": garbled}[damage])
+    for result in (resume(run, copy), run("evaluate", copy)):
+        assert result.code == 2
+        assert result.err.count("\n") == 1
+        assert "`mv copy/checkpoint.previous.zip copy/checkpoint.zip`" in result.err
+    subprocess.run(["mv", "copy/checkpoint.previous.zip", "copy/checkpoint.zip"], check=True)
+    assert resume(run, copy).code == 0
+    assert_same_run(copy, whole)
+
+
+def test_no_good_checkpoint_left(run: Run, copy: Path) -> None:
+    for name in ("checkpoint.zip", "checkpoint.previous.zip"):
+        (copy / name).write_bytes(b"PK")
+    result = resume(run, copy)
+    assert result.code == 2
+    assert result.err.startswith("error: copy/checkpoint.zip")
+    assert "another --out" in result.err
+
+
+def test_killed_before_the_first_checkpoint_begins_again(run: Run, copy: Path, whole: Path) -> None:
+    for checkpoint in copy.glob("checkpoint*"):
+        checkpoint.unlink()
+    assert resume(run, copy).code == 0
+    assert_same_run(copy, whole)
+
+
+def test_killed_before_the_config_leaves_a_free_folder(train: Run) -> None:
+    Path("a").mkdir()
+    Path("a/.config.new.json").write_text("{")
+    assert train("--steps", 400, "--out", "a").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [(["--gamma", "0.9"], "gamma"), (["--policy", "mlp"], "policy"), (["--hidden", "8"], "hidden")],
+)
+def test_other_hyper_parameters_are_refused_by_name(
+    run: Run, copy: Path, words: list[str], name: str
+) -> None:
+    before = (copy / "config.json").read_bytes()
+    result = resume(run, copy, *words)
+    assert result.code == 2
+    assert result.err.count("\n") == 1
+    assert f"{name} = {json.loads(before)[name]}, not" in result.err
+    assert f"leave --{name} as it was" in result.err
+    assert (copy / "config.json").read_bytes() == before
+
+
+def test_another_environment_is_refused(run: Run, copy: Path) -> None:
+    result = run("train", "Acrobot-v1", "--out", copy, "--resume")
+    assert result.code == 2
+    assert "env = CartPole-v1, not Acrobot-v1" in result.err
+
+
+def test_workers_may_change(run: Run, part: Path, whole: Path) -> None:
+    assert resume(run, part, "--workers", 2, "--checkpoint-every", 1).code == 0
+    assert_same_run(part, whole)
+
+
+def test_one_process_a_folder(run: Run) -> None:
+    with start("--steps", "10000000", "--out", "a") as process:
+        wait_for_rows(process, Path("a"), 3)
+        result = resume(run, Path("a"))
+        process.kill()
+    assert result.code == 2
+    assert "in use by another process" in result.err
