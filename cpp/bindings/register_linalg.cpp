@@ -1,4 +1,6 @@
 // The kernels one by one, for tests and benchmarks: each has its definition in fastfisher/reference.py.
+#include <algorithm>
+
 #include "fastfisher/linalg.hpp"
 #include "ndarray.hpp"
 #include "register.hpp"
@@ -114,6 +116,22 @@ Index py_first_nonfinite_row(const py::array& scores, int threads) {
   return first_nonfinite_row(view, interruptible(threads));
 }
 
+// The lower triangle of `a`, of any layout, into a column-major matrix, by blocks that stay in the cache.
+template <class Real>
+void copy_lower(const MatrixView<const Real>& a, Real* lower, const Context& context) {
+  constexpr Index block = 64;
+  const Index n = a.rows;
+  for (Index first_row = 0; first_row < n; first_row += block) {
+    context.poll();
+    const Index last_row = std::min(first_row + block, n);
+    for (Index first_column = 0; first_column < last_row; first_column += block) {
+      for (Index i = first_row; i < last_row; ++i) {
+        for (Index j = first_column; j < std::min(first_column + block, i + 1); ++j) lower[i + j * n] = a(i, j);
+      }
+    }
+  }
+}
+
 // The factor comes back as a new C-ordered array, upper triangle zero.
 py::array py_cholesky(const py::array& matrix, int threads) {
   const ScoresView view = scores_view(matrix, "matrix");
@@ -124,12 +142,11 @@ py::array py_cholesky(const py::array& matrix, int threads) {
         auto result = square_matrix<Real>(n);
         Real* factor = result.mutable_data();
         Index failed = -1;
+        const Context context = interruptible(threads);
         {
           const py::gil_scoped_release unlocked;
-          for (Index j = 0; j < n; ++j) {
-            for (Index i = j; i < n; ++i) factor[i + j * n] = a(i, j);
-          }
-          failed = cholesky<Real>(n, factor, interruptible(threads));
+          copy_lower(a, factor, context);
+          failed = cholesky<Real>(n, factor, context);
           for (Index j = 0; j < n; ++j) {
             for (Index i = j; i < n; ++i) {
               factor[j + i * n] = factor[i + j * n];  // the lower triangle in C order

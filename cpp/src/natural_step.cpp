@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <limits>
 #include <memory>
+#include <utility>
 
 #include "conjugate_gradient.hpp"
 #include "factorization.hpp"
@@ -247,15 +248,14 @@ class Step {
     result_.step_size = length / problem_.solution_scale();
     result_.predicted_kl = 0.5 * (length / problem_.system_scale()) * (length * curvature);
     result_.predicted_improvement = length * slope * problem_.gradient_scale;
-    result_.step = scaled(length);
-    result_.direction = scaled(problem_.solution_scale());
+    result_.direction = scaled(solution_.x, problem_.solution_scale());
+    result_.step = scaled(result_.direction, result_.step_size);
     for (const double value : {result_.step_size, result_.predicted_kl, result_.predicted_improvement}) {
       if (!std::isfinite(value)) out_of_range();
     }
   }
 
-  Vector scaled(double factor) const {
-    Vector values = solution_.x;
+  static Vector scaled(Vector values, double factor) {
     for (double& value : values) {
       value *= factor;
       if (!std::isfinite(value)) out_of_range();
@@ -283,11 +283,7 @@ class Step {
         u[n] = system_.weight(n) * (problem_.dual_target(n) - solution_.scores_times_x[n]) / system_.shift();
       }
     }
-    for (double& value : u) {
-      value *= problem_.solution_scale();
-      if (!std::isfinite(value)) out_of_range();
-    }
-    return u;
+    return scaled(std::move(u), problem_.solution_scale());
   }
 
   void note_what_the_scores_do_not_span() {

@@ -15,8 +15,8 @@ from .scores import ScoresLike, as_float_array, as_scores, as_vector, as_weights
 class Fisher:
     """F = sum_n w_n s_n s_n^T / sum_n w_n over all rows that it is shown, in float64.
 
-    Methods may be called from several threads at once; the arithmetic runs without the interpreter lock.  For the
-    same blocks in the same order the matrix is the same bits for any number of threads.
+    Methods may be called from several threads at once; the arithmetic runs without the interpreter lock.
+    For the same blocks in the same order the matrix is the same bits for any number of threads.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Fisher:
         self._accumulator.update(matrix, None if weights is None else as_weights(weights, len(matrix)))
 
     def merge(self, other: Fisher) -> None:
-        """Add all rows that `other`, of the same d, has seen: from another thread or, pickled, another process."""
+        """Add all rows that `other`, of the same d, has seen: another thread's, or a process's, pickled."""
         if not isinstance(other, Fisher):
             raise TypeError(f"other: expected a Fisher, got {type(other).__name__}")
         self._accumulator.merge(other._accumulator)

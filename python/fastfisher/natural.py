@@ -1,7 +1,8 @@
 """The natural-gradient step: theta += alpha (F + lambda I)^-1 g.
 
-Rajeswaran, Lowrey, Todorov and Kakade, "Towards Generalization and Simplicity in Continuous Control", arXiv 1703.02660,
-equations 3 to 5.  The algebra and the arithmetic are in the C++ core; here are the argument checks and the result.
+Rajeswaran, Lowrey, Todorov and Kakade, "Towards Generalization and Simplicity in Continuous Control",
+arXiv 1703.02660, equations 3 to 5.  The algebra and the arithmetic are in the C++ core; here are the argument
+checks and the result.
 """
 
 from __future__ import annotations
@@ -51,13 +52,14 @@ class NaturalStep:
     iterations : int
         Of CG; of a direct solver, the steps of iterative refinement.
     residual : float
-        ||g - (F + lambda I) x|| / ||g||, measured in float64 from the scores, not from a matrix formed of them.
+        ||g - (F + lambda I) x|| / ||g||, measured in float64 from the scores, not from a matrix formed of
+        them.
     sample_weights : (N,) float64 or None
-        u with direction = S^T u, where advantages were given: the natural gradient is the plain policy gradient with
-        u in place of advantages / N.  With damping u = (A - S x) / (N lambda).
+        u with direction = S^T u, where advantages were given: the natural gradient is the plain policy
+        gradient with u in place of advantages / N.  With damping u = (A - S x) / (N lambda).
     notes : tuple of str
-        Plain sentences about anything out of the ordinary: a fallback taken, a jitter added, part of the gradient
-        outside the span of the scores.
+        Plain sentences about anything out of the ordinary: a fallback taken, a jitter added, part of the
+        gradient outside the span of the scores.
     """
 
     step: Vector
@@ -75,9 +77,10 @@ class NaturalStep:
     notes: tuple[str, ...]
 
     def __repr__(self) -> str:
+        work = ("iteration" if self.solver == "cg" else "refinement") + "s" * (self.iterations != 1)
         rows = [
             ("parameters", f"{len(self.step):,}"),
-            ("solver", f"{self.solver}, {self.precision} precision, {self.iterations} iterations"),
+            ("solver", f"{self.solver}, {self.precision} precision, {self.iterations} {work}"),
             ("damping", f"{self.damping:.6g}"),
             ("residual", f"{self.residual:.2e}"),
             ("step size", f"{self.step_size:.6g}"),
@@ -126,11 +129,12 @@ def natural_step(
     relative_damping : bool
         Take lambda = damping tr(F) / min(N, d), so that it scales with the scores.
     max_kl : float, optional
-        Scale the step so that the KL divergence predicted for it is `max_kl`, in nats: alpha = sqrt(2 max_kl / g^T x).
-        The paper's delta (its equation 5) is 2 max_kl.  Default: the step is the direction.
+        Scale the step so that the KL divergence predicted for it is `max_kl`, in nats:
+        alpha = sqrt(2 max_kl / g^T x).  The paper's delta (its equation 5) is 2 max_kl.  Default: the step is
+        the direction.
     solver : {"auto", "cholesky", "gram", "cg"}
-        Factor the d x d matrix, factor the N x N Gram matrix (the same step, by the Woodbury identity), or conjugate
-        gradients; "auto" takes the cheaper factorisation that fits in memory, else CG.
+        Factor the d x d matrix, factor the N x N Gram matrix (the same step, by the Woodbury identity), or
+        conjugate gradients; "auto" takes the cheaper factorisation that fits in memory, else CG.
     precision : {"auto", "single", "double", "mixed"}
         Arithmetic of the matrix and its factor; "mixed" factors in float32 and refines to a float64 residual;
         "auto" is "double".
@@ -184,7 +188,9 @@ def natural_step(
             tol=_number(tol, "tol"),
             max_iterations=None if max_iterations is None else _whole(max_iterations, "max_iterations"),
             initial=None if initial is None else as_vector(initial, parameters, "initial", "parameter"),
-            threads=0 if num_threads is None else _whole(num_threads, "num_threads", least=1, most=MOST_THREADS),
+            threads=0
+            if num_threads is None
+            else _whole(num_threads, "num_threads", least=1, most=MOST_THREADS),
         )
     )
 

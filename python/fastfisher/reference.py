@@ -56,16 +56,17 @@ def fisher_matvec(scores: object, v: object, weights: object | None = None) -> A
 
 def row_square_norms(scores: object) -> Array:
     """||s_n||^2 for each row, (N,)."""
-    return np.square(_double(scores)).sum(axis=1)
+    norms: Array = np.square(_double(scores)).sum(axis=1)
+    return norms
 
 
 def cholesky(matrix: object) -> Array:
     """The lower factor L of A = L L^T; LinAlgError where A is not positive definite."""
-    return np.linalg.cholesky(_double(matrix))
+    return _double(np.linalg.cholesky(_double(matrix)))
 
 
 def cholesky_solve(factor: object, rhs: object) -> Array:
-    """x of L L^T x = b, for b of shape (n,) or (n, k)."""
+    """Solve L L^T x = b, for b of shape (n,) or (n, k)."""
     L = _double(factor)
     return np.linalg.solve(L.T, np.linalg.solve(L, _double(rhs)))
 
@@ -98,7 +99,7 @@ def natural_direction(
     count: float | None = None,
     damping: float = 1e-4,
 ) -> Array:
-    """x = (F + lambda I)^-1 g with F = S^T diag(w) S / count and g = S^T (w A) / sum w."""
+    """Return x = (F + lambda I)^-1 g with F = S^T diag(w) S / count and g = S^T (w A) / sum w."""
     S = _double(scores)
     w = _weights(S, weights)
     F = syrk_columns(S, w) / (w.sum() if count is None else count)
@@ -107,5 +108,5 @@ def natural_direction(
 
 
 def step_size(gradient: object, direction: object, max_kl: float) -> float:
-    """alpha = sqrt(2 max_kl / g^T x), arXiv 1703.02660, equation 5 with delta = 2 max_kl."""
+    """Return alpha = sqrt(2 max_kl / g^T x), arXiv 1703.02660, equation 5 with delta = 2 max_kl."""
     return float(np.sqrt(2.0 * max_kl / (_double(gradient) @ _double(direction))))

@@ -14,8 +14,8 @@ from .natural import MOST_THREADS, _whole
 def get_num_threads() -> int:
     """Threads that a call uses when it does not say.
 
-    In order of precedence: `set_num_threads`, the environment's FASTFISHER_NUM_THREADS, and what the process may use
-    (its affinity mask and its cgroup's quota).
+    In order of precedence: `set_num_threads`, the environment's FASTFISHER_NUM_THREADS, and what the
+    process may use (its affinity mask and its cgroup's quota).
     """
     return _core.get_num_threads()
 

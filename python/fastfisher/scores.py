@@ -1,8 +1,8 @@
 """Scores: what every function of the package takes as ``scores``.
 
-Row n holds grad log pi(a_n | s_n), (N, d).  Scores are one array, or a list of blocks side by side, each an array
-(N, k) or a pair (left, right) of arrays (N, p) and (N, q) that stands for the k = p q columns of the outer products
-left[n] right[n]^T, flattened in C order: a dense layer's inputs and back-propagated errors.
+Row n holds grad log pi(a_n | s_n), (N, d).  Scores are one array, or a list of blocks side by side, each an
+array (N, k) or a pair (left, right) of arrays (N, p) and (N, q) that stands for the k = p q columns of the
+outer products left[n] right[n]^T, flattened in C order: a dense layer's inputs and back-propagated errors.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def as_float_array(values: object, name: str) -> FloatArray:
     try:
         array = np.asarray(values)
     except ValueError as error:  # ragged nested sequences
-        raise TypeError(f"{name}: expected an array of real numbers, got {type(values).__name__}: {error}") from None
+        raise TypeError(
+            f"{name}: expected an array of real numbers, got {type(values).__name__}: {error}"
+        ) from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name}: expected an array of real numbers, got {describe(array)}")
     dtype = np.float32 if array.dtype.kind == "f" and array.dtype.itemsize <= 4 else np.float64
@@ -49,8 +51,8 @@ def as_float_array(values: object, name: str) -> FloatArray:
 def as_scores(scores: ScoresLike) -> FloatArray:
     """Scores as one dense array, (N, d), N and d at least 1.
 
-    A single array is viewed where it lies, whatever its order and strides.  Blocks are written side by side into a
-    new array.
+    A single array is viewed where it lies, whatever its order and strides.  Blocks are written side by side
+    into a new array.
 
     Raises
     ------
@@ -116,8 +118,7 @@ def _from_blocks(blocks: Any) -> FloatArray:
     for index, part in enumerate(parts):
         if len(part) != rows:
             raise ValueError(f"scores[{index}]: expected {rows} rows as in scores[0], got {len(part)}")
-    dense: FloatArray = np.concatenate(parts, axis=1)
-    return dense
+    return as_float_array(np.concatenate(parts, axis=1), "scores")
 
 
 def _dense_block(block: Any, name: str) -> FloatArray:
@@ -128,11 +129,11 @@ def _dense_block(block: Any, name: str) -> FloatArray:
         return dense
     if len(block) != 2:
         raise ValueError(f"{name}: expected an array or a pair (left, right), got {len(block)} items")
-    left, right = (as_float_array(factor, f"{name}[{side}]") for side, factor in enumerate(block))
+    left = as_float_array(block[0], f"{name}[0]")
+    right = as_float_array(block[1], f"{name}[1]")
     if left.ndim != 2 or right.ndim != 2 or len(left) != len(right):
         raise ValueError(
             f"{name}: expected a pair of two-dimensional arrays with as many rows, "
             f"got {describe(left)} and {describe(right)}"
         )
-    outer: FloatArray = (left[:, :, None] * right[:, None, :]).reshape(len(left), -1)
-    return outer
+    return as_float_array((left[:, :, None] * right[:, None, :]).reshape(len(left), -1), name)

@@ -1,0 +1,233 @@
+"""Every hyper-parameter of a training run, in one place.
+
+The docstring under a field is the help text of its command-line flag, so each is one line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args, get_type_hints
+
+PolicyName = Literal["linear", "rbf", "mlp"]
+BaselineName = Literal["auto", "linear", "quadratic"]
+FisherName = Literal["empirical", "exact"]
+SolverName = Literal["auto", "cholesky", "gram", "cg"]
+PrecisionName = Literal["auto", "single", "double", "mixed"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The hyper-parameters of one run.
+
+    Together with the seed that it holds, a config determines a run to the bit: see
+    :mod:`fastfisher.training`.
+
+    Raises
+    ------
+    ValueError
+        Where a value is out of range; the message names the field, the expectation and the value.
+    TypeError
+        Where a value has the wrong type.
+    """
+
+    env: str
+    """Gymnasium environment id, e.g. HalfCheetah-v5."""
+
+    policy: PolicyName = "linear"
+    """Actions linear in the observation, linear in random Fourier features of it, or from a tanh network."""
+
+    steps: int = 1_000_000
+    """Environment steps of the whole run, all workers together; the last iteration is not cut."""
+
+    seed: int = 0
+    """Seed of everything random in the run."""
+
+    batch_steps: int | None = None
+    """Steps per iteration, at least (default: 10 episodes at their time limit, 1,000 to 10,000)."""
+
+    gamma: float = 0.995
+    """Discount factor."""
+
+    gae_lambda: float = 0.9
+    """Lambda of generalised advantage estimation (arXiv 1506.02438); 1 uses whole returns."""
+
+    max_kl: float = 0.05
+    """KL divergence that one step may spend; the delta of arXiv 1703.02660, equation 5, is twice this."""
+
+    fisher: FisherName = "empirical"
+    """Fisher matrix of the sampled actions (equation 4), or its expectation over actions (as TRPO's)."""
+
+    damping: float = 1e-2
+    """Lambda of (F + lambda I)^-1 g."""
+
+    relative_damping: bool = False
+    """Measure the damping in units of the Fisher matrix's mean eigenvalue."""
+
+    solver: SolverName = "auto"
+    """Algebra of the step: parameters x parameters, samples x samples, matrix-free, or the cheapest."""
+
+    precision: PrecisionName = "auto"
+    """Arithmetic of the natural step."""
+
+    baseline: BaselineName = "auto"
+    """Value baseline; auto is quadratic up to 40 observation entries and linear above."""
+
+    ridge: float = 1e-5
+    """Ridge of the baseline's least-squares fit, per sample."""
+
+    normalize_observations: bool = False
+    """Standardise observations by running statistics; the first layer makes up for their motion."""
+
+    normalize_advantages: bool = True
+    """Centre advantages and divide them by their standard deviation."""
+
+    initial_log_std: float = -0.5
+    """Initial log standard deviation of Gaussian actions."""
+
+    min_log_std: float = -3.0
+    """Floor of the log standard deviation."""
+
+    hidden: tuple[int, ...] = (32, 32)
+    """Hidden layer sizes of the mlp policy."""
+
+    rbf_features: int = 250
+    """Number of random Fourier features of the rbf policy."""
+
+    rbf_bandwidth: float | None = None
+    """Bandwidth nu of the rbf features (default: mean distance between the first observations)."""
+
+    workers: int | None = None
+    """Rollout processes (default: one per usable core); the result does not depend on it."""
+
+    num_envs: int = 0
+    """Step this many copies together in one gymnasium vector environment; 0 or 1: whole episodes."""
+
+    max_episode_steps: int | None = None
+    """Cut episodes after this many steps, as a time limit (default: the environment's own limit)."""
+
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the environment."""
+
+    checkpoint_every: int = 10
+    """Iterations between checkpoints of the command line's run folder."""
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _check_types(self)
+        _check_range(self, "steps", at_least=1)
+        _check_range(self, "seed", at_least=0)
+        _check_range(self, "batch_steps", at_least=1)
+        _check_range(self, "gamma", at_least=0.0, at_most=1.0)
+        _check_range(self, "gae_lambda", at_least=0.0, at_most=1.0)
+        _check_range(self, "max_kl", above=0.0)
+        _check_range(self, "damping", at_least=0.0)
+        _check_range(self, "ridge", above=0.0)
+        _check_range(self, "rbf_features", at_least=1)
+        _check_range(self, "rbf_bandwidth", above=0.0)
+        _check_range(self, "workers", at_least=1)
+        _check_range(self, "num_envs", at_least=0)
+        _check_range(self, "max_episode_steps", at_least=1)
+        _check_range(self, "checkpoint_every", at_least=1)
+        if self.min_log_std > self.initial_log_std:
+            bound = f"initial_log_std = {self.initial_log_std}"
+            raise ValueError(f"min_log_std: expected at most {bound}, got {self.min_log_std}")
+        if any(size < 1 for size in self.hidden):
+            raise ValueError(f"hidden: expected positive layer sizes, got {self.hidden}")
+
+    def replace(self, **changes: Any) -> TrainConfig:
+        """Return a copy with these fields changed; an unknown name is a ValueError."""
+        _refuse_unknown(changes)
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the config as JSON-serialisable values, in the order of the fields."""
+        values = dataclasses.asdict(self)
+        values["hidden"] = list(self.hidden)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """Build a config from :meth:`to_dict`'s values; missing keys take their defaults.
+
+        Raises
+        ------
+        ValueError
+            Where a key is not the name of a field.
+        """
+        _refuse_unknown(values)
+        return cls(**values)
+
+
+def _refuse_unknown(values: Mapping[str, Any]) -> None:
+    known = [f.name for f in dataclasses.fields(TrainConfig)]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ValueError(
+            f"unknown configuration keys {', '.join(unknown)}; expected some of {', '.join(known)}"
+        )
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, float) or _is_integer(value)
+
+
+def _is_sizes(value: object) -> bool:
+    return isinstance(value, (tuple, list)) and all(_is_integer(size) for size in value)
+
+
+_TYPES: dict[Any, tuple[str, Callable[[Any], bool]]] = {
+    str: ("a string", lambda value: isinstance(value, str)),
+    bool: ("True or False", lambda value: isinstance(value, bool)),
+    int: ("an integer", _is_integer),
+    float: ("a real number", _is_real),
+    int | None: ("an integer or None", lambda value: value is None or _is_integer(value)),
+    float | None: ("a real number or None", lambda value: value is None or _is_real(value)),
+    tuple[int, ...]: ("a tuple of integers", _is_sizes),
+    dict[str, Any]: ("a mapping", lambda value: isinstance(value, Mapping)),
+}
+
+
+def _check_types(config: TrainConfig) -> None:
+    """Refuse wrong types; integers may stand for reals, and lists, which JSON has, for tuples."""
+    for name, hint in get_type_hints(TrainConfig).items():
+        value = getattr(config, name)
+        choices = get_args(hint)
+        if hint not in _TYPES:
+            if value not in choices:
+                raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+            continue
+        expected, fits = _TYPES[hint]
+        if not fits(value):
+            raise TypeError(f"{name}: expected {expected}, got {value!r} ({type(value).__name__})")
+        if float in (hint, *choices) and value is not None:
+            if not math.isfinite(value):
+                raise ValueError(f"{name}: expected a finite number, got {value}")
+            object.__setattr__(config, name, float(value))
+    object.__setattr__(config, "hidden", tuple(config.hidden))
+    object.__setattr__(config, "env_kwargs", dict(config.env_kwargs))
+
+
+def _check_range(
+    config: TrainConfig,
+    name: str,
+    *,
+    at_least: float = -math.inf,
+    above: float = -math.inf,
+    at_most: float = math.inf,
+) -> None:
+    value = getattr(config, name)
+    if value is None or (at_least <= value <= at_most and (value > above or above == -math.inf)):
+        return
+    bounds = [
+        f"at least {at_least}" if at_least > -math.inf else "",
+        f"above {above}" if above > -math.inf else "",
+        f"at most {at_most}" if at_most < math.inf else "",
+    ]
+    raise ValueError(f"{name}: expected a number {' and '.join(b for b in bounds if b)}, got {value}")

@@ -1,0 +1,266 @@
+// The damped natural-gradient step against (F + lambda I) x = g written out in long double.
+#include "fastfisher/natural_step.hpp"
+
+#include <stdexcept>
+
+#include "support.hpp"
+
+namespace fastfisher::testing {
+namespace {
+
+class Step : public PerLevel {};
+FASTFISHER_AT_EVERY_LEVEL(Step);
+
+using Exact = std::vector<long double>;
+
+constexpr Solver solvers[] = {Solver::cholesky, Solver::gram, Solver::conjugate_gradient};
+
+struct Case {
+  Shape shape;
+  Laid<double> matrix;
+  std::vector<double> advantages, weights;
+  Batch batch;
+  StepOptions options;
+
+  explicit Case(const Shape& size, bool weighted = false)
+      : shape(size),
+        matrix(size, Laid<double>::layouts(size)[0]),
+        advantages(vector_of<double>(size.rows, 3)),
+        weights(weights_of(size.rows)) {
+    weights[0] = 0.5;  // one row has one weight: let it not be zero
+    batch.scores = matrix.view();
+    batch.advantages = advantages.data();
+    if (weighted) batch.weights = weights.data();
+    options.damping = 0.05;
+    options.tolerance = 1e-13;
+  }
+
+  long double weight(Index n) const { return batch.weights == nullptr ? 1.0L : batch.weights[n]; }
+  long double total_weight() const {
+    long double total = 0.0L;
+    for (Index n = 0; n < shape.rows; ++n) total += weight(n);
+    return total;
+  }
+  long double divisor() const { return batch.count ? static_cast<long double>(*batch.count) : total_weight(); }
+
+  Exact gradient() const {
+    if (batch.gradient != nullptr) return {batch.gradient, batch.gradient + shape.columns};
+    Exact g(static_cast<std::size_t>(shape.columns), 0.0L);
+    for (Index n = 0; n < shape.rows; ++n) {
+      for (Index k = 0; k < shape.columns; ++k) {
+        g[k] += weight(n) * advantages[n] * value_at(n, k) / total_weight();
+      }
+    }
+    return g;
+  }
+
+  // F x + lambda x
+  Exact damped_fisher_times(const std::vector<double>& x, long double damping) const {
+    Exact y(x.begin(), x.end());
+    for (long double& entry : y) entry *= damping;
+    for (Index n = 0; n < shape.rows; ++n) {
+      long double inner = 0.0L;
+      for (Index k = 0; k < shape.columns; ++k) inner += static_cast<long double>(value_at(n, k)) * x[k];
+      for (Index k = 0; k < shape.columns; ++k) y[k] += weight(n) * inner * value_at(n, k) / divisor();
+    }
+    return y;
+  }
+};
+
+long double norm(const Exact& a) {
+  long double sum = 0.0L;
+  for (const long double entry : a) sum += entry * entry;
+  return std::sqrt(sum);
+}
+
+Exact difference(const Exact& a, const std::vector<double>& b) {
+  Exact result(a);
+  for (std::size_t i = 0; i < a.size(); ++i) result[i] -= b[i];
+  return result;
+}
+
+// Everything that the header promises of the fields.
+void expect_promises(const Case& c, const NaturalStep& result, double residual_bound) {
+  const Exact g = c.gradient();
+  EXPECT_LE(norm(difference(g, result.gradient)), 1e-14L * norm(g) * std::sqrt(static_cast<long double>(c.shape.rows)));
+  const Exact mx = c.damped_fisher_times(result.direction, result.damping);
+  Exact r(g);
+  for (std::size_t k = 0; k < r.size(); ++k) r[k] -= mx[k];
+  const auto residual = static_cast<double>(norm(r) / norm(g));
+  EXPECT_LT(residual, residual_bound);
+  EXPECT_NEAR(result.residual, residual, 0.1 * residual + 1e-14);  // what is reported is what is
+
+  long double slope = 0.0L, curvature = 0.0L;
+  for (std::size_t k = 0; k < r.size(); ++k) {
+    slope += g[k] * result.direction[k];
+    curvature += (mx[k] - result.damping * result.direction[k]) * result.direction[k];
+    EXPECT_EQ(result.step[k], result.step_size * result.direction[k]);
+  }
+  const long double alpha = c.options.max_kl ? std::sqrt(2.0L * *c.options.max_kl / slope) : 1.0L;
+  EXPECT_NEAR(result.step_size / static_cast<double>(alpha), 1.0, 1e-10);
+  EXPECT_NEAR(result.predicted_kl / static_cast<double>(0.5L * alpha * alpha * curvature), 1.0, 1e-9);
+  EXPECT_NEAR(result.predicted_improvement / static_cast<double>(alpha * slope), 1.0, 1e-9);
+
+  if (c.batch.advantages == nullptr) {
+    EXPECT_TRUE(result.sample_weights.empty());
+    return;
+  }
+  // direction = S^T sample_weights, but for residual / damping.
+  Exact back(g.size(), 0.0L);
+  for (Index n = 0; n < c.shape.rows; ++n) {
+    for (Index k = 0; k < c.shape.columns; ++k) {
+      back[k] += static_cast<long double>(result.sample_weights[n]) * value_at(n, k);
+    }
+  }
+  const long double scale = norm(Exact(result.direction.begin(), result.direction.end()));
+  EXPECT_LE(norm(difference(back, result.direction)), 2.0L * norm(r) / result.damping + 1e-11L * scale);
+}
+
+TEST_P(Step, EverySolverKeepsItsPromises) {
+  for (const Solver solver : solvers) {
+    for (const Shape& shape : {Shape{1, 1}, Shape{1, 9}, Shape{9, 1}, Shape{16, 15}, Shape{15, 16}, Shape{33, 33},
+                               Shape{200, 24}, Shape{25, 190}, Shape{300, 140}}) {
+      for (const bool weighted : {false, true}) {
+        SCOPED_TRACE(text(shape) + ", " + std::string(name(solver)) + (weighted ? ", weighted" : ""));
+        Case c(shape, weighted);
+        c.options.solver = solver;
+        c.options.max_kl = 0.02;
+        const NaturalStep result = natural_step(c.batch, c.options);
+        EXPECT_EQ(result.solver, solver);
+        EXPECT_EQ(result.precision, Precision::double_precision);
+        EXPECT_EQ(result.damping, c.options.damping);
+        expect_promises(c, result, 1e-12);
+      }
+    }
+  }
+}
+
+TEST_P(Step, CountDividesTheFisherMatrixAndNotTheGradient) {
+  for (const Solver solver : solvers) {
+    Case c({60, 21}, true);
+    c.batch.count = 13.5;
+    c.options.solver = solver;
+    expect_promises(c, natural_step(c.batch, c.options), 1e-12);
+  }
+}
+
+TEST_P(Step, AGivenGradientIsSolvedFor) {
+  for (const Solver solver : solvers) {
+    for (const Shape& shape : {Shape{60, 21}, Shape{21, 60}}) {
+      SCOPED_TRACE(text(shape) + ", " + std::string(name(solver)));
+      Case c(shape);
+      const auto gradient = vector_of<double>(shape.columns, 8);
+      c.batch.advantages = nullptr;
+      c.batch.gradient = gradient.data();
+      c.options.solver = solver;
+      const NaturalStep result = natural_step(c.batch, c.options);
+      expect_promises(c, result, 1e-12);
+      EXPECT_EQ(result.notes.empty(), shape.rows > shape.columns);  // part of it is outside the span of 21 rows
+    }
+  }
+}
+
+TEST_P(Step, PrecisionsReachTheirResiduals) {
+  for (const Solver solver : solvers) {
+    for (const Shape& shape : {Shape{300, 80}, Shape{80, 300}}) {
+      SCOPED_TRACE(text(shape) + ", " + std::string(name(solver)));
+      Case c(shape);
+      c.options.solver = solver;
+      c.options.precision = Precision::mixed;
+      expect_promises(c, natural_step(c.batch, c.options), 1e-13);
+      if (solver == Solver::conjugate_gradient) continue;
+      c.options.precision = Precision::single_precision;
+      expect_promises(c, natural_step(c.batch, c.options), 1e-3);
+    }
+  }
+}
+
+TEST_P(Step, RelativeDampingIsByTheTrace) {
+  Case c({30, 12}, true);
+  c.options.relative_damping = true;
+  long double trace = 0.0L;
+  for (Index n = 0; n < 30; ++n) {
+    for (Index k = 0; k < 12; ++k) {
+      trace += c.weight(n) * static_cast<long double>(value_at(n, k)) * value_at(n, k) / c.total_weight();
+    }
+  }
+  for (const Solver solver : solvers) {
+    c.options.solver = solver;
+    EXPECT_NEAR(natural_step(c.batch, c.options).damping, static_cast<double>(0.05L * trace / 12), 1e-14);
+  }
+}
+
+TEST_P(Step, ConjugateGradientsStopWhereAsked) {
+  Case c({200, 100});
+  c.options.solver = Solver::conjugate_gradient;
+  for (const double tolerance : {1e-2, 1e-5, 1e-8}) {
+    c.options.tolerance = tolerance;
+    EXPECT_LE(natural_step(c.batch, c.options).residual, tolerance);
+  }
+  c.options.tolerance = 1e-12;
+  c.options.max_iterations = 3;
+  const NaturalStep cut = natural_step(c.batch, c.options);
+  EXPECT_EQ(cut.iterations, 3);
+  EXPECT_FALSE(cut.notes.empty());
+
+  c.options.max_iterations.reset();
+  const NaturalStep whole = natural_step(c.batch, c.options);
+  EXPECT_TRUE(whole.notes.empty());
+  c.options.initial = whole.direction.data();
+  EXPECT_EQ(natural_step(c.batch, c.options).iterations, 0);
+}
+
+TEST_P(Step, BadArgumentsAreNamed) {
+  const auto expect_named = [](const Case& c, const char* argument) {
+    try {
+      natural_step(c.batch, c.options);
+      ADD_FAILURE() << "accepted a bad " << argument;
+    } catch (const std::invalid_argument& error) {
+      EXPECT_NE(std::string(error.what()).find(argument), std::string::npos) << error.what();
+    }
+  };
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  Case c({10, 4});
+  c.options.damping = -1.0;
+  expect_named(c, "damping");
+  c.options.damping = nan;
+  expect_named(c, "damping");
+  c.options.damping = 0.0;
+  c.batch.count = 0.0;
+  expect_named(c, "count");
+  c.batch.count.reset();
+  std::fill(c.weights.begin(), c.weights.end(), 0.0);
+  c.batch.weights = c.weights.data();
+  expect_named(c, "weights");
+  c.batch.weights = nullptr;
+  c.batch.gradient = c.advantages.data();
+  expect_named(c, "gradient");
+  c.batch.advantages = nullptr;
+  c.options.solver = Solver::gram;
+  expect_named(c, "damping");
+  c.batch.gradient = nullptr;
+  expect_named(c, "advantages");
+
+  std::vector<double> spoiled(12, 1.0);
+  spoiled[7] = nan;
+  Case s({3, 4});
+  s.batch.scores = row_major<const double>(spoiled.data(), 3, 4);
+  expect_named(s, "row 1");
+  s.batch.scores = row_major<const double>(spoiled.data(), 0, 4);
+  expect_named(s, "scores");
+  spoiled[7] = 1e200;
+  s.batch.scores = row_major<const double>(spoiled.data(), 3, 4);
+  EXPECT_THROW(natural_step(s.batch, s.options), std::overflow_error);
+}
+
+TEST_P(Step, APollMayStopIt) {
+  Case c({300, 300});
+  for (const Solver solver : {Solver::cholesky, Solver::gram}) {
+    c.options.solver = solver;
+    const Context context{2, [] { throw std::runtime_error("interrupted"); }};
+    EXPECT_THROW(natural_step(c.batch, c.options, context), std::runtime_error);
+  }
+}
+
+}  // namespace
+}  // namespace fastfisher::testing

@@ -1,0 +1,257 @@
+"""Threads: the same bits for any number, forks, Ctrl-C, the interpreter lock, where the number comes from."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastfisher as ff
+from fastfisher import _core
+
+from .helpers import SOLVERS, THREADS, batch, run_python, same_bits
+
+pytestmark = pytest.mark.usefixtures("threads")
+
+
+# --- the same bits ---
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("precision", ["single", "double", "mixed"])
+@pytest.mark.parametrize("shape", [(1100, 350), (350, 1100)], ids=str)
+def test_natural_step_is_bit_identical(solver: str, precision: str, shape: tuple[int, int]) -> None:
+    S, A, _, w = batch(*shape)
+    results = [
+        ff.natural_step(
+            S,
+            A,
+            weights=w,
+            damping=0.01,
+            max_kl=0.01,
+            solver=solver,
+            precision=precision,
+            num_threads=threads,
+        )
+        for threads in THREADS
+    ]
+    for result in results[1:]:
+        for field, value in vars(results[0]).items():
+            assert same_bits(getattr(result, field), value), field
+
+
+def test_kernels_are_bit_identical(simd: str) -> None:
+    """Wide, deep and narrow shapes take different paths; each is large enough to be shared out."""
+    for shape in [(400, 400), (9000, 40), (60, 3000)]:
+        for dtype in (np.float32, np.float64):
+            data = batch(*shape)
+            S = data.scores.astype(dtype)
+            calls: dict[str, Any] = {
+                "fisher": lambda t, S=S, w=data.weights: _core.fisher_product(S, w, threads=t),
+                "matvec": lambda t, S=S, v=data.gradient: _core.matvec(S, v, threads=t),
+                "rmatvec": lambda t, S=S, u=data.advantages: _core.rmatvec(S, u, threads=t),
+                "fisher_matvec": lambda t, S=S, v=data.gradient: _core.fisher_matvec(S, v, threads=t),
+                "square_norms": lambda t, S=S: _core.square_norms(S, threads=t),
+            }
+            if shape[0] <= 1000:
+                calls["gram"] = lambda t, S=S: _core.gram_product(S, threads=t)
+            if shape[0] == shape[1]:
+                matrix = (S.T @ S + 100 * np.eye(shape[0])).astype(dtype)
+                calls["cholesky"] = lambda t, matrix=matrix: _core.cholesky(matrix, threads=t)
+            for name, call in calls.items():
+                expected = call(1)
+                for threads in THREADS[1:]:
+                    assert same_bits(call(threads), expected), (name, shape, dtype, threads)
+
+
+def test_fisher_is_bit_identical() -> None:
+    S, _, g, w = batch(6000, 300)
+    seen = []
+    for threads in THREADS:
+        ff.set_num_threads(threads)
+        F = ff.Fisher(300)
+        for block, weights in zip(np.split(S, 3), np.split(w, 3), strict=True):
+            F.update(block, weights)
+        seen.append((F.matrix(), F @ g, F.solve(g, damping=1e-3)))
+    for other in seen[1:]:
+        assert all(same_bits(a, b) for a, b in zip(other, seen[0], strict=True))
+
+
+def test_calls_from_several_threads_are_bit_identical() -> None:
+    S, A, _, _ = batch(500, 200)
+    expected = ff.natural_step(S, A).step
+    seen: list[Any] = []
+
+    def work() -> None:
+        seen.extend(ff.natural_step(S, A, num_threads=2).step for _ in range(10))
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(seen) == 40
+    assert all(same_bits(step, expected) for step in seen)
+
+
+# --- where the number comes from ---
+
+
+def test_set_num_threads_comes_before_the_rest() -> None:
+    default = ff.get_num_threads()
+    assert default >= 1
+    for threads in (3, np.int64(5)):
+        ff.set_num_threads(threads)  # type: ignore[arg-type]
+        assert ff.get_num_threads() == threads
+        assert ff.show_config()["threads"] == threads
+    ff.set_num_threads(None)
+    assert ff.get_num_threads() == default
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("1", "1"), ("5", "5"), ("", None), ("zero", None), ("-3", None)]
+)
+def test_environment(value: str, expected: str | None) -> None:
+    code = "import fastfisher as ff; print(ff.get_num_threads(), ff.show_config()['processors'])"
+    done = run_python(code, FASTFISHER_NUM_THREADS=value)
+    threads, processors = done.stdout.split()
+    assert threads == (expected or processors)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux's affinity masks")
+def test_the_affinity_mask_is_respected() -> None:
+    code = "import os; os.sched_setaffinity(0, {0}); import fastfisher as ff; print(ff.get_num_threads())"
+    first = min(os.sched_getaffinity(0))
+    done = run_python(code.replace("{0}", f"{{{first}}}"), FASTFISHER_NUM_THREADS="")
+    assert done.stdout.split() == ["1"]
+
+
+def test_many_threads_are_no_trouble() -> None:
+    """More threads than tasks or processors: no memory for each, and the same bits."""
+    S, A, _, _ = batch(9000, 60)
+    expected = ff.natural_step(S, A, num_threads=1)
+    assert same_bits(ff.natural_step(S, A, num_threads=1000).step, expected.step)
+
+
+# --- forks ---
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_computes_after_its_parent_used_the_pool() -> None:
+    S, A, _, _ = batch(900, 300)
+    expected = ff.natural_step(S, A, num_threads=4).step
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            signal.alarm(60)
+            code = 0 if same_bits(ff.natural_step(S, A, num_threads=4).step, expected) else 2
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert same_bits(ff.natural_step(S, A, num_threads=4).step, expected)
+
+
+def _step_in_child(seed: int) -> bytes:
+    S, A, _, _ = batch(600, 250, seed)
+    return ff.natural_step(S, A, num_threads=2).step.tobytes()
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_multiprocessing_by_fork() -> None:
+    expected = [_step_in_child(seed) for seed in range(4)]
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.map_async(_step_in_child, range(4)).get(timeout=60) == expected
+
+
+# --- interruption and the interpreter lock ---
+
+INTERRUPTED = """
+import numpy as np, fastfisher as ff
+from fastfisher import _core
+
+row, square = np.ones((1, 9000)), np.eye(7000, dtype=np.float32)
+small = np.random.default_rng(0).standard_normal((600, 300))
+graded = np.tile(small, (5, 3)) * np.geomspace(1.0, 1e-6, 900)
+ff.natural_step(small, small[:, 0], num_threads=2)
+print("ready", flush=True)
+try:
+    while True:  # a fast machine may need several
+        {call}
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+result = ff.natural_step(small, small[:, 0], num_threads=2)
+print("usable" if result.residual < 1e-10 else "broken", flush=True)
+"""
+# A Cholesky factor of side 9,000, products of 7,000^3, thousands of conjugate-gradient steps.
+LONG_CALLS = {
+    "cholesky, one thread": "ff.natural_step(row, [1.0], solver='cholesky', num_threads=1)",
+    "cholesky, two threads": "ff.natural_step(row, [1.0], solver='cholesky', num_threads=2)",
+    "fisher product": "_core.fisher_product(square, precision='single', threads=2)",
+    "gram product": "_core.gram_product(square, precision='single', threads=1)",
+    "cg": "ff.natural_step(graded, graded[:, 0], solver='cg', tol=0.0, damping=0.0, num_threads=2)",
+}
+
+
+@pytest.mark.parametrize("call", LONG_CALLS.values(), ids=LONG_CALLS)
+def test_ctrl_c_stops_a_long_call(call: str) -> None:
+    program = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED.format(call=call)],
+        env={**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(ff.__file__))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "ready\n"
+        time.sleep(0.6)
+        program.send_signal(signal.SIGINT)
+        sent = time.perf_counter()
+        answer = program.stdout.readline()
+        waited = time.perf_counter() - sent
+        out, err = program.communicate(timeout=60)
+    finally:
+        program.kill()
+        program.wait()
+    assert answer == "interrupted\n", err
+    assert waited < 2.5
+    assert out == "usable\n", err
+    assert program.returncode == 0
+
+
+def test_other_python_threads_run_meanwhile() -> None:
+    """The lock is given up: a ticking thread is not held up by more than a fraction of a long call."""
+    matrix = np.eye(3000)
+    ticks: list[float] = []
+    done = threading.Event()
+
+    def tick() -> None:
+        while not done.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(0.001)
+
+    ticker = threading.Thread(target=tick)
+    ticker.start()
+    begin = time.perf_counter()
+    _core.cholesky(matrix, threads=1)
+    _core.gram_product(matrix, threads=1)
+    duration = time.perf_counter() - begin
+    done.set()
+    ticker.join()
+    inside = [at for at in ticks if begin <= at <= begin + duration]
+    longest_gap = max(np.diff([begin, *inside, begin + duration]))
+    assert longest_gap < 0.5 * duration
