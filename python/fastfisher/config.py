@@ -51,11 +51,11 @@ class TrainConfig:
     gamma: float = 0.995
     """Discount factor."""
 
-    gae_lambda: float = 0.9
+    gae_lambda: float = 0.95
     """Lambda of generalised advantage estimation (arXiv 1506.02438); 1 uses whole returns."""
 
     max_kl: float = 0.05
-    """KL divergence that one step may spend; the delta of arXiv 1703.02660, equation 5, is twice this."""
+    """KL divergence of a step, half the delta of equation 5; half the default suits discrete actions."""
 
     fisher: FisherName = "empirical"
     """Fisher matrix of the sampled actions (equation 4), or its expectation over actions (as TRPO's)."""
