@@ -1,5 +1,6 @@
 """Types of the compiled core, checked against it by stubtest."""
 
+from collections.abc import Callable
 from typing import Any, final
 
 import numpy as np
@@ -52,6 +53,20 @@ class Fisher:
     def multiply(self, v: _Vector, threads: int = 0) -> _Vector: ...
     def solve(self, rhs: _Vector, damping: float, threads: int = 0) -> _Vector: ...
     def trace(self) -> float: ...
+
+@final
+class EpisodeActor:
+    def __init__(
+        self,
+        weights: _Vector,
+        draw: Callable[[], _Vector],
+        low: _Vector,
+        high: _Vector,
+        observations: _Vector,
+        actions: _Vector,
+        single: bool,
+    ) -> None: ...
+    def __call__(self, t: int, observation: _Vector) -> _Real: ...
 
 def natural_step(
     scores: _Scores,

@@ -39,7 +39,7 @@ class TrainConfig:
     policy: PolicyName = "linear"
     """Actions linear in the observation, linear in random Fourier features of it, or from a tanh network."""
 
-    steps: int = 1_000_000
+    steps: int = 2_500_000
     """Environment steps of the whole run, all workers together; the last iteration is not cut."""
 
     seed: int = 0
@@ -54,8 +54,8 @@ class TrainConfig:
     gae_lambda: float = 0.95
     """Lambda of generalised advantage estimation (arXiv 1506.02438); 1 uses whole returns."""
 
-    max_kl: float = 0.05
-    """KL divergence of a step, half the delta of equation 5; half the default suits discrete actions."""
+    max_kl: float | None = None
+    """KL divergence of one step, half of arXiv 1703.02660's delta (None: 0.05; 0.025 for discrete actions)."""
 
     fisher: FisherName = "empirical"
     """Fisher matrix of the sampled actions (equation 4), or its expectation over actions (as TRPO's)."""

@@ -148,11 +148,11 @@ def _label(setting: Mapping[str, Any], differing: Sequence[str], group: Sequence
 def _curve(group: Sequence[Run], label: str) -> Curve:
     if len(group) == 1:
         return Curve(label, group[0].steps, group[0].return_mean, group[0].return_std)
-    # Iterations end at different steps: interpolate on the finest run's grid, over the stretch
-    # that every seed covers, so that the mean is always over all of them.
+    # Iterations end at different steps: interpolate where any run has a point, over the stretch that
+    # every seed covers, so that the mean is always over all of them.
     low, high = max(run.steps[0] for run in group), min(run.steps[-1] for run in group)
-    finest = max(group, key=lambda run: len(run.steps)).steps
-    grid = finest[(finest >= low) & (finest <= high)]
+    points = np.unique(np.concatenate([run.steps for run in group]))
+    grid = points[(points >= low) & (points <= high)]
     if not len(grid):
         raise UserError(f"the runs of '{label}' have no environment steps in common: plot them one by one")
     values = np.stack([np.interp(grid, run.steps, run.return_mean) for run in group])

@@ -8,6 +8,7 @@ import math
 import os
 import shlex
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +56,7 @@ def start(config: TrainConfig, out: Path | None, *, quiet: bool = False) -> int:
     RunFolder.check_free(path)
     agent = NPG.from_config(config)
     try:
-        folder = RunFolder.create(path, config)
+        folder = RunFolder.create(path, agent.config)  # what the environment decided is in it
         return _run(folder, agent, quiet=quiet)
     finally:
         agent.close()
@@ -144,8 +145,9 @@ def _run(folder: RunFolder, agent: NPG, *, quiet: bool, resumed: bool = False) -
             session.save()
     except KeyboardInterrupt:  # the second Ctrl-C: what was going on is given up
         pass
-    except Exception as error:
-        error.add_note(f"to continue from iteration {session.saved}: {resume_command(folder.path, config)}")
+    except Exception:
+        hint = f"to continue from iteration {session.saved}: {resume_command(folder.path, config)}"
+        print(hint, file=sys.stderr)
         raise
     finally:
         session.log.close()
@@ -212,7 +214,7 @@ def _introduction(path: Path, agent: NPG, *, resumed: bool) -> tuple[str, dict[s
     damping = f"{config.damping:g}" + (" of the mean eigenvalue" if config.relative_damping else "")
     facts = {
         "policy": f"{config.policy}, {agent.policy.parameters.size:,} parameters",
-        "step": f"{config.fisher} Fisher, solver {config.solver}, damping {damping}, KL {config.max_kl:g}",
+        "step": f"{config.fisher} Fisher, solver {config.solver}, damping {damping}, KL {config.max_kl}",
         "workers": str(config.workers or usable_cores()),
         "folder": str(path),
     }

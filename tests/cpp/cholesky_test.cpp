@@ -16,7 +16,8 @@ FASTFISHER_AT_EVERY_LEVEL(Cholesky);
 std::vector<Index> sizes() {
   std::vector<Index> all(66);
   std::iota(all.begin(), all.end(), 0);
-  for (const Index n : {95, 96, 97, 127, 128, 129, 130, 143, 144, 145, 191, 193, 255, 256, 257, 300, 385}) all.push_back(n);
+  for (const Index n : {95, 96, 97, 127, 128, 129, 130, 143, 144, 145, 191, 193, 255, 256, 257, 300, 385})
+    all.push_back(n);
   return all;
 }
 
@@ -185,7 +186,8 @@ TEST_P(Cholesky, AnIndefiniteMinorIsReported) {
 TEST_P(Cholesky, ExtremeScalesFactor) {
   for_each_real([]<class Real>() {
     constexpr Index n = 150;
-    for (const Real scale : {std::numeric_limits<Real>::min() * Real(1e4), std::numeric_limits<Real>::max() / Real(1e4)}) {
+    for (const Real scale :
+         {std::numeric_limits<Real>::min() * Real(1e4), std::numeric_limits<Real>::max() / Real(1e4)}) {
       auto a = positive_definite<Real>(n);
       for (Real& entry : a) entry *= scale;
       auto factor = a;

@@ -144,8 +144,12 @@ TEST_P(FisherMatrix, ConcurrentUpdatesAllCount) {
 // Two objects merged into each other at once: no deadlock.
 TEST_P(FisherMatrix, MutualMergesEnd) {
   Fisher a(3), b(3);
-  std::thread one([&] { for (int i = 0; i < 40; ++i) a.merge(b); });
-  std::thread two([&] { for (int i = 0; i < 40; ++i) b.merge(a); });
+  std::thread one([&] {
+    for (int i = 0; i < 40; ++i) a.merge(b);
+  });
+  std::thread two([&] {
+    for (int i = 0; i < 40; ++i) b.merge(a);
+  });
   one.join();
   two.join();
   EXPECT_EQ(a.count(), 0);

@@ -94,7 +94,7 @@ void expect_promises(const Case& c, const NaturalStep& result, double residual_b
   for (std::size_t k = 0; k < r.size(); ++k) {
     slope += g[k] * result.direction[k];
     curvature += (mx[k] - result.damping * result.direction[k]) * result.direction[k];
-    EXPECT_EQ(result.step[k], result.step_size * result.direction[k]);
+    EXPECT_DOUBLE_EQ(result.step[k], result.step_size * result.direction[k]);
   }
   const long double alpha = c.options.max_kl ? std::sqrt(2.0L * *c.options.max_kl / slope) : 1.0L;
   EXPECT_NEAR(result.step_size / static_cast<double>(alpha), 1.0, 1e-10);

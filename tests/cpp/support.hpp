@@ -38,8 +38,8 @@ inline std::vector<std::string> levels() {
   return names;
 }
 
-#define FASTFISHER_AT_EVERY_LEVEL(suite)                                        \
-  INSTANTIATE_TEST_SUITE_P(Simd, suite, ::testing::ValuesIn(levels()),          \
+#define FASTFISHER_AT_EVERY_LEVEL(suite)                               \
+  INSTANTIATE_TEST_SUITE_P(Simd, suite, ::testing::ValuesIn(levels()), \
                            [](const auto& instance) { return instance.param; })
 
 // Calls function.operator()<Real>() for the precisions of arithmetic.
@@ -196,8 +196,10 @@ class Guarded {
 
   ::testing::AssertionResult intact() const {
     for (std::size_t i = 0; i < band; ++i) {
-      if (memory_[i] != sentinel) return ::testing::AssertionFailure() << "written " << band - i << " before the output";
-      if (memory_[band + size_ + i] != sentinel) return ::testing::AssertionFailure() << "written " << i << " past the output";
+      if (memory_[i] != sentinel)
+        return ::testing::AssertionFailure() << "written " << band - i << " before the output";
+      if (memory_[band + size_ + i] != sentinel)
+        return ::testing::AssertionFailure() << "written " << i << " past the output";
     }
     return ::testing::AssertionSuccess();
   }

@@ -63,7 +63,8 @@ TEST_P(ThreadPool, ATasksExceptionLeavesTheLoop) {
 }
 
 TEST_P(ThreadPool, OneOfManyExceptionsLeavesTheLoop) {
-  EXPECT_THROW(parallel_for({}, GetParam(), 1000, [](Index, int) { throw std::logic_error("each"); }), std::logic_error);
+  EXPECT_THROW(parallel_for({}, GetParam(), 1000, [](Index, int) { throw std::logic_error("each"); }),
+               std::logic_error);
 }
 
 TEST_P(ThreadPool, PollRunsOnTheCallingThreadOnly) {

@@ -1,6 +1,7 @@
 // The whole public C++ API.
 #pragma once
 
+#include "fastfisher/affine_actor.hpp"
 #include "fastfisher/context.hpp"
 #include "fastfisher/fisher.hpp"
 #include "fastfisher/linalg.hpp"

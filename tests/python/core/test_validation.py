@@ -215,7 +215,6 @@ CONVERSIONS: dict[str, Callable[[Array], Any]] = {
     "big-endian int": lambda a: a.astype(">i2"),
     "list": lambda a: a.tolist(),
     "tuple": lambda a: tuple(map(tuple, a.tolist())) if a.ndim == 2 else tuple(a.tolist()),
-    "matrix": lambda a: np.asmatrix(a) if a.ndim == 2 else a,
     "DLPack": DlpackOnly,
     "buffer": lambda a: memoryview(a),
     "unaligned": lambda a: np.frombuffer(b"x" + a.tobytes(), np.uint8)[1:].view(a.dtype).reshape(a.shape),

@@ -1,0 +1,177 @@
+"""What training asks of a policy."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from .blocks import Block
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Array = NDArray[np.float64]
+Actor = Callable[[Array], Any]
+"""From one observation, (D,), to one action."""
+
+
+class Policy(ABC):
+    """A distribution over actions given observations, with a flat vector of parameters theta.
+
+    Observations are float64 rows, (N, D).  Actions are rows too: (N, m) float64 for continuous
+    actions, (N,) integers from 0 for discrete ones.
+
+    A subclass provides the abstract methods below; what else is here follows from them.  It holds
+    no open resources, since it is pickled to reach the rollout processes.
+
+    Parameters
+    ----------
+    parameters
+        The initial theta, (d,); copied.
+    action_shape, action_dtype
+        Of one action.
+    """
+
+    def __init__(self, parameters: Array, action_shape: tuple[int, ...], action_dtype: type) -> None:
+        self._parameters: Array = np.array(parameters, dtype=np.float64)
+        self.action_shape = action_shape
+        self.action_dtype = action_dtype
+
+    @property
+    def parameters(self) -> Array:
+        """The flat vector theta, (d,) float64; assign or add to it to move the policy."""
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, values: Array) -> None:
+        values = np.asarray(values, dtype=np.float64)
+        if values.shape != self._parameters.shape:
+            raise ValueError(f"parameters: expected shape {self._parameters.shape}, got {values.shape}")
+        if not np.isfinite(values).all():
+            raise ValueError("parameters: expected finite numbers")
+        self._parameters[...] = values
+
+    @abstractmethod
+    def act(self, obs: Array, rng: Generator) -> NDArray[Any]:
+        """Sample an action for each observation."""
+
+    @abstractmethod
+    def mode(self, obs: Array) -> NDArray[Any]:
+        """Return the most likely action for each observation."""
+
+    @abstractmethod
+    def log_prob(self, obs: Array, act: NDArray[Any]) -> Array:
+        """Return log pi(act | obs), (N,)."""
+
+    @abstractmethod
+    def scores(self, obs: Array, act: NDArray[Any]) -> list[Block]:
+        """Return the blocks of S, (N, d): row n is grad_theta log pi(act[n] | obs[n])."""
+
+    @abstractmethod
+    def fisher_scores(self, obs: Array) -> list[Block]:
+        """Return blocks R with R^T R / N the exact Fisher matrix, the expectation over actions.
+
+        N is the number of observations, not of rows of R.
+        """
+
+    @abstractmethod
+    def kl(self, other: Self, obs: Array) -> float:
+        """Return the mean over the observations of KL(self || other), other of the same kind."""
+
+    @abstractmethod
+    def entropy(self, obs: Array) -> float:
+        """Return the mean entropy over the observations, in nats."""
+
+    def std(self) -> float:
+        """Return the mean standard deviation of continuous actions; NaN where there is none."""
+        return float("nan")
+
+    def actor(self, rng: Generator | None) -> Actor:
+        """Return the fastest way to choose actions one observation at a time.
+
+        The actor belongs to one episode and draws from ``rng`` alone, so its actions are a
+        function of the policy, the observations and the state of ``rng``.  Without an ``rng`` it
+        chooses the mode.
+        """
+        if rng is None:
+            return lambda observation: self.mode(observation[None, :])[0]
+        return lambda observation: self.act(observation[None, :], rng)[0]
+
+    def affine_actor(self, rng: Generator | None) -> tuple[Array, Callable[[], Array]] | None:
+        """Return W, (D, m), and a source of noise rows, where actions are W^T s + a row; else None.
+
+        The core then takes a whole step of a rollout in one call.  Each call of the source returns the next
+        few rows, (R, m), the bias in them; without an ``rng`` they are the bias alone.
+        """
+        return None
+
+    def at(self, obs: Array) -> Snapshot:
+        """Return the policy as it is now, on these observations; it can keep what it computes."""
+        return Snapshot(self, obs)
+
+    def constrain(self) -> None:  # noqa: B027 - most have nothing to do
+        """Put parameters that a step has carried out of their allowed range back into it."""
+
+    def prepare(self, obs: Array) -> None:  # noqa: B027 - most have nothing to do
+        """See the observations of the first batch before anything is learned from them.
+
+        A policy may set its constants here, if that leaves its distribution as it was.
+        """
+
+    def set_input_transform(self, shift: Array, scale: Array) -> None:  # noqa: B027 - most have nothing to do
+        """Move to features (obs - shift) / scale, changing theta so that the distribution stays.
+
+        A policy without input scaling ignores the call.
+        """
+
+    def constants(self) -> dict[str, NDArray[Any]]:
+        """Return what the policy is beside theta and its constructor's arguments."""
+        return {}
+
+    def load_constants(self, values: Mapping[str, NDArray[Any]]) -> None:  # noqa: B027 - most have nothing to do
+        """Take back what :meth:`constants` returned."""
+
+    def copy(self) -> Self:
+        """Return an independent copy."""
+        return copy.deepcopy(self)
+
+
+class Snapshot:
+    """A policy as it was when this was made, on the observations of a batch.
+
+    A policy whose scores, log-probabilities and KL share work overrides :meth:`Policy.at` with a
+    snapshot that does the work once.
+    """
+
+    def __init__(self, policy: Policy, obs: Array) -> None:
+        self._policy, self._obs = policy.copy(), obs
+
+    def log_prob(self, act: NDArray[Any]) -> Array:
+        """Return log pi(act | obs), (N,)."""
+        return self._policy.log_prob(self._obs, act)
+
+    def scores(self, act: NDArray[Any]) -> list[Block]:
+        """Return the blocks of S, (N, d)."""
+        return self._policy.scores(self._obs, act)
+
+    def fisher_scores(self) -> list[Block]:
+        """Return blocks R with R^T R / N the exact Fisher matrix."""
+        return self._policy.fisher_scores(self._obs)
+
+    def kl(self, other: Self) -> float:
+        """Return the mean of KL(self || other)."""
+        return self._policy.kl(other._policy, self._obs)
+
+    def entropy(self) -> float:
+        """Return the mean entropy, in nats."""
+        return self._policy.entropy(self._obs)
+
+    def after(self, policy: Policy) -> Snapshot:
+        """Return a snapshot of the same policy with other parameters, on the same observations."""
+        return policy.at(self._obs)

@@ -1,0 +1,29 @@
+"""The policy that a config asks for."""
+
+from __future__ import annotations
+
+from numpy.random import Generator
+
+from ..config import TrainConfig
+from .head import Head
+from .mlp import LinearPolicy, MLPPolicy
+from .network import NetworkPolicy
+from .rbf import RBFPolicy
+
+
+def make_policy(config: TrainConfig, observation_size: int, head: Head, rng: Generator) -> NetworkPolicy:
+    """Build ``config.policy`` for observations of this size and actions of this head."""
+    match config.policy:
+        case "linear":
+            return LinearPolicy(observation_size, head, rng)
+        case "mlp":
+            return MLPPolicy(observation_size, config.hidden, head, rng)
+        case "rbf":
+            return RBFPolicy(
+                observation_size,
+                config.rbf_features,
+                head,
+                rng,
+                bandwidth=config.rbf_bandwidth,
+                standardize=config.normalize_observations,
+            )

@@ -1,0 +1,64 @@
+"""The linear and the tanh-network policy, with an optional affine transform of the observations."""
+
+# ruff: noqa: D102 - the base classes document what is overridden here
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from .gaussian import GaussianHead
+from .head import Head
+from .network import NetworkPolicy
+
+Array = NDArray[np.float64]
+
+
+class MLPPolicy(NetworkPolicy):
+    """tanh layers over x = (s - shift) / scale; without hidden layers, a linear policy.
+
+    The transform is the identity until :meth:`set_input_transform` moves it.
+    """
+
+    def __init__(self, observation_size: int, hidden: Sequence[int], head: Head, rng: Generator) -> None:
+        super().__init__((observation_size, *hidden, head.size), head, rng)
+        self.shift: Array = np.zeros(observation_size)
+        self.scale: Array = np.ones(observation_size)
+
+    def features(self, obs: Array) -> Array:
+        return (obs - self.shift) / self.scale
+
+    def set_input_transform(self, shift: Array, scale: Array) -> None:
+        # W^T (s - shift) / scale + b is the same function of s before and after.
+        first = self._layers()[0]
+        first[-1] += ((shift - self.shift) / self.scale) @ first[:-1]
+        first[:-1] *= (scale / self.scale)[:, None]
+        self.shift, self.scale = shift.copy(), scale.copy()
+
+    def _first_layer_of_observation(self) -> tuple[Array, Array]:
+        first = self._layers()[0]
+        weights = first[:-1] / self.scale[:, None]
+        return weights, first[-1] - self.shift @ weights
+
+    def constants(self) -> dict[str, NDArray[Any]]:
+        return {"shift": self.shift, "scale": self.scale}
+
+    def load_constants(self, values: Mapping[str, NDArray[Any]]) -> None:
+        self.shift, self.scale = np.array(values["shift"]), np.array(values["scale"])
+
+
+class LinearPolicy(MLPPolicy):
+    """z = W^T s + b: the linear policy of arXiv 1703.02660."""
+
+    def __init__(self, observation_size: int, head: Head, rng: Generator) -> None:
+        super().__init__(observation_size, (), head, rng)
+
+    def affine_actor(self, rng: Generator | None) -> tuple[Array, Callable[[], Array]] | None:
+        if not isinstance(self.head, GaussianHead):
+            return None
+        weights, bias = self._first_layer_of_observation()
+        return np.ascontiguousarray(weights), self._noise_source(bias, rng)

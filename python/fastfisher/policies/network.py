@@ -1,0 +1,161 @@
+"""The policy that linear, RBF and MLP policies are: fixed features, tanh layers, a head."""
+
+# ruff: noqa: D102 - the base classes document what is overridden here
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from .base import Actor, Policy
+from .blocks import Block
+from .head import Head
+from .network_snapshot import NetworkSnapshot
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Array = NDArray[np.float64]
+
+_NOISE_ROWS = 64
+"""Rows of noise that an actor draws at a time: enough to make the call's overhead vanish."""
+
+
+class NetworkPolicy(Policy):
+    """z = W_L^T [tanh(... W_1^T [x, 1] ...), 1], x the features of the observation.
+
+    theta holds W_1, ..., W_L, each (inputs + 1, outputs) in C order with the biases in the last
+    row, then the head's own parameters.  The score of a layer is then, row for row, the outer
+    product of its inputs (with a one appended) and its back-propagated errors.
+
+    Parameters
+    ----------
+    sizes
+        (features, hidden sizes ..., outputs); outputs must be ``head.size``.
+    head
+        Distribution of the actions given z.
+    rng
+        For the initial weights of hidden layers; the last layer starts at zero, so the first
+        policy does not depend on the observation.
+    """
+
+    def __init__(self, sizes: Sequence[int], head: Head, rng: Generator) -> None:
+        if sizes[-1] != head.size:
+            raise ValueError(f"sizes: expected {head.size} outputs, got {sizes[-1]}")
+        self.head = head
+        self._shapes = [(inputs + 1, outputs) for inputs, outputs in pairwise(sizes)]
+        layers = [np.zeros(shape) for shape in self._shapes]
+        for layer in layers[:-1]:
+            fan_in = len(layer) - 1
+            layer[:-1] = rng.standard_normal((fan_in, layer.shape[1])) / np.sqrt(fan_in)
+        theta = np.concatenate([layer.ravel() for layer in layers] + [head.initial_own()])
+        super().__init__(theta, head.action_shape, head.action_dtype)
+
+    # Views into theta. They are made on demand, so that a deep copy shares nothing with its source.
+
+    def _layers(self) -> list[Array]:
+        layers, start = [], 0
+        for rows, columns in self._shapes:
+            stop = start + rows * columns
+            layers.append(self._parameters[start:stop].reshape(rows, columns))
+            start = stop
+        return layers
+
+    def _own(self) -> Array:
+        return self._parameters[len(self._parameters) - self.head.own_size :]
+
+    def features(self, obs: Array) -> Array:
+        """Return the fixed features of the observations, (N, features)."""
+        return obs
+
+    def _snapshot_of_features(self, features: Array) -> NetworkSnapshot:
+        return NetworkSnapshot(
+            self.head, [layer.copy() for layer in self._layers()], self._own().copy(), features
+        )
+
+    def at(self, obs: Array) -> NetworkSnapshot:
+        return self._snapshot_of_features(self.features(obs))
+
+    def act(self, obs: Array, rng: Generator) -> NDArray[Any]:
+        return self.head.choose_rows(self.at(obs).z + self.head.noise(self._own(), len(obs), rng))
+
+    def mode(self, obs: Array) -> NDArray[Any]:
+        return self.head.choose_rows(self.at(obs).z)
+
+    def log_prob(self, obs: Array, act: NDArray[Any]) -> Array:
+        return self.at(obs).log_prob(act)
+
+    def scores(self, obs: Array, act: NDArray[Any]) -> list[Block]:
+        return self.at(obs).scores(act)
+
+    def fisher_scores(self, obs: Array) -> list[Block]:
+        return self.at(obs).fisher_scores()
+
+    def kl(self, other: Self, obs: Array) -> float:
+        return self.at(obs).kl(other.at(obs))
+
+    def entropy(self, obs: Array) -> float:
+        return self.at(obs).entropy()
+
+    def std(self) -> float:
+        return self.head.std(self._own())
+
+    def constrain(self) -> None:
+        self.head.constrain(self._own())
+
+    # One observation at a time.
+
+    def _first_layer_of_observation(self) -> tuple[Array, Array]:
+        """Return the weights and bias of the first layer as they apply to the raw observation."""
+        first = self._layers()[0]
+        return first[:-1], first[-1]
+
+    def actor(self, rng: Generator | None) -> Actor:
+        """Return a closure over contiguous copies of the weights.
+
+        The bias of the last layer rides on the noise, drawn some rows at a time, so a linear
+        policy costs one matrix-vector product and one addition a step.
+        """
+        weights, bias = self._first_layer_of_observation()
+        layers = [(weights.copy(), bias.copy())]
+        layers += [(layer[:-1].copy(), layer[-1].copy()) for layer in self._layers()[1:]]
+        last_weights, last_bias = layers.pop()
+        next_noise = self._noise_rows(last_bias, rng).__next__
+        choose = self.head.choose
+        dot = np.dot
+
+        if not layers:
+
+            def act_linear(observation: Array) -> Any:
+                return choose(dot(observation, last_weights) + next_noise())
+
+            return act_linear
+
+        tanh = np.tanh
+
+        def act_deep(observation: Array) -> Any:
+            hidden = observation
+            for layer_weights, layer_bias in layers:
+                hidden = dot(hidden, layer_weights)
+                hidden += layer_bias
+                tanh(hidden, out=hidden)
+            return choose(dot(hidden, last_weights) + next_noise())
+
+        return act_deep
+
+    def _noise_source(self, bias: Array, rng: Generator | None) -> Callable[[], Array]:
+        """Return a function to the next rows of noise + bias."""
+        own, bias = self._own().copy(), bias.copy()
+        if rng is None:
+            return lambda: bias[None, :]
+        return lambda: self.head.noise(own, _NOISE_ROWS, rng) + bias
+
+    def _noise_rows(self, bias: Array, rng: Generator | None) -> Iterator[Array]:
+        draw = self._noise_source(bias, rng)
+        while True:
+            yield from draw()

@@ -1,0 +1,98 @@
+"""Forward and backward passes of a network policy on a batch, each done once."""
+
+# ruff: noqa: D102 - the base classes document what is overridden here
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .base import Policy, Snapshot
+from .blocks import Block
+from .head import Head
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .network import NetworkPolicy
+
+Array = NDArray[np.float64]
+
+
+class NetworkSnapshot(Snapshot):
+    """The outputs z of a :class:`.NetworkPolicy`, and what follows from them.
+
+    Parameters
+    ----------
+    head
+        Distribution of the actions given z.
+    layers
+        W_1, ..., W_L, biases in the last row.
+    own
+        The head's own parameters.
+    features
+        (N, features).
+    """
+
+    def __init__(self, head: Head, layers: list[Array], own: Array, features: Array) -> None:
+        self.head, self.own = head, own
+        self._layers, self._features = layers, features
+        self._inputs: list[Array] = []
+        """Each layer's inputs with a column of ones: the left half of its scores."""
+        hidden = features
+        for depth, layer in enumerate(layers, start=1):
+            extended = np.empty((len(hidden), len(layer)))
+            extended[:, :-1] = hidden
+            extended[:, -1] = 1.0
+            self._inputs.append(extended)
+            hidden = extended @ layer
+            if depth < len(layers):
+                np.tanh(hidden, out=hidden)
+        self.z: Array = hidden
+
+    def log_prob(self, act: NDArray[Any]) -> Array:
+        return self.head.log_prob(self.z, self.own, act)
+
+    def scores(self, act: NDArray[Any]) -> list[Block]:
+        blocks = self._backward(self._inputs, self.head.errors(self.z, self.own, act))
+        if self.head.own_size:
+            blocks.append(self.head.own_scores(self.z, self.own, act))
+        return blocks
+
+    def fisher_scores(self) -> list[Block]:
+        # One copy of the batch for each factor of the outputs' Fisher matrix, then a few rows for the
+        # head's own parameters: their Fisher matrix is the same everywhere, and sqrt(N) stands for N rows.
+        factors = self.head.fisher_factors(self.z, self.own)
+        inputs = [np.tile(x, (len(factors), 1)) for x in self._inputs]
+        blocks = self._backward(inputs, np.concatenate(factors))
+        root = np.sqrt(len(self.z)) * self.head.own_fisher_root(self.own)
+        if not len(root):
+            return blocks
+
+        def padded(array: Array) -> Array:
+            return np.concatenate([array, np.zeros((len(root), array.shape[1]))])
+
+        own_block = np.concatenate([np.zeros((len(inputs[0]), root.shape[1])), root])
+        return [*((padded(left), padded(right)) for left, right in blocks), own_block]
+
+    def _backward(self, inputs: list[Array], errors: Array) -> list[Any]:
+        """Return the pairs (inputs, errors) of all layers, given the errors d log p / d z."""
+        blocks = [(inputs[-1], errors)]
+        for layer, extended in zip(self._layers[:0:-1], inputs[:0:-1], strict=True):
+            # tanh' = 1 - tanh^2, and the layer's inputs are the tanh of the layer below.
+            errors = (errors @ layer[:-1].T) * (1.0 - np.square(extended[:, :-1]))
+            blocks.append((inputs[len(inputs) - 1 - len(blocks)], errors))
+        return blocks[::-1]
+
+    def kl(self, other: Self) -> float:
+        return float(self.head.kl(self.z, self.own, other.z, other.own).mean())
+
+    def entropy(self) -> float:
+        return self.head.entropy(self.z, self.own)
+
+    def after(self, policy: Policy) -> Snapshot:
+        # The features are fixed, so those of the batch serve again.
+        network: NetworkPolicy = policy  # type: ignore[assignment]
+        return network._snapshot_of_features(self._features)

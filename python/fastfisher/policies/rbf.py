@@ -1,0 +1,121 @@
+"""The RBF policy of arXiv 1703.02660: linear in random Fourier features of the observation."""
+
+# ruff: noqa: D102 - the base classes document what is overridden here
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from .base import Actor
+from .head import Head
+from .network import NetworkPolicy
+
+Array = NDArray[np.float64]
+
+_BANDWIDTH_SAMPLES = 1_000
+"""Observations whose distances set the bandwidth: half a million pairs."""
+
+
+class RBFPolicy(NetworkPolicy):
+    """z = W^T y + b, y = sin(P x / nu + phi), x = (s - shift) / scale; P ~ N(0, 1), phi ~ U[-pi, pi) fixed.
+
+    Parameters
+    ----------
+    observation_size, features
+        Number of entries of an observation and of random features.
+    head
+        Distribution of the actions given z.
+    rng
+        For P and phi.
+    bandwidth
+        nu; None sets it to the mean distance between the observations of the first batch, as
+        the paper does.  The first policy does not depend on its features (W = 0), so it can wait
+        for them.
+    standardize
+        Take shift and scale from the mean and standard deviation of the first batch too.  They
+        stay there: the features are fixed, and a moving scale could not be made up for.
+    """
+
+    def __init__(
+        self,
+        observation_size: int,
+        features: int,
+        head: Head,
+        rng: Generator,
+        *,
+        bandwidth: float | None = None,
+        standardize: bool = False,
+    ) -> None:
+        super().__init__((features, head.size), head, rng)
+        self.projection: Array = rng.standard_normal((observation_size, features))
+        self.phase: Array = rng.uniform(-np.pi, np.pi, features)
+        self.bandwidth = bandwidth
+        self.standardize = standardize
+        self.shift: Array = np.zeros(observation_size)
+        self.scale: Array = np.ones(observation_size)
+
+    def prepare(self, obs: Array) -> None:
+        if self.standardize:
+            std = obs.std(axis=0)
+            self.shift, self.scale = obs.mean(axis=0), np.where(std > 1e-3, std, 1.0)
+        if self.bandwidth is None:
+            self.bandwidth = mean_pairwise_distance((obs - self.shift) / self.scale)
+
+    def _projection_of_observation(self) -> tuple[Array, Array]:
+        """Return P and phi as they apply to the raw observation."""
+        projection = self.projection / (self.scale[:, None] * (self.bandwidth or 1.0))
+        return projection, self.phase - self.shift @ projection
+
+    def features(self, obs: Array) -> Array:
+        projection, phase = self._projection_of_observation()
+        angles = obs @ projection
+        angles += phase
+        return np.sin(angles, out=angles)
+
+    def actor(self, rng: Generator | None) -> Actor:
+        projection, phase = self._projection_of_observation()
+        act = super().actor(rng)
+        dot, sin = np.dot, np.sin
+
+        def act_on_features(observation: Array) -> Any:
+            angles = dot(observation, projection)
+            angles += phase
+            return act(sin(angles, out=angles))
+
+        return act_on_features
+
+    def constants(self) -> dict[str, NDArray[Any]]:
+        return {
+            "projection": self.projection,
+            "phase": self.phase,
+            "bandwidth": np.array(np.nan if self.bandwidth is None else self.bandwidth),
+            "shift": self.shift,
+            "scale": self.scale,
+        }
+
+    def load_constants(self, values: Mapping[str, NDArray[Any]]) -> None:
+        self.projection, self.phase = np.array(values["projection"]), np.array(values["phase"])
+        self.shift, self.scale = np.array(values["shift"]), np.array(values["scale"])
+        bandwidth = float(values["bandwidth"])
+        self.bandwidth = None if np.isnan(bandwidth) else bandwidth
+
+
+def mean_pairwise_distance(obs: Array) -> float:
+    """Return the mean Euclidean distance between observations, from an even spread of up to 1,000 of them.
+
+    Where all observations are the same it is 1.
+    """
+    sample = obs[:: max(1, len(obs) // _BANDWIDTH_SAMPLES)][:_BANDWIDTH_SAMPLES]
+    if len(sample) < 2:
+        return 1.0
+    centred = sample - sample.mean(axis=0)
+    square = np.square(centred).sum(axis=1)
+    squares = square[:, None] + square[None, :] - 2.0 * (centred @ centred.T)
+    np.fill_diagonal(squares, 0.0)
+    total = np.sqrt(np.maximum(squares, 0.0)).sum()
+    return float(total / (len(sample) * (len(sample) - 1))) or 1.0

@@ -1,0 +1,10 @@
+"""Training: rollouts, advantages, natural-gradient steps, checkpoints.
+
+A run is a pure function of its config: the same bits on any number of workers, resumed or not.
+"""
+
+from .agent import NPG, Evaluation
+from .errors import UserError, WorkerError
+from .iteration import IterationInfo
+
+__all__ = ["NPG", "Evaluation", "IterationInfo", "UserError", "WorkerError"]

@@ -1,0 +1,347 @@
+"""The agent: what a user trains, asks, saves and loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces.utils import flatdim, flatten
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
+
+from ..config import PolicyName, TrainConfig
+from ..policies import Policy, make_policy
+from .checkpoint import read_checkpoint, write_checkpoint
+from .environment import (
+    Env,
+    action_converter,
+    default_max_kl,
+    episode_limit,
+    make_environment,
+    make_head,
+    prepared,
+    recipe_for,
+)
+from .episode import Slot, make_chooser, run_episode
+from .errors import UserError
+from .iteration import IterationInfo
+from .learner import Learner
+from .report import describe
+from .rollouts import batch_steps_for, make_rollouts
+from .seeding import Stream, stream
+from .serial import Rollouts
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+EnvLike = str | Env | Callable[..., Env] | VectorEnv[Any, Any, Any]
+Callback = Callable[[IterationInfo], bool | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Undiscounted returns and lengths of whole episodes, (episodes,) each."""
+
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+
+    @property
+    def mean(self) -> float:
+        """Mean return."""
+        return float(self.returns.mean())
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the returns."""
+        return float(self.returns.std())
+
+
+class NPG:
+    """Natural policy gradient, arXiv 1703.02660.
+
+    Parameters
+    ----------
+    env
+        A gymnasium environment id, a function that makes an environment, an environment (training
+        then runs in this process alone), or a gymnasium vector environment.
+    policy
+        "linear", "rbf", "mlp", or a :class:`~fastfisher.policies.Policy`.
+    seed
+        Of everything random.
+    **overrides
+        Other fields of :class:`~fastfisher.config.TrainConfig`.
+
+    Raises
+    ------
+    UserError
+        Where the environment is unknown, lacks a package, or has unsupported spaces.
+
+    Examples
+    --------
+    >>> agent = NPG("CartPole-v1", workers=1).learn(2_000)
+    >>> agent.steps >= 2_000
+    True
+    """
+
+    def __init__(
+        self, env: EnvLike, *, policy: PolicyName | Policy = "linear", seed: int = 0, **overrides: Any
+    ) -> None:
+        name = env if isinstance(env, str) else ""
+        custom = policy if isinstance(policy, Policy) else None
+        kind = get_args(PolicyName)[0] if isinstance(policy, Policy) else policy
+        self._set_up(TrainConfig(env=name, policy=kind, seed=seed, **overrides), env, custom)
+
+    @classmethod
+    def from_config(
+        cls, config: TrainConfig, env: EnvLike | None = None, policy: Policy | None = None
+    ) -> Self:
+        """Make the agent of a config; ``env`` and ``policy`` are given where the config cannot name them."""
+        agent = cls.__new__(cls)
+        agent._set_up(config, config.env if env is None else env, policy)
+        return agent
+
+    def _set_up(self, config: TrainConfig, env: EnvLike, policy: Policy | None) -> None:
+        self.iteration = 0
+        self.steps = 0
+        self.episodes = 0
+        self._rollouts: Rollouts | None = None
+        self._open_environment(env, config)
+        if config.max_kl is None:
+            config = config.replace(max_kl=default_max_kl(self.action_space))
+        self.config = config
+        head = make_head(self.action_space, config)
+        size = flatdim(self.observation_space)
+        self._custom_policy = policy is not None
+        if policy is None:
+            policy = make_policy(config, size, head, stream(config.seed, Stream.POLICY)[1])
+        self._learner = Learner(config, policy, size)
+        limit = None if isinstance(self._env, VectorEnv) else episode_limit(self._env)
+        self._batch_steps = batch_steps_for(config, limit)
+        self._horizon = self._batch_steps if limit is None else limit
+        self._prediction_rng = stream(config.seed, Stream.PREDICTION)[1]
+
+    def _open_environment(self, env: EnvLike, config: TrainConfig) -> None:
+        self._recipe = None
+        self._env: Env | VectorEnv[Any, Any, Any]
+        if isinstance(env, VectorEnv):
+            self._env = env
+            self.observation_space = env.single_observation_space
+            self.action_space = env.single_action_space
+            return
+        if isinstance(env, gymnasium.Env):
+            self._env = prepared(env, config.max_episode_steps)
+            self.observation_space = env.observation_space
+        else:
+            self._recipe = recipe_for(env, config.env_kwargs, config.max_episode_steps)
+            self._env = make_environment(self._recipe)
+            inner = self._env
+            if isinstance(inner, gymnasium.wrappers.FlattenObservation):
+                inner = inner.env
+            self.observation_space = inner.observation_space
+        self.action_space = self._env.action_space
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in training."""
+        return self._learner.policy
+
+    # Training.
+
+    def learn(self, total_steps: int | None = None, callback: Callback | None = None) -> Self:
+        """Train for at least this many environment steps more; the last iteration is not cut.
+
+        Training is a pure function of the config and the iteration: stopped, saved and loaded
+        anywhere, it continues to the same bits.
+
+        Parameters
+        ----------
+        total_steps
+            Default: what is left of the config's ``steps``.
+        callback
+            Called after each iteration; True stops.
+        """
+        stop = self.config.steps if total_steps is None else self.steps + total_steps
+        while self.steps < stop:
+            info = self._iterate()
+            if callback is not None and callback(info):
+                break
+        return self
+
+    def _iterate(self) -> IterationInfo:
+        start = perf_counter()
+        if self._rollouts is None:
+            self._rollouts = make_rollouts(
+                self.config, self._env, self._recipe, self.policy, self._batch_steps, self._horizon
+            )
+        saved = self._learner.state()
+        try:
+            batch = self._rollouts.collect(self.policy, self.iteration)
+            collected = perf_counter()
+            batch.check_finite()
+            update = self._learner.update(batch)
+        except BaseException:
+            # An interrupted iteration never happened: what is saved now continues to the same bits.
+            self._learner.load_state(saved)
+            self._close_rollouts()
+            raise
+        self.iteration += 1
+        self.steps += len(batch.rewards)
+        self.episodes += int(batch.complete.sum())
+        return describe(
+            self.config, (self.iteration, self.steps, self.episodes), batch, update, self.policy.std(),
+            self._rollouts.notes if self.iteration == 1 else (),
+            seconds_rollout=collected - start, seconds=perf_counter() - start,
+        )  # fmt: skip
+
+    # Acting.
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        """Choose an action for one observation or a batch of them, as Stable-Baselines3 does.
+
+        Parameters
+        ----------
+        observation
+            Of the environment's observation space, or rows of such.
+        state, episode_start
+            For recurrent policies; ``state`` is returned as it came.
+        deterministic
+            The most likely action instead of a sample.
+
+        Returns
+        -------
+        tuple
+            Action or actions, within the bounds, and ``state``.
+        """
+        rows, single = self._observation_rows(observation)
+        actions = self.policy.mode(rows) if deterministic else self.policy.act(rows, self._prediction_rng)
+        converted = action_converter(self.action_space, batch=True)(actions)
+        return (converted[0] if single else converted), state
+
+    def _observation_rows(self, observation: Any) -> tuple[NDArray[np.float64], bool]:
+        space = self.observation_space
+        if isinstance(space, gymnasium.spaces.Box):
+            array = np.asarray(observation, dtype=np.float64)
+            single = array.shape == space.shape
+            if not single and array.shape[1:] != space.shape:
+                raise ValueError(
+                    f"observation: expected shape {space.shape} or (n, {', '.join(map(str, space.shape))}), "
+                    f"got {array.shape}"
+                )
+            return array.reshape(1 if single else len(array), -1), single
+        single = not (isinstance(observation, np.ndarray) and observation.ndim > len(space.shape or ()))
+        several = [observation] if single else observation
+        return np.array([flatten(space, one) for one in several], dtype=np.float64), single
+
+    def evaluate(self, episodes: int = 10, *, deterministic: bool = True, seed: int = 0) -> Evaluation:
+        """Run whole episodes without learning.
+
+        The result is a function of the policy and the arguments; training is not affected.
+
+        Parameters
+        ----------
+        episodes
+            How many.
+        deterministic
+            The most likely action instead of a sample.
+        seed
+            Of the episodes; they differ from those of training whatever it is.
+        """
+        if episodes < 1:
+            raise ValueError(f"episodes: expected at least 1, got {episodes}")
+        env = self._env
+        if isinstance(env, VectorEnv):
+            raise UserError(
+                "evaluate needs a single environment; load the agent with one: NPG.load(path, env=...)"
+            )
+        size = flatdim(self.observation_space)
+        policy = self.policy
+        actions: NDArray[Any] = np.empty((self._horizon, *policy.action_shape), policy.action_dtype)
+        slot = Slot(np.empty((self._horizon, size)), actions, np.empty(self._horizon), np.empty(size))
+        returns, lengths = [], []
+        for index in range(episodes):
+            env_seed, rng = stream(seed, Stream.EVALUATION, index)
+            choose = make_chooser(policy, None if deterministic else rng, env.action_space, slot)
+            episode = run_episode(env, env_seed, choose, slot)
+            assert episode is not None
+            returns.append(float(slot.rewards[: episode.length].sum()))
+            lengths.append(episode.length)
+        return Evaluation(np.array(returns), np.array(lengths))
+
+    # Keeping.
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write everything that training depends on to one file, whole or not at all."""
+        header = {
+            "config": self.config.to_dict(),
+            "counters": {"iteration": self.iteration, "steps": self.steps, "episodes": self.episodes},
+            "custom_policy": self._custom_policy,
+        }
+        write_checkpoint(path, header, self._learner.state())
+
+    @classmethod
+    def load(
+        cls, path: str | PathLike[str], env: EnvLike | None = None, *, policy: Policy | None = None
+    ) -> Self:
+        """Read an agent back; ``learn`` then continues to the bits of the run that was never stopped.
+
+        Parameters
+        ----------
+        path
+            What :meth:`save` wrote.
+        env
+            The environment, where the agent was not made from an id, or another one.
+        policy
+            An object of the agent's own policy, where it was given as an object; its parameters are read
+            from the file.
+
+        Raises
+        ------
+        UserError
+            Where the file is truncated, corrupt or no checkpoint, or more than the path is needed.
+        """
+        header, arrays = read_checkpoint(path)
+        config = TrainConfig.from_dict(header["config"])
+        if env is None and not config.env:
+            raise UserError(
+                f"{path} was trained on an environment without an id; pass it: NPG.load(path, env=...)"
+            )
+        if policy is None and header["custom_policy"]:
+            raise UserError(
+                f"{path} holds a policy of your own; pass one like it: NPG.load(path, policy=...)"
+            )
+        agent = cls.from_config(config, env, policy)
+        agent._learner.load_state(arrays)
+        for name, value in header["counters"].items():
+            setattr(agent, name, int(value))
+        return agent
+
+    def _close_rollouts(self) -> None:
+        if self._rollouts is not None:
+            self._rollouts.close()
+            self._rollouts = None
+
+    def close(self) -> None:
+        """Stop the worker processes and close the environment that the agent made."""
+        self._close_rollouts()
+        if self._recipe is not None:
+            self._env.close()
+
+    def __enter__(self) -> Self:
+        """Return the agent."""
+        return self
+
+    def __exit__(self, *exception: object) -> Literal[False]:
+        """Close it."""
+        self.close()
+        return False

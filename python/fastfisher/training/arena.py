@@ -1,0 +1,143 @@
+"""Shared memory of the rollout workers: who runs which episode, how far it is, and its transitions."""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import tempfile
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ArenaLayout:
+    """Sizes that parent and workers agree on."""
+
+    workers: int
+    batch_steps: int
+    horizon: int
+    observation_size: int
+    action_shape: tuple[int, ...]
+    action_dtype: str
+
+    @property
+    def rows(self) -> int:
+        """Transitions one worker may have to keep.
+
+        It starts no episode once the earlier ones, its own among them, have ``batch_steps`` steps.
+        """
+        return self.batch_steps - 1 + self.horizon
+
+    @property
+    def episodes(self) -> int:
+        """Episodes that may be started: each has a step at least, and each worker may start one too many."""
+        return self.batch_steps + self.workers
+
+    def fields(self) -> list[tuple[str, tuple[int, ...], str]]:
+        """Return name, shape and dtype of each array."""
+        per_worker = (self.workers, self.rows)
+        return [
+            ("next_episode", (1,), "<i8"),
+            # Indexed by episode. A length grows while the episode runs.
+            ("length", (self.episodes,), "<i8"),
+            ("finished", (self.episodes,), "<i8"),
+            ("terminated", (self.episodes,), "<i8"),
+            ("worker", (self.episodes,), "<i8"),
+            ("start", (self.episodes,), "<i8"),
+            ("final_observation", (self.episodes, self.observation_size), "<f8"),
+            # Indexed by worker and row.
+            ("observations", (*per_worker, self.observation_size), "<f8"),
+            ("actions", (*per_worker, *self.action_shape), self.action_dtype),
+            ("rewards", per_worker, "<f8"),
+        ]
+
+
+_ALIGNMENT = 64
+
+
+class Arena:
+    """The arrays of :meth:`ArenaLayout.fields`, as attributes, in a memory file.
+
+    The file has no name in any folder: whatever happens to the processes, the system frees it
+    with its last descriptor.  Pages that nobody touches take no memory.
+
+    Parameters
+    ----------
+    layout
+        Sizes.
+    descriptor
+        The open file; None makes a new one.
+    """
+
+    next_episode: NDArray[np.int64]
+    length: NDArray[np.int64]
+    finished: NDArray[np.int64]
+    terminated: NDArray[np.int64]
+    worker: NDArray[np.int64]
+    start: NDArray[np.int64]
+    final_observation: Array
+    observations: Array
+    actions: Array
+    rewards: Array
+
+    def __init__(self, layout: ArenaLayout, descriptor: int | None = None) -> None:
+        self.layout = layout
+        places, size = {}, 0
+        for name, shape, dtype in layout.fields():
+            places[name] = (size, shape, np.dtype(dtype))
+            size += -(-int(np.prod(shape)) * np.dtype(dtype).itemsize // _ALIGNMENT) * _ALIGNMENT
+        if descriptor is None:
+            descriptor = _memory_file(size)
+        self.descriptor = descriptor
+        memory = mmap.mmap(descriptor, size)
+        for name, (offset, shape, kind) in places.items():
+            setattr(self, name, np.ndarray(shape, kind, buffer=memory, offset=offset))
+
+    def close(self) -> None:
+        """Close the descriptor; the arrays stay until they are collected."""
+        os.close(self.descriptor)
+
+    def clear(self) -> None:
+        """Forget the episodes of the last iteration; no worker may be running."""
+        for array in (self.next_episode, self.length, self.finished):
+            array[...] = 0
+
+    def take(self) -> int:
+        """Return the next episode to run, a different one to each caller."""
+        # A POSIX record lock: the system releases it should its holder die.
+        fcntl.lockf(self.descriptor, fcntl.LOCK_EX)
+        try:
+            episode = int(self.next_episode[0])
+            self.next_episode[0] = episode + 1
+        finally:
+            fcntl.lockf(self.descriptor, fcntl.LOCK_UN)
+        return episode
+
+    def unwanted(self, episode: int) -> bool:
+        """Say whether the episodes before this one are sure to fill the batch.
+
+        Lengths only grow, and an episode is abandoned only where those before it suffice, so an
+        early answer is never wrong.
+        """
+        return episode >= self.layout.episodes or int(self.length[:episode].sum()) >= self.layout.batch_steps
+
+    def prefix(self) -> NDArray[np.int64]:
+        """Return the lengths of the shortest run of episodes 0, 1, ... that fills the batch."""
+        count = int(np.searchsorted(np.cumsum(self.length), self.layout.batch_steps)) + 1
+        assert self.finished[:count].all()
+        return self.length[:count].copy()
+
+
+def _memory_file(size: int) -> int:
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("fastfisher-rollouts")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, size)
+    return descriptor

@@ -1,0 +1,91 @@
+"""Value baselines: ridge regression on fixed features of observation and time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import BaselineName
+from ..natural import natural_step
+
+Array = NDArray[np.float64]
+
+_CLIP = 5.0
+"""Standard deviations at which observations are clipped."""
+_TIME_SCALE = 1_000.0
+_TIME_POWERS = 4
+_QUADRATIC_UP_TO = 40
+"""Entries of an observation up to which "auto" is quadratic, with 865 features then."""
+
+
+class Baseline:
+    """V(s, t): linear in the observation, or in its entries and their products, and in t, t^2, t^3, t^4.
+
+    As the paper's (arXiv 1703.02660, section 4) the observations are scaled and clipped first; here
+    the scale is that of the batch the fit is made on, since environments differ in theirs.
+    Before its first fit V is zero.
+
+    Parameters
+    ----------
+    kind
+        "linear", "quadratic", or "auto" by the size of the observation.
+    observation_size
+        D.
+    ridge
+        The fit minimises mean square error + ridge ||coefficients||^2.
+    """
+
+    def __init__(self, kind: BaselineName, observation_size: int, ridge: float) -> None:
+        if kind == "auto":
+            kind = "quadratic" if observation_size <= _QUADRATIC_UP_TO else "linear"
+        self.kind = kind
+        self.ridge = ridge
+        self.shift: Array = np.zeros(observation_size)
+        self.scale: Array = np.ones(observation_size)
+        products = observation_size * (observation_size + 1) // 2 if kind == "quadratic" else 0
+        self.coefficients: Array = np.zeros(1 + _TIME_POWERS + observation_size + products)
+
+    def features(self, observations: Array, times: NDArray[np.int64]) -> Array:
+        """Return [1, t ... t^4, x, (x_i x_j)], (N, features)."""
+        x = np.clip((observations - self.shift) / self.scale, -_CLIP, _CLIP) / _CLIP
+        # By columns: each is then written, and the products formed, along contiguous memory.
+        rows = np.empty((len(self.coefficients), len(x)))
+        time = times / _TIME_SCALE
+        rows[0] = 1.0
+        for power in range(1, _TIME_POWERS + 1):
+            np.multiply(rows[power - 1], time, out=rows[power])
+        start = _TIME_POWERS + 1
+        by_entry = np.ascontiguousarray(x.T)
+        rows[start : start + len(by_entry)] = by_entry
+        start += len(by_entry)
+        if self.kind == "quadratic":
+            for i in range(len(by_entry)):
+                stop = start + len(by_entry) - i
+                np.multiply(by_entry[i], by_entry[i:], out=rows[start:stop])
+                start = stop
+        return rows.T
+
+    def predict(self, observations: Array, times: NDArray[np.int64]) -> Array:
+        """Return V, (N,)."""
+        return self.features(observations, times) @ self.coefficients
+
+    def fit(self, observations: Array, times: NDArray[np.int64], targets: Array) -> None:
+        """Fit to value targets, (N,)."""
+        std = observations.std(axis=0)
+        self.shift, self.scale = observations.mean(axis=0), np.where(std > 1e-6, std, 1.0)
+        # Ridge regression is a natural step whose scores are the features and whose advantages are the
+        # targets: (X^T X / N + ridge I)^-1 X^T y / N.
+        X = self.features(observations, times)
+        self.coefficients = natural_step(X, targets, damping=self.ridge).direction
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what a checkpoint has to keep."""
+        return {"coefficients": self.coefficients, "shift": self.shift, "scale": self.scale}
+
+    def load_state(self, values: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what :meth:`state` returned."""
+        self.coefficients = np.array(values["coefficients"])
+        self.shift, self.scale = np.array(values["shift"]), np.array(values["scale"])

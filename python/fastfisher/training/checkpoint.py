@@ -1,0 +1,110 @@
+"""A training state in one file: a zip of JSON and .npy arrays, so that loading one runs no code."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import UserError
+
+FORMAT = "fastfisher-checkpoint"
+VERSION = 1
+_HEADER = "checkpoint.json"
+
+
+def write_checkpoint(
+    path: str | os.PathLike[str], header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> None:
+    """Write header and arrays to ``path``, whole or not at all.
+
+    The file is written under a temporary name in the same folder, flushed to the disk and renamed
+    over ``path``: a crash at any moment leaves the old file or the new one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        # mkstemp makes files private; a checkpoint is an ordinary file.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        with os.fdopen(descriptor, "wb") as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                content = {"format": FORMAT, "version": VERSION, **header}
+                archive.writestr(_HEADER, json.dumps(content, indent=2, allow_nan=True))
+                for name, array in arrays.items():
+                    buffer = io.BytesIO()
+                    np.save(buffer, array, allow_pickle=False)
+                    archive.writestr(f"{name}.npy", buffer.getvalue())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def _sync_directory(folder: Path) -> None:
+    """Make the rename itself durable, where the system lets a folder be opened."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return header and arrays of a checkpoint, every byte of it checked.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    UserError
+        Where it is no checkpoint, truncated, corrupt, or of a later version.
+    """
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            header = json.loads(archive.read(_HEADER))
+            arrays = {
+                name.removesuffix(".npy"): np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
+                for name in archive.namelist()
+                if name.endswith(".npy")
+            }
+    except FileNotFoundError:
+        raise
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        KeyError,
+        ValueError,
+        NotImplementedError,
+    ) as error:
+        raise UserError(
+            f"{path} is not a readable fastfisher checkpoint (truncated or corrupt: {error}); "
+            "use an earlier one"
+        ) from error
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise UserError(f"{path} is a zip file but not a fastfisher checkpoint")
+    if header.get("version") != VERSION:
+        raise UserError(
+            f"{path} is a checkpoint of version {header.get('version')}; "
+            f"this fastfisher reads version {VERSION}"
+        )
+    return header, arrays

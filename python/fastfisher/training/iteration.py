@@ -1,0 +1,83 @@
+"""What one iteration of training did: the row of ``progress.csv`` and the argument of callbacks."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class IterationInfo:
+    """Measurements of one iteration.
+
+    Every field is a function of the config and its seed, except those whose names start with
+    ``seconds`` or ``steps_per_second``: they are wall-clock time.
+
+    A number that does not exist (the returns of a batch without a whole episode, the standard
+    deviation of a categorical policy) is NaN.
+    """
+
+    iteration: int
+    """Iterations done so far, this one included."""
+    steps: int
+    """Environment steps so far."""
+    episodes: int
+    """Whole episodes so far."""
+    return_mean: float
+    """Mean undiscounted return of the batch's whole episodes, actions sampled from the policy."""
+    return_std: float
+    return_min: float
+    return_max: float
+    episode_length_mean: float
+    batch_episodes: int
+    """Whole episodes in this batch."""
+    batch_steps: int
+    """Environment steps in this batch."""
+    kl_asked: float
+    """The config's ``max_kl``."""
+    kl_predicted: float
+    """alpha^2 x^T F x / 2 of the step."""
+    kl_achieved: float
+    """KL(old || new), mean over the batch's observations, measured after the step."""
+    improvement_predicted: float
+    """alpha g^T x."""
+    improvement_achieved: float
+    """Change of the surrogate mean(ratio * advantage) on the batch."""
+    gradient_norm: float
+    step_norm: float
+    fisher: str
+    solver: str
+    precision: str
+    damping: float
+    """The absolute value used."""
+    cg_iterations: int
+    residual: float
+    """Relative residual of (F + lambda I) x = g."""
+    std: float
+    """Mean over actions of the policy's standard deviation."""
+    entropy: float
+    """Mean entropy of the policy, in nats."""
+    explained_variance: float
+    """Share of the variance of the batch's returns that the baseline of the batches before explains."""
+    notes: tuple[str, ...]
+    """Plain sentences: fallbacks taken, steps skipped."""
+    seconds: float
+    """Wall time of the iteration."""
+    seconds_env_step: float
+    """Time inside ``env.step``, summed over workers and divided by their number."""
+    seconds_rollout: float
+    """Wall time of the rollouts, ``env.step`` included."""
+    seconds_update: float
+    """Wall time of everything else: advantages, natural step, baseline."""
+    steps_per_second: float
+    """Environment steps of the batch per second of the iteration."""
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the fields in order, starting with iteration, steps, episodes, return_mean, return_std.
+
+        ``notes`` is joined to one string, so that every value fits a cell.
+        """
+        row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        row["notes"] = " | ".join(self.notes)
+        return row

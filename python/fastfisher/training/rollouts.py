@@ -1,0 +1,82 @@
+"""Which way of collecting batches a config and an environment call for."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+
+from ..config import TrainConfig
+from ..policies import Policy
+from .cores import usable_cores
+from .environment import Env, Recipe
+from .errors import UserError
+from .serial import Rollouts, SerialRollouts
+from .vector import VectorRollouts
+
+_EPISODES = 10
+_FEWEST_STEPS, _MOST_STEPS = 1_000, 10_000
+
+
+def batch_steps_for(config: TrainConfig, limit: int | None) -> int:
+    """Return the config's ``batch_steps`` or ten episodes at their limit, 1,000 to 10,000 steps."""
+    if config.batch_steps is not None:
+        return config.batch_steps
+    return _MOST_STEPS if limit is None else min(max(_EPISODES * limit, _FEWEST_STEPS), _MOST_STEPS)
+
+
+def make_rollouts(
+    config: TrainConfig,
+    env: Env | VectorEnv[Any, Any, Any],
+    recipe: Recipe | None,
+    policy: Policy,
+    batch_steps: int,
+    horizon: int,
+) -> Rollouts:
+    """Return the rollouts of a run.
+
+    Parameters
+    ----------
+    env
+        For use in this process; it stays the caller's.
+    recipe
+        How to make more; None where ``env`` is all there is.
+    horizon
+        Steps after which an episode is cut.
+    """
+    if isinstance(env, VectorEnv):
+        return VectorRollouts(env, config.seed, batch_steps)
+    if config.num_envs > 1:
+        if recipe is None:
+            raise UserError(
+                "num_envs needs an environment id, a function that makes one, or a gymnasium VectorEnv"
+            )
+        return VectorRollouts.from_recipe(recipe, config.num_envs, config.seed, batch_steps)
+    serial = SerialRollouts(env, config.seed, batch_steps, horizon)
+    workers = usable_cores() if config.workers is None else config.workers
+    if workers == 1:
+        return serial
+    if recipe is None or sys.platform == "win32":
+        reason = (
+            "an environment object cannot be copied to workers" if recipe is None else "workers need POSIX"
+        )
+        serial.notes = (f"rollouts in this process: {reason}",)
+        return serial
+    # Imported here, since it needs POSIX record locks.
+    from .arena import ArenaLayout
+    from .workers import CannotRecreateError, WorkerRollouts
+
+    action_dtype = np.dtype(policy.action_dtype).str
+    layout = ArenaLayout(
+        workers, batch_steps, horizon, serial.observation_size, policy.action_shape, action_dtype
+    )
+    try:
+        return WorkerRollouts(recipe, config.seed, layout)
+    except CannotRecreateError as error:
+        last_line = str(error).strip().splitlines()[-1]
+        serial.notes = (f"rollouts in this process: no worker can make the environment: {last_line}",)
+        warnings.warn(f"training in one process: no worker can make the environment: {error}", stacklevel=2)
+        return serial

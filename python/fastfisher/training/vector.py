@@ -1,0 +1,140 @@
+"""Rollouts on a gymnasium vector environment: all copies take each step together, in this process."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from numpy.typing import NDArray
+
+from ..policies import Policy
+from .batch import Batch
+from .environment import Recipe, action_converter
+from .errors import UserError
+from .seeding import Stream, stream
+
+Array = NDArray[np.float64]
+
+
+class VectorRollouts:
+    """Steps all copies until together they have at least ``batch_steps`` transitions.
+
+    Each iteration starts all copies anew, from seeds of its own.  A copy whose episode ends is reset
+    by the vector environment on its next step; that step is no transition.  Episodes that the end
+    of the batch cuts are trajectories that did not terminate.
+
+    Parameters
+    ----------
+    envs
+        Stays the caller's, unless made by :meth:`from_recipe`.
+    seed, batch_steps
+        From the config.
+    """
+
+    def __init__(self, envs: VectorEnv[Any, Any, Any], seed: int, batch_steps: int) -> None:
+        mode = envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        if mode != AutoresetMode.NEXT_STEP:
+            raise UserError(
+                f"the vector environment resets in mode {mode}; "
+                "make it with autoreset_mode=AutoresetMode.NEXT_STEP"
+            )
+        space = envs.single_observation_space
+        if not (isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1):
+            raise UserError(
+                f"the vector environment observes {space}; wrap it to a 1-D Box (FlattenObservation)"
+            )
+        self.notes: tuple[str, ...] = ()
+        self._owns_envs = False
+        self._envs, self._seed, self._batch_steps = envs, seed, batch_steps
+        self._observation_size = space.shape[0]
+        self._convert = action_converter(envs.single_action_space, batch=True)
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe, copies: int, seed: int, batch_steps: int) -> VectorRollouts:
+        """Make the copies in one synchronous vector environment."""
+        rollouts = cls(
+            SyncVectorEnv([recipe] * copies, autoreset_mode=AutoresetMode.NEXT_STEP), seed, batch_steps
+        )
+        rollouts._owns_envs = True
+        return rollouts
+
+    def collect(self, policy: Policy, iteration: int) -> Batch:
+        """Return the transitions of this iteration."""
+        n = self._envs.num_envs
+        env_seeds = [stream(self._seed, Stream.VECTOR, iteration, lane)[0] for lane in range(n)]
+        _, rng = stream(self._seed, Stream.VECTOR, iteration)
+        seen: list[Array] = []
+        chosen: list[NDArray[Any]] = []
+        earned: list[Array] = []
+        terminations: list[NDArray[np.bool_]] = []
+        ends: list[NDArray[np.bool_]] = []
+        resetting = np.zeros(n, dtype=bool)
+        transitions, seconds = 0, 0.0
+        raw, _ = self._envs.reset(seed=env_seeds)  # type: ignore[arg-type]
+        while transitions < self._batch_steps:
+            seen.append(np.array(raw, dtype=np.float64))
+            chosen.append(policy.act(seen[-1], rng))
+            transitions += n - int(resetting.sum())
+            env_actions = self._convert(chosen[-1])
+            start = perf_counter()
+            raw, rewards, terminated, truncated, _ = self._envs.step(env_actions)
+            seconds += perf_counter() - start
+            # Copies: the environment may use its arrays again.
+            earned.append(np.array(rewards, dtype=np.float64))
+            terminations.append(np.array(terminated))
+            resetting = terminated | truncated
+            ends.append(resetting)
+        seen.append(np.array(raw, dtype=np.float64))
+        return _by_lane(
+            seen=np.array(seen),
+            chosen=np.array(chosen),
+            earned=np.array(earned),
+            terminations=np.array(terminations),
+            ends=np.array(ends),
+            seconds=seconds,
+        )
+
+    def close(self) -> None:
+        """Close the environments that :meth:`from_recipe` made."""
+        if self._owns_envs:
+            self._envs.close()
+
+
+def _by_lane(
+    *,
+    seen: Array,
+    chosen: NDArray[Any],
+    earned: Array,
+    terminations: NDArray[np.bool_],
+    ends: NDArray[np.bool_],
+    seconds: float,
+) -> Batch:
+    """Cut (T, n) steps into trajectories, one lane after the other.
+
+    ``seen`` has one more row than the rest: the observations after the last step.
+    """
+    steps, lanes = ends.shape
+    pieces: list[tuple[int, int, int]] = []
+    for lane in range(lanes):
+        start = 0
+        for stop in (int(end) + 1 for end in np.flatnonzero(ends[:, lane])):
+            pieces.append((lane, start, stop))
+            start = stop + 1  # past the step that reset the lane
+        if start < steps:
+            pieces.append((lane, start, steps))
+    lane_of, starts, stops = np.array(pieces).T
+    rows = np.concatenate([np.arange(start, stop) for _, start, stop in pieces])
+    columns = np.repeat(lane_of, stops - starts)
+    return Batch(
+        observations=seen[rows, columns],
+        actions=chosen[rows, columns],
+        rewards=earned[rows, columns],
+        lengths=stops - starts,
+        terminated=terminations[stops - 1, lane_of],
+        complete=ends[stops - 1, lane_of],
+        final_observations=seen[stops, lane_of],
+        seconds_env_step=seconds,
+    )

@@ -1,0 +1,100 @@
+"""A rollout process: ``python -m fastfisher.training.worker CONNECTION``, started by :mod:`.workers`.
+
+A program of its own, not a fork of the trainer, so it inherits no threads and no locks; nor does
+it run the user's main module again, as multiprocessing's spawn does, so scripts need no
+``if __name__ == "__main__"``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cloudpickle  # type: ignore[import-untyped]
+
+from ..policies import Policy
+from .arena import Arena, ArenaLayout
+from .environment import Env, Recipe
+from .episode import Slot, make_chooser, run_episode
+from .seeding import Stream, stream
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a worker is told once."""
+
+    recipe: Recipe
+    seed: int
+    index: int
+    layout: ArenaLayout
+    arena_descriptor: int
+
+
+def main(descriptor: int) -> None:
+    """Answer to the trainer until it closes the connection."""
+    # Ctrl-C goes to the whole foreground group; the trainer decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = Connection(descriptor)
+    try:
+        serve(connection)
+    except BaseException:
+        # Where nobody listens any more there is nobody to tell.
+        with contextlib.suppress(OSError):
+            connection.send(("failed", traceback.format_exc()))
+        raise SystemExit(1) from None
+
+
+def serve(connection: Connection[Any, Any]) -> None:
+    """Make the environment, then run the episodes of one iteration after the other."""
+    assignment: Assignment = cloudpickle.loads(connection.recv_bytes())
+    env = assignment.recipe()
+    arena = Arena(assignment.layout, assignment.arena_descriptor)
+    connection.send(("ready", None))
+    while True:
+        try:
+            message = connection.recv_bytes()
+        except EOFError:
+            return
+        iteration, policy = cloudpickle.loads(message)
+        connection.send(("done", run_episodes(env, policy, iteration, assignment, arena)))
+
+
+def run_episodes(env: Env, policy: Policy, iteration: int, assignment: Assignment, arena: Arena) -> float:
+    """Run episodes until the batch can do without the next one; return the seconds in ``env.step``."""
+    index, horizon = assignment.index, arena.layout.horizon
+    start, seconds = 0, 0.0
+    while True:
+        k = arena.take()
+        if arena.unwanted(k):
+            return seconds
+
+        def no_longer_wanted(steps: int, k: int = k) -> bool:
+            arena.length[k] = steps
+            return arena.unwanted(k)
+
+        window = slice(start, start + horizon)
+        env_seed, rng = stream(assignment.seed, Stream.EPISODE, iteration, k)
+        slot = Slot(
+            arena.observations[index, window],
+            arena.actions[index, window],
+            arena.rewards[index, window],
+            arena.final_observation[k],
+        )
+        choose = make_chooser(policy, rng, env.action_space, slot)
+        episode = run_episode(env, env_seed, choose, slot, no_longer_wanted)
+        if episode is None:
+            return seconds
+        seconds += episode.seconds_env_step
+        arena.terminated[k], arena.worker[k], arena.start[k] = episode.terminated, index, start
+        arena.length[k] = episode.length
+        arena.finished[k] = 1
+        start += episode.length
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

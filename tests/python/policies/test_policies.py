@@ -1,0 +1,111 @@
+"""What policies keep, refuse and start from."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from fastfisher.config import TrainConfig
+from fastfisher.policies import (
+    CategoricalHead,
+    GaussianHead,
+    LinearPolicy,
+    MLPPolicy,
+    Policy,
+    RBFPolicy,
+    make_policy,
+)
+from fastfisher.policies.rbf import mean_pairwise_distance
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("kind", ["linear", "rbf", "mlp"])
+def test_the_first_policy_does_not_depend_on_the_observation(kind: str) -> None:
+    policy = make_policy(TrainConfig("x", policy=kind), 4, GaussianHead(2, -0.5), rng())  # type: ignore[arg-type]
+    obs = rng(1).standard_normal((6, 4))
+    np.testing.assert_array_equal(policy.mode(obs), np.zeros((6, 2)))
+    assert policy.std() == pytest.approx(np.exp(-0.5))
+
+
+def test_parameters_are_refused_in_the_wrong_shape_or_not_finite() -> None:
+    policy = LinearPolicy(3, GaussianHead(2), rng())
+    with pytest.raises(ValueError, match=r"parameters: expected shape \(10,\), got \(9,\)"):
+        policy.parameters = np.zeros(9)
+    with pytest.raises(ValueError, match="finite"):
+        policy.parameters = np.full(10, np.nan)
+    np.testing.assert_array_equal(policy.parameters[:8], 0.0)
+
+
+@pytest.mark.parametrize("hidden", [(), (5,), (5, 4)])
+def test_moving_the_input_transform_leaves_the_policy_as_it_was(hidden: tuple[int, ...]) -> None:
+    policy = MLPPolicy(3, hidden, GaussianHead(2), rng())
+    policy.parameters = rng(1).standard_normal(len(policy.parameters))
+    obs = 10.0 * rng(2).standard_normal((20, 3)) + 4.0
+    before, actor_before = policy.mode(obs), policy.actor(None)(obs[0])
+    theta = policy.parameters.copy()
+    for shift, scale in (([1.0, 2.0, 3.0], [0.5, 4.0, 30.0]), ([-1.0, 0.0, 7.0], [2.0, 2.0, 1e-2])):
+        policy.set_input_transform(np.array(shift), np.array(scale))
+        np.testing.assert_allclose(policy.mode(obs), before, rtol=1e-9, atol=1e-10)
+        np.testing.assert_allclose(policy.actor(None)(obs[0]), actor_before, rtol=1e-9, atol=1e-10)
+    assert not np.allclose(policy.parameters, theta)
+    np.testing.assert_allclose(policy.features(obs), (obs - [-1.0, 0.0, 7.0]) / [2.0, 2.0, 1e-2])
+
+
+def test_rbf_features_are_the_papers() -> None:
+    policy = RBFPolicy(3, 50, GaussianHead(1), rng(), bandwidth=2.5)
+    obs = rng(1).standard_normal((4, 3))
+    expected = np.sin(obs @ policy.projection / 2.5 + policy.phase)
+    np.testing.assert_allclose(policy.features(obs), expected, rtol=1e-13)
+    assert policy.phase.min() >= -np.pi
+    assert policy.phase.max() < np.pi
+
+
+def test_rbf_bandwidth_is_the_mean_distance_of_the_first_observations() -> None:
+    policy = RBFPolicy(3, 5, CategoricalHead(2), rng())
+    obs = rng(1).standard_normal((40, 3)) + 100.0
+    policy.prepare(obs)
+    distances = [np.linalg.norm(a - b) for i, a in enumerate(obs) for b in obs[:i]]
+    assert policy.bandwidth == pytest.approx(np.mean(distances), rel=1e-9)
+    policy.prepare(2.0 * obs)
+    assert policy.bandwidth == pytest.approx(np.mean(distances), rel=1e-9), "set once"
+    assert mean_pairwise_distance(np.ones((5, 3))) == 1.0
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        RBFPolicy(3, 5, GaussianHead(2), rng(), standardize=True),
+        MLPPolicy(3, (4,), GaussianHead(2), rng()),
+        LinearPolicy(3, CategoricalHead(2), rng()),
+    ],
+    ids=lambda p: type(p).__name__,
+)
+def test_constants_parameters_and_pickle_carry_the_whole_policy(policy: RBFPolicy | MLPPolicy) -> None:
+    obs = rng(1).standard_normal((9, 3)) * [1.0, 5.0, 0.1]
+    policy.prepare(obs)
+    policy.set_input_transform(obs.mean(axis=0), obs.std(axis=0))
+    policy.parameters = rng(2).standard_normal(len(policy.parameters))
+    if isinstance(policy, RBFPolicy):
+        other: Policy = RBFPolicy(3, 5, policy.head, rng(9), standardize=True)
+    else:
+        hidden = (4,) if len(policy.parameters) > 10 else ()
+        other = MLPPolicy(3, hidden, policy.head, rng(9))
+    other.load_constants(policy.constants())
+    other.parameters = policy.parameters
+    act = policy.act(obs, rng(3))
+    for twin in (other, pickle.loads(pickle.dumps(policy)), policy.copy()):
+        np.testing.assert_array_equal(twin.log_prob(obs, act), policy.log_prob(obs, act))
+        twin.parameters += 1.0
+    np.testing.assert_array_equal(policy.parameters, rng(2).standard_normal(len(policy.parameters)))
+
+
+def test_the_log_std_has_a_floor() -> None:
+    policy = LinearPolicy(1, GaussianHead(2, initial_log_std=0.0, min_log_std=-1.0), rng())
+    policy.parameters += np.array([5.0, 5.0, 5.0, 5.0, -9.0, 0.5])
+    policy.constrain()
+    np.testing.assert_array_equal(policy.parameters, [5.0, 5.0, 5.0, 5.0, -1.0, 0.5])

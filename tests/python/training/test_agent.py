@@ -1,0 +1,299 @@
+"""The agent: the run is a function of its config, kept and continued to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from environments import Countdown, Failing
+from gymnasium.vector import SyncVectorEnv
+
+from fastfisher.config import TrainConfig
+from fastfisher.policies import GaussianHead, LinearPolicy
+from fastfisher.training import NPG, IterationInfo, UserError
+from fastfisher.training import learner as learner_module
+
+SMALL: dict[str, Any] = {"batch_steps": 300, "workers": 1}
+
+
+def timeless(info: IterationInfo) -> dict[str, Any]:
+    row = info.as_row()
+    return {key: value for key, value in row.items() if not key.startswith(("seconds", "steps_per_second"))}
+
+
+def rows_of(agent: NPG, steps: int) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    agent.learn(steps, callback=lambda info: rows.append(timeless(info)))
+    return rows
+
+
+def assert_same_rows(one: list[dict[str, Any]], two: list[dict[str, Any]]) -> None:
+    assert [repr(row) for row in one] == [repr(row) for row in two]
+
+
+@pytest.mark.parametrize("policy", ["linear", "rbf", "mlp"])
+@pytest.mark.parametrize("env", ["CartPole-v1", "Pendulum-v1"])
+@pytest.mark.parametrize("normalize", [False, True])
+def test_a_loaded_agent_continues_to_the_bit(tmp_path: Path, env: str, policy: Any, normalize: bool) -> None:
+    options: dict[str, Any] = {
+        **SMALL, "hidden": (8,), "rbf_features": 10, "normalize_observations": normalize, "seed": 3
+    }  # fmt: skip
+    whole = NPG(env, policy=policy, **options)
+    rows = rows_of(whole, 1_500)
+    halves = NPG(env, policy=policy, **options)
+    first = rows_of(halves, 600)
+    halves.save(tmp_path / "run.zip")
+    del halves
+    again = NPG.load(tmp_path / "run.zip")
+    assert again.config == whole.config
+    second = rows_of(again, whole.steps - again.steps)
+    assert_same_rows(rows, first + second)
+    assert again.policy.parameters.tobytes() == whole.policy.parameters.tobytes()
+    assert (again.steps, again.iteration, again.episodes) == (whole.steps, whole.iteration, whole.episodes)
+
+
+def test_one_and_two_workers_train_to_the_same_bits() -> None:
+    def factory() -> gymnasium.Env:  # type: ignore[type-arg]
+        return Countdown()
+
+    one = NPG(factory, batch_steps=200, workers=1, seed=5)
+    rows = rows_of(one, 2_000)
+    with NPG(factory, batch_steps=200, workers=2, seed=5) as two:
+        assert_same_rows(rows, rows_of(two, 2_000))
+        assert two.policy.parameters.tobytes() == one.policy.parameters.tobytes()
+
+
+def test_seeds_differ() -> None:
+    one, two = (rows_of(NPG("CartPole-v1", seed=seed, **SMALL), 300)[0] for seed in (0, 1))
+    assert one["return_mean"] != two["return_mean"]
+
+
+def test_values_come_from_the_batches_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    advantages = learner_module.generalized_advantages
+
+    def recorded(batch: Any, values: Any, *rest: Any) -> Any:
+        calls.append("zero values" if not values.any() else "values")
+        return advantages(batch, values, *rest)
+
+    class Recorded(learner_module.Baseline):
+        def fit(self, *arguments: Any) -> None:
+            calls.append("fit")
+            super().fit(*arguments)
+
+    monkeypatch.setattr(learner_module, "generalized_advantages", recorded)
+    monkeypatch.setattr(learner_module, "Baseline", Recorded)
+    NPG("CartPole-v1", **SMALL).learn(900)
+    assert calls == ["zero values", "fit", "values", "fit", "values", "fit"]
+
+
+def test_learns_to_push_the_one_lever_there_is() -> None:
+    agent = NPG(Countdown, batch_steps=500, workers=1, gamma=0.9)
+    returns: list[float] = []
+    agent.learn(15_000, callback=lambda info: returns.append(info.return_mean / info.episode_length_mean))
+    assert abs(returns[0]) < 0.1
+    assert returns[-1] > 0.8
+
+
+@pytest.mark.parametrize("fisher", ["empirical", "exact"])
+def test_the_kl_is_the_one_asked_for(fisher: Any) -> None:
+    infos: list[IterationInfo] = []
+    NPG("Pendulum-v1", fisher=fisher, batch_steps=2_000, workers=1, max_kl=0.01).learn(
+        6_000, callback=infos.append
+    )
+    for info in infos:
+        assert info.fisher == fisher
+        # The damping takes its share of the direction, so the predicted KL is a little under.
+        assert 0.9 * info.kl_asked < info.kl_predicted <= info.kl_asked * (1 + 1e-9)
+        assert info.kl_achieved == pytest.approx(info.kl_asked, rel=0.2)
+        assert info.improvement_achieved == pytest.approx(info.improvement_predicted, rel=0.3)
+        assert info.residual < 1e-8
+
+
+def test_rows_start_as_promised_and_are_plain() -> None:
+    infos: list[IterationInfo] = []
+    agent = NPG("CartPole-v1", **SMALL).learn(900, callback=infos.append)
+    assert list(infos[0].as_row())[:5] == ["iteration", "steps", "episodes", "return_mean", "return_std"]
+    assert all(isinstance(value, (int, float, str)) for value in infos[0].as_row().values())
+    assert [info.iteration for info in infos] == [1, 2, 3]
+    assert infos[-1].steps == agent.steps == sum(info.batch_steps for info in infos)
+    assert infos[-1].episodes == sum(info.batch_episodes for info in infos)
+    # A step is worth 1 in CartPole, and each of these episodes is whole.
+    for info in infos:
+        assert (
+            info.return_mean
+            == info.episode_length_mean
+            == pytest.approx(info.batch_steps / info.batch_episodes)
+        )
+
+
+def test_a_callback_stops_and_steps_default_to_the_configs() -> None:
+    agent = NPG("CartPole-v1", steps=1_000, **SMALL)
+    agent.learn(callback=lambda info: info.iteration == 2)
+    assert agent.iteration == 2
+    agent.learn()
+    assert 1_000 <= agent.steps < 1_000 + 300 + 500
+
+
+def test_an_interrupted_iteration_never_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = NPG("CartPole-v1", **SMALL)
+    rows = rows_of(whole, 900)
+    agent = NPG("CartPole-v1", **SMALL)
+    first = rows_of(agent, 300)
+    with monkeypatch.context() as patch:
+
+        def interrupt(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(learner_module.Baseline, "fit", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            agent.learn(300)
+    assert_same_rows(rows, first + rows_of(agent, 600 - 1))
+
+
+def test_predict_takes_one_or_many_and_keeps_the_bounds() -> None:
+    agent = NPG("Pendulum-v1", workers=1, initial_log_std=3.0)
+    space = agent.action_space
+    one, state = agent.predict(np.zeros(3, dtype=np.float32), state="kept")
+    assert state == "kept"
+    assert space.contains(one)
+    many, _ = agent.predict(np.zeros((5, 3)))
+    assert many.shape == (5, 1)
+    assert all(space.contains(row) for row in many)
+    assert len(np.unique(agent.predict(np.zeros((200, 3)))[0])) > 2
+    np.testing.assert_array_equal(agent.predict(np.ones(3), deterministic=True)[0], [0.0])
+    with pytest.raises(ValueError, match=r"observation: expected shape \(3,\) or \(n, 3\), got \(4,\)"):
+        agent.predict(np.zeros(4))
+    discrete = NPG("CartPole-v1", workers=1)
+    assert discrete.action_space.contains(discrete.predict(np.zeros(4))[0])
+
+
+def test_evaluate_is_a_function_of_its_arguments_and_leaves_training_alone() -> None:
+    agent, twin = NPG("CartPole-v1", **SMALL), NPG("CartPole-v1", **SMALL)
+    agent.learn(300)
+    twin.learn(300)
+    result = agent.evaluate(4, deterministic=False, seed=1)
+    assert result.returns.shape == (4,)
+    np.testing.assert_array_equal(result.returns, result.lengths)
+    np.testing.assert_array_equal(agent.evaluate(4, deterministic=False, seed=1).returns, result.returns)
+    assert not np.array_equal(agent.evaluate(4, deterministic=False, seed=2).returns, result.returns)
+    assert_same_rows(rows_of(agent, 300), rows_of(twin, 300))
+
+
+def test_an_environment_object_a_vector_and_num_envs_train() -> None:
+    infos: list[IterationInfo] = []
+    agent = NPG(gymnasium.make("CartPole-v1"), batch_steps=300, workers=2).learn(300, callback=infos.append)
+    assert infos[0].notes == ("rollouts in this process: an environment object cannot be copied to workers",)
+    assert agent.config.env == ""
+    vector = NPG(SyncVectorEnv([Countdown] * 3), batch_steps=300).learn(600)
+    assert vector.steps >= 600
+    with pytest.raises(UserError, match="single environment"):
+        vector.evaluate()
+    twins = [NPG("CartPole-v1", num_envs=4, batch_steps=300) for _ in range(2)]
+    assert_same_rows(rows_of(twins[0], 900), rows_of(twins[1], 900))
+
+
+def test_discrete_observations_and_time_limits() -> None:
+    agent = NPG("FrozenLake-v1", max_episode_steps=5, **SMALL)
+    lengths: list[float] = []
+    agent.learn(300, callback=lambda info: lengths.append(info.episode_length_mean))
+    assert lengths[0] <= 5.0
+    assert agent.policy.parameters.shape == (17 * 4,)
+    assert agent.action_space.contains(agent.predict(3)[0])
+    assert agent.predict(np.array([3, 4, 5]))[0].shape == (3,)
+
+
+def test_a_policy_object_is_used_and_loaded_into(tmp_path: Path) -> None:
+    def policy() -> LinearPolicy:
+        return LinearPolicy(3, GaussianHead(1, -1.0), np.random.default_rng(0))
+
+    agent = NPG("Pendulum-v1", policy=policy(), **SMALL).learn(300)
+    agent.save(tmp_path / "run.zip")
+    with pytest.raises(UserError, match=r"policy of your own; pass one like it"):
+        NPG.load(tmp_path / "run.zip")
+    again = NPG.load(tmp_path / "run.zip", policy=policy())
+    np.testing.assert_array_equal(again.policy.parameters, agent.policy.parameters)
+
+
+def test_an_agent_without_an_id_is_loaded_with_its_environment(tmp_path: Path) -> None:
+    agent = NPG(Countdown, batch_steps=100, workers=1).learn(100)
+    agent.save(tmp_path / "run.zip")
+    with pytest.raises(UserError, match=r"NPG\.load\(path, env=\.\.\.\)"):
+        NPG.load(tmp_path / "run.zip")
+    assert_same_rows(rows_of(NPG.load(tmp_path / "run.zip", env=Countdown), 300), rows_of(agent, 300))
+
+
+def test_equal_rewards_leave_the_policy_alone() -> None:
+    class Indifferent(Countdown):
+        def step(self, action: np.ndarray) -> Any:
+            observation, _, *rest = super().step(action)
+            return observation, 0.0, *rest
+
+    infos: list[IterationInfo] = []
+    agent = NPG(Indifferent, batch_steps=100, workers=1).learn(100, callback=infos.append)
+    assert infos[0].notes == ("all advantages are zero: the policy stays",)
+    assert infos[0].solver == "none"
+    np.testing.assert_array_equal(agent.policy.parameters, [0.0, 0.0, 0.0, -0.5])
+
+
+@pytest.mark.parametrize(
+    ("env", "options", "message"),
+    [
+        ("HalfCheeta-v5", {}, "environment 'HalfCheeta-v5' is not registered"),
+        ("HalfCheetah-v99", {}, "environment 'HalfCheetah-v99' is not registered"),
+        ("no_such_package:Thing-v0", {}, "not registered"),
+        ("CartPole-v1", {"env_kwargs": {"gravity_of_the_situation": 1}}, "does not take env_kwargs"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(env: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        NPG(env, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_unsupported_spaces_are_one_line() -> None:
+    class Several(Countdown):
+        action_space = gymnasium.spaces.MultiDiscrete([2, 3])  # type: ignore[assignment]
+
+    class Unbounded(Countdown):
+        observation_space = gymnasium.spaces.Sequence(gymnasium.spaces.Discrete(2))  # type: ignore[assignment]
+
+    for env, message in ((Several, "actions of MultiDiscrete"), (Unbounded, "no fixed size")):
+        with pytest.raises(UserError, match=message):
+            NPG(env)
+
+
+def test_an_environment_that_raises_leaves_a_traceback_and_a_usable_agent() -> None:
+    agent = NPG(lambda: Failing(deadly=False), batch_steps=100, workers=1)
+    theta = agent.policy.parameters.copy()
+    with pytest.raises(ArithmeticError, match="on fire"):
+        agent.learn(100)
+    np.testing.assert_array_equal(agent.policy.parameters, theta)
+    assert agent.steps == 0
+
+
+def test_an_environment_no_worker_can_make_trains_here_and_says_so() -> None:
+    made = []
+
+    def factory() -> gymnasium.Env:  # type: ignore[type-arg]
+        made.append(1)
+        if len(made) != 1:
+            raise FileNotFoundError("only one licence")
+        return Countdown()
+
+    made_here = NPG(factory, batch_steps=100, workers=2)
+    infos: list[IterationInfo] = []
+    with pytest.warns(UserWarning, match="training in one process"):
+        made_here.learn(100, callback=infos.append)
+    assert "FileNotFoundError: only one licence" in infos[0].notes[0]
+
+
+def test_config_of_an_agent() -> None:
+    config = TrainConfig("CartPole-v1", seed=4, batch_steps=200, workers=1)
+    assert_same_rows(
+        rows_of(NPG.from_config(config), 400),
+        rows_of(NPG("CartPole-v1", seed=4, batch_steps=200, workers=1), 400),
+    )

@@ -1,0 +1,65 @@
+"""The config: its round trip, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from typing import Any
+
+import pytest
+
+from fastfisher.config import TrainConfig
+
+
+def test_json_round_trip() -> None:
+    config = TrainConfig("X-v0", hidden=(3, 4), rbf_bandwidth=2.0, env_kwargs={"a": 1})
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert TrainConfig.from_dict({"env": "X-v0"}) == TrainConfig("X-v0")
+
+
+def test_unknown_keys_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"unknown configuration keys gama, lr; expected some of env,"):
+        TrainConfig.from_dict({"env": "X-v0", "gama": 0.9, "lr": 1})
+    with pytest.raises(ValueError, match="gama"):
+        TrainConfig("X-v0").replace(gama=0.9)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "message"),
+    [
+        ("gamma", 1.5, ValueError, r"gamma: expected a number at least 0.0 and at most 1.0, got 1.5"),
+        ("gamma", "high", TypeError, r"gamma: expected a real number, got 'high' \(str\)"),
+        ("gamma", float("nan"), ValueError, r"gamma: expected a finite number"),
+        ("max_kl", 0.0, ValueError, r"max_kl: expected a number above 0.0, got 0.0"),
+        ("steps", 0, ValueError, r"steps: expected a number at least 1, got 0"),
+        ("steps", 1e6, TypeError, r"steps: expected an integer"),
+        ("seed", -1, ValueError, r"seed"),
+        ("seed", True, TypeError, r"seed"),
+        ("workers", 0, ValueError, r"workers"),
+        ("policy", "cnn", ValueError, r"policy: expected one of linear, rbf, mlp, got 'cnn'"),
+        ("solver", "lu", ValueError, r"solver: expected one of"),
+        ("hidden", (64, 0), ValueError, r"hidden"),
+        ("hidden", 64, TypeError, r"hidden"),
+        ("normalize_advantages", 1, TypeError, r"normalize_advantages"),
+        ("initial_log_std", -5.0, ValueError, r"min_log_std: expected at most initial_log_std"),
+        ("env_kwargs", [1], TypeError, r"env_kwargs"),
+        ("env", None, TypeError, r"env: expected a string, got None"),
+    ],
+)
+def test_bad_values_are_named(name: str, value: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        TrainConfig(**{"env": "X-v0", name: value})
+
+
+def test_integers_stand_for_reals() -> None:
+    assert TrainConfig("X-v0", gamma=1).gamma == 1.0
+
+
+def test_every_field_has_one_line_of_help() -> None:
+    source = inspect.getsource(TrainConfig).splitlines()
+    for field in dataclasses.fields(TrainConfig):
+        place = next(i for i, line in enumerate(source) if line.startswith(f"    {field.name}: "))
+        documentation = source[place + 1].strip()
+        assert documentation.startswith('"""'), field.name
+        assert documentation.endswith('."""'), field.name

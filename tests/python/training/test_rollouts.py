@@ -1,0 +1,193 @@
+"""Batches: the same bits for any number of workers, ends told apart, failures reported."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import gymnasium
+import numpy as np
+import pytest
+from environments import Countdown, Endless, Failing
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from fastfisher.policies import GaussianHead, LinearPolicy, Policy
+from fastfisher.training.arena import Arena, ArenaLayout
+from fastfisher.training.batch import Batch
+from fastfisher.training.environment import Recipe
+from fastfisher.training.errors import UserError, WorkerError
+from fastfisher.training.serial import SerialRollouts
+from fastfisher.training.vector import VectorRollouts
+from fastfisher.training.workers import CannotRecreateError, WorkerRollouts
+
+BATCH, HORIZON = 100, 9
+
+
+@pytest.fixture
+def policy() -> Policy:
+    policy = LinearPolicy(2, GaussianHead(1, 0.0), np.random.default_rng(0))
+    policy.parameters = np.array([0.1, -0.3, 0.2, -0.2])
+    return policy
+
+
+def layout(workers: int, batch_steps: int = BATCH, horizon: int = HORIZON) -> ArenaLayout:
+    return ArenaLayout(workers, batch_steps, horizon, 2, (1,), "<f8")
+
+
+@pytest.fixture
+def pool() -> Iterator[Callable[..., WorkerRollouts]]:
+    pools: list[WorkerRollouts] = []
+
+    def start(factory: Callable[[], gymnasium.Env], workers: int, **sizes: int) -> WorkerRollouts:  # type: ignore[type-arg]
+        pools.append(WorkerRollouts(Recipe(factory=factory), 7, layout(workers, **sizes)))
+        return pools[-1]
+
+    yield start
+    for one in pools:
+        one.close()
+
+
+def assert_same(one: Batch, two: Batch) -> None:
+    for name in (
+        "observations",
+        "actions",
+        "rewards",
+        "lengths",
+        "terminated",
+        "complete",
+        "final_observations",
+    ):
+        a, b = getattr(one, name), getattr(two, name)
+        assert a.shape == b.shape, name
+        assert a.tobytes() == b.tobytes(), name
+
+
+def test_serial_batch_is_the_shortest_run_of_whole_episodes(policy: Policy) -> None:
+    batch = SerialRollouts(Countdown(), 7, BATCH, HORIZON).collect(policy, 3)
+    assert BATCH <= batch.lengths.sum() < BATCH + batch.lengths[-1]
+    assert batch.complete.all()
+    np.testing.assert_array_equal(batch.terminated, batch.lengths % 2 == 1)
+    np.testing.assert_array_equal(batch.observations[:, 0], batch.times)
+    np.testing.assert_array_equal(batch.final_observations[:, 0], batch.lengths)
+    np.testing.assert_array_equal(batch.final_observations[:, 1], batch.observations[batch.ends - 1, 1])
+    # The environment saw clipped actions, in its own precision; the batch holds what the policy chose.
+    assert np.abs(batch.actions).max() > 1.0
+    np.testing.assert_array_equal(batch.rewards, np.clip(batch.actions[:, 0], -1.0, 1.0).astype(np.float32))
+
+
+def test_batches_differ_by_iteration_and_not_by_history(policy: Policy) -> None:
+    rollouts = SerialRollouts(Countdown(), 7, BATCH, HORIZON)
+    first, second = rollouts.collect(policy, 0), rollouts.collect(policy, 1)
+    assert first.observations[0, 1] != second.observations[0, 1]
+    assert_same(second, SerialRollouts(Countdown(), 7, BATCH, HORIZON).collect(policy, 1))
+    assert len(np.unique(first.observations[:, 1])) == len(first.lengths)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_workers_collect_the_serial_batch_to_the_bit(
+    policy: Policy, pool: Callable[..., WorkerRollouts], workers: int
+) -> None:
+    serial, parallel = SerialRollouts(Countdown(), 7, BATCH, HORIZON), pool(Countdown, workers)
+    for iteration in range(15):
+        assert_same(serial.collect(policy, iteration), parallel.collect(policy, iteration))
+
+
+def test_endless_episodes_are_cut_at_the_horizon_and_surplus_ones_abandoned(
+    policy: Policy, pool: Callable[..., WorkerRollouts]
+) -> None:
+    sizes = {"batch_steps": 3_000, "horizon": 1_000}
+    serial = SerialRollouts(Endless(), 7, **sizes)
+    parallel = pool(Endless, 4, **sizes)
+    batch = parallel.collect(policy, 0)
+    np.testing.assert_array_equal(batch.lengths, [1000, 1000, 1000])
+    assert not batch.terminated.any()
+    assert_same(serial.collect(policy, 0), batch)
+
+
+def test_an_episode_is_unwanted_once_those_before_it_fill_the_batch() -> None:
+    arena = Arena(layout(2))
+    assert [arena.take(), arena.take(), arena.take()] == [0, 1, 2]
+    arena.length[0], arena.length[2] = 60, 500
+    assert not arena.unwanted(2)
+    arena.length[1] = 40
+    assert arena.unwanted(2)
+    assert not arena.unwanted(1)
+    arena.finished[:2] = 1
+    np.testing.assert_array_equal(arena.prefix(), [60, 40])
+    arena.close()
+
+
+def test_a_worker_that_raises_is_reported_with_its_traceback(
+    policy: Policy, pool: Callable[..., WorkerRollouts]
+) -> None:
+    rollouts = pool(partial(Failing, deadly=False), 2)
+    with pytest.raises(
+        WorkerError, match=r"(?s)rollout worker \d failed:.*environments.py.*simulator is on fire"
+    ):
+        rollouts.collect(policy, 0)
+    with pytest.raises(WorkerError, match="have stopped"):
+        rollouts.collect(policy, 0)
+
+
+def test_a_worker_that_dies_is_reported(policy: Policy, pool: Callable[..., WorkerRollouts]) -> None:
+    with pytest.raises(WorkerError, match=r"rollout worker \d died: killed by SIGKILL"):
+        pool(partial(Failing, deadly=True), 2).collect(policy, 0)
+
+
+def test_what_cannot_be_sent_or_made_elsewhere_is_said() -> None:
+    lock = threading.Lock()
+
+    def holds_a_lock() -> gymnasium.Env:  # type: ignore[type-arg]
+        with lock:
+            return Countdown()
+
+    with pytest.raises(CannotRecreateError, match="cannot be pickled"):
+        WorkerRollouts(Recipe(factory=holds_a_lock), 0, layout(2))
+
+    def only_here() -> gymnasium.Env:  # type: ignore[type-arg]
+        raise FileNotFoundError("not on this machine")
+
+    with pytest.raises(CannotRecreateError, match="not on this machine"):
+        WorkerRollouts(Recipe(factory=only_here), 0, layout(2))
+
+
+def test_workers_stop_with_their_pool(policy: Policy, pool: Callable[..., WorkerRollouts]) -> None:
+    rollouts = pool(Countdown, 2)
+    processes = list(rollouts._processes)
+    rollouts.close()
+    deadline = time.monotonic() + 5.0
+    while any(process.poll() is None for process in processes):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# Vector environments.
+
+
+def test_the_step_after_an_end_is_no_transition(policy: Policy) -> None:
+    batch = VectorRollouts.from_recipe(Recipe(factory=Countdown), 3, 7, BATCH).collect(policy, 0)
+    assert BATCH <= len(batch.rewards) < BATCH + 3
+    np.testing.assert_array_equal(batch.observations[:, 0], batch.times)
+    np.testing.assert_array_equal(batch.rewards, np.clip(batch.actions[:, 0], -1.0, 1.0).astype(np.float32))
+    np.testing.assert_array_equal(batch.final_observations[:, 0], batch.lengths)
+    np.testing.assert_array_equal(batch.final_observations[:, 1], batch.observations[batch.ends - 1, 1])
+    # Whole episodes have their parity's end; only the last of each lane may be cut.
+    whole = batch.complete
+    np.testing.assert_array_equal(batch.terminated[whole], batch.lengths[whole] % 2 == 1)
+    assert not batch.terminated[~whole].any()
+    assert (~whole).sum() <= 3
+
+
+def test_vector_batches_are_functions_of_the_iteration(policy: Policy) -> None:
+    rollouts = VectorRollouts.from_recipe(Recipe(factory=Countdown), 3, 7, BATCH)
+    rollouts.collect(policy, 0)
+    again = VectorRollouts.from_recipe(Recipe(factory=Countdown), 3, 7, BATCH)
+    assert_same(rollouts.collect(policy, 1), again.collect(policy, 1))
+
+
+def test_other_autoreset_modes_are_refused() -> None:
+    envs = SyncVectorEnv([Countdown] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
+    with pytest.raises(UserError, match="NEXT_STEP"):
+        VectorRollouts(envs, 0, BATCH)
