@@ -55,7 +55,7 @@ class TrainConfig:
     """Lambda of generalised advantage estimation (arXiv 1506.02438); 1 uses whole returns."""
 
     max_kl: float | None = None
-    """KL divergence of one step, half of arXiv 1703.02660's delta (None: 0.05; 0.025 for discrete actions)."""
+    """KL divergence of one step, half arXiv 1703.02660's delta (None: 0.05; 0.025 for discrete actions)."""
 
     fisher: FisherName = "empirical"
     """Fisher matrix of the sampled actions (equation 4), or its expectation over actions (as TRPO's)."""
@@ -78,8 +78,8 @@ class TrainConfig:
     ridge: float = 1e-5
     """Ridge of the baseline's least-squares fit, per sample."""
 
-    normalize_observations: bool = False
-    """Standardise observations by running statistics; the first layer makes up for their motion."""
+    normalize_observations: bool | None = None
+    """Standardise by running statistics, the first layer making up for them (None: for discrete actions)."""
 
     normalize_advantages: bool = True
     """Centre advantages and divide them by their standard deviation."""
@@ -185,6 +185,7 @@ def _is_sizes(value: object) -> bool:
 _TYPES: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     str: ("a string", lambda value: isinstance(value, str)),
     bool: ("True or False", lambda value: isinstance(value, bool)),
+    bool | None: ("True, False or None", lambda value: value is None or isinstance(value, bool)),
     int: ("an integer", _is_integer),
     float: ("a real number", _is_real),
     int | None: ("an integer or None", lambda value: value is None or _is_integer(value)),

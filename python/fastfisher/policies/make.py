@@ -25,5 +25,5 @@ def make_policy(config: TrainConfig, observation_size: int, head: Head, rng: Gen
                 head,
                 rng,
                 bandwidth=config.rbf_bandwidth,
-                standardize=config.normalize_observations,
+                standardize=bool(config.normalize_observations),
             )

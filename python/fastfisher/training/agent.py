@@ -20,12 +20,12 @@ from .checkpoint import read_checkpoint, write_checkpoint
 from .environment import (
     Env,
     action_converter,
-    default_max_kl,
     episode_limit,
     make_environment,
     make_head,
     prepared,
     recipe_for,
+    with_defaults,
 )
 from .episode import Slot, make_chooser, run_episode
 from .errors import UserError
@@ -111,9 +111,7 @@ class NPG:
         self.episodes = 0
         self._rollouts: Rollouts | None = None
         self._open_environment(env, config)
-        if config.max_kl is None:
-            config = config.replace(max_kl=default_max_kl(self.action_space))
-        self.config = config
+        self.config = config = with_defaults(config, self.action_space)
         head = make_head(self.action_space, config)
         size = flatdim(self.observation_space)
         self._custom_policy = policy is not None

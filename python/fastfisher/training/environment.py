@@ -115,13 +115,20 @@ def make_head(space: spaces.Space[Any], config: TrainConfig) -> Head:
     )
 
 
-def default_max_kl(space: spaces.Space[Any]) -> float:
-    """Return the KL divergence of a step where the config does not say.
+def with_defaults(config: TrainConfig, space: spaces.Space[Any]) -> TrainConfig:
+    """Return the config with what it leaves to the kind of actions filled in.
 
     A categorical policy turns nearly deterministic within a few steps, after which an error in the step's
-    direction costs more: at 0.05 two of five seeds lost CartPole-v1, at 0.025 none.
+    direction costs more.  On CartPole-v1 (100,000 steps, 5 seeds) a KL of 0.05 reached 475 on 3 seeds, 0.025
+    on 4, and 0.025 with standardised observations on 5.  HalfCheetah-v5 learns faster at 0.05.
     """
-    return 0.025 if isinstance(space, spaces.Discrete) else 0.05
+    discrete = isinstance(space, spaces.Discrete)
+    changes: dict[str, Any] = {}
+    if config.max_kl is None:
+        changes["max_kl"] = 0.025 if discrete else 0.05
+    if config.normalize_observations is None:
+        changes["normalize_observations"] = discrete
+    return config.replace(**changes)
 
 
 def action_converter(space: spaces.Space[Any], batch: bool = False) -> Callable[[Any], Any]:
