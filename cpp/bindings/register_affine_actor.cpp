@@ -10,6 +10,11 @@ namespace {
 
 std::vector<double> to_vector(const Vector& values) { return {values.data(), values.data() + values.size()}; }
 
+const Vector& checked_weights(const Vector& weights) {
+  if (weights.ndim() != 2) refuse("weights", "a two-dimensional array (D, m)", weights);
+  return weights;
+}
+
 Vector checked_rows(const py::array& rows, Index columns, const char* name) {
   if (!py::isinstance<Vector>(rows) || rows.ndim() != 2 || rows.shape(1) != columns || !rows.writeable()) {
     refuse(name, "a writable, C-ordered float64 array of shape (T, " + std::to_string(columns) + ")", rows);
@@ -22,7 +27,7 @@ class EpisodeActor {
  public:
   EpisodeActor(const Vector& weights, py::function draw, const Vector& low, const Vector& high,
                const py::array& observations, const py::array& actions, bool single)
-      : actor_(weights.shape(0), to_vector(weights), to_vector(low), to_vector(high)),
+      : actor_(checked_weights(weights).shape(0), to_vector(weights), to_vector(low), to_vector(high)),
         draw_(std::move(draw)),
         observations_(checked_rows(observations, actor_.observation_size(), "observations")),
         actions_(checked_rows(actions, actor_.action_size(), "actions")),

@@ -11,7 +11,7 @@ AffineActor::AffineActor(Index observation_size, std::vector<double> weights, st
     : observation_size_(observation_size), weights_(std::move(weights)), low_(std::move(low)), high_(std::move(high)) {
   if (low_.size() != high_.size()) throw std::invalid_argument("high: expected as many entries as low");
   if (weights_.size() != static_cast<std::size_t>(observation_size) * low_.size()) {
-    throw std::invalid_argument("weights: expected observation_size * action_size entries");
+    throw std::invalid_argument("weights: expected (observation size) x (action size) entries");
   }
 }
 

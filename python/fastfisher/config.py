@@ -46,7 +46,7 @@ class TrainConfig:
     """Seed of everything random in the run."""
 
     batch_steps: int | None = None
-    """Steps per iteration, at least (default: 10 episodes at their time limit, 1,000 to 10,000)."""
+    """Steps per iteration, at least (None: 10 episodes at their time limit, 1,000 to 10,000)."""
 
     gamma: float = 0.995
     """Discount factor."""
@@ -97,16 +97,16 @@ class TrainConfig:
     """Number of random Fourier features of the rbf policy."""
 
     rbf_bandwidth: float | None = None
-    """Bandwidth nu of the rbf features (default: mean distance between the first observations)."""
+    """Bandwidth nu of the rbf features (None: mean distance between the first observations)."""
 
     workers: int | None = None
-    """Rollout processes (default: one per usable core); the result does not depend on it."""
+    """Rollout processes (None: one per usable core); the result does not depend on it."""
 
     num_envs: int = 0
     """Step this many copies together in one gymnasium vector environment; 0 or 1: whole episodes."""
 
     max_episode_steps: int | None = None
-    """Cut episodes after this many steps, as a time limit (default: the environment's own limit)."""
+    """Cut episodes after this many steps, as a time limit (None: the environment's own limit)."""
 
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the environment."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -58,8 +59,11 @@ def recipe_for(
     """
     if not isinstance(env, str):
         return Recipe(factory=env, kwargs=kwargs, max_episode_steps=max_episode_steps)
+    package, _, name = env.rpartition(":")
     try:
-        return Recipe(spec=gymnasium.spec(env), kwargs=kwargs, max_episode_steps=max_episode_steps)
+        if package:
+            importlib.import_module(package)  # which registers its environments; gymnasium.spec does not
+        return Recipe(spec=gymnasium.spec(name), kwargs=kwargs, max_episode_steps=max_episode_steps)
     except (gymnasium.error.Error, ModuleNotFoundError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
