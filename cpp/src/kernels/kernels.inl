@@ -14,6 +14,7 @@
 #define FASTFISHER_TEXT_(a) #a
 #define FASTFISHER_TEXT(a) FASTFISHER_TEXT_(a)
 
+#define FASTFISHER_NAMESPACE FASTFISHER_JOIN(level_, FASTFISHER_LEVEL)
 #define Eigen FASTFISHER_JOIN(Eigen_, FASTFISHER_LEVEL)
 #define EIGEN_DONT_PARALLELIZE
 #define EIGEN_MPL2_ONLY
@@ -26,7 +27,7 @@
 
 #include "../kernel_table.hpp"
 
-namespace fastfisher::detail::FASTFISHER_JOIN(level_, FASTFISHER_LEVEL) {
+namespace fastfisher::detail::FASTFISHER_NAMESPACE {
 
 using Index = std::int64_t;
 
@@ -38,7 +39,7 @@ inline constexpr Index lanes = Eigen::internal::unpacket_traits<PacketOf<Real>>:
 
 constexpr Index smaller(Index a, Index b) noexcept { return a < b ? a : b; }
 
-}  // namespace fastfisher::detail::FASTFISHER_JOIN(level_,FASTFISHER_LEVEL)
+}  // namespace fastfisher::detail::FASTFISHER_NAMESPACE
 
 #include "packing.inl"
 #include "products.inl"
@@ -47,7 +48,7 @@ constexpr Index smaller(Index a, Index b) noexcept { return a < b ? a : b; }
 
 namespace fastfisher::detail {
 
-namespace FASTFISHER_JOIN(level_, FASTFISHER_LEVEL) {
+namespace FASTFISHER_NAMESPACE {
 
 template <class In, class Real>
 constexpr ProductKernels<In, Real> product_kernels() {
@@ -69,10 +70,10 @@ constexpr RealKernels<Real> real_kernels() {
           product_kernels<double, Real>()};
 }
 
-}  // namespace FASTFISHER_JOIN(level_,FASTFISHER_LEVEL)
+}  // namespace FASTFISHER_NAMESPACE
 
 const KernelTable& FASTFISHER_JOIN(kernel_table_, FASTFISHER_LEVEL)() noexcept {
-  namespace level = FASTFISHER_JOIN(level_, FASTFISHER_LEVEL);
+  namespace level = FASTFISHER_NAMESPACE;
   static constexpr KernelTable table{FASTFISHER_TEXT(FASTFISHER_LEVEL),
                                      level::real_kernels<float>(),
                                      level::real_kernels<double>(),

@@ -1,7 +1,7 @@
 // Packing: an operand of a matrix product, of any stride and either precision, into strips that the tile kernel reads
 // with unit stride.  Conversion, scaling by weights and padding with zeros happen here, on the way.
 
-namespace fastfisher::detail::FASTFISHER_JOIN(level_, FASTFISHER_LEVEL) {
+namespace fastfisher::detail::FASTFISHER_NAMESPACE {
 
 template <class Real>
 struct TileShape;
@@ -91,4 +91,4 @@ void unpack_strip(Index rows, Index depth, const Real* strip, Real* destination,
   }
 }
 
-}  // namespace fastfisher::detail::FASTFISHER_JOIN(level_,FASTFISHER_LEVEL)
+}  // namespace fastfisher::detail::FASTFISHER_NAMESPACE

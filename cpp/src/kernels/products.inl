@@ -4,7 +4,7 @@
 // add_scaled (several runs into one vector).  C-ordered scores have their rows as runs, Fortran-ordered ones their
 // columns; any other stride takes the plain loops at the end.
 
-namespace fastfisher::detail::FASTFISHER_JOIN(level_, FASTFISHER_LEVEL) {
+namespace fastfisher::detail::FASTFISHER_NAMESPACE {
 
 // Runs taken at once: the vector is loaded, and the result loaded and stored, once for all of them.
 inline constexpr Index runs_at_once = 4;
@@ -213,4 +213,4 @@ void square_norms(Index rows, Index columns, const In* scores, Index row_stride,
   }
 }
 
-}  // namespace fastfisher::detail::FASTFISHER_JOIN(level_,FASTFISHER_LEVEL)
+}  // namespace fastfisher::detail::FASTFISHER_NAMESPACE

@@ -5,7 +5,7 @@
 // de Geijn, "BLIS", ACM TOMS 41(3), 2015.  Unlike theirs, both operands share one packed form, since in S^T S, S S^T
 // and L L^T they are the same matrix: the columns of a tile are read inside a strip, at stride strip_rows.
 
-namespace fastfisher::detail::FASTFISHER_JOIN(level_, FASTFISHER_LEVEL) {
+namespace fastfisher::detail::FASTFISHER_NAMESPACE {
 
 // Registers: rows / lanes * columns accumulators, rows / lanes packets of A, one broadcast.
 #if defined(__AVX512F__) || defined(__ARM_NEON)  // 32 registers: 24 + 3 + 1
@@ -198,4 +198,4 @@ double peak_flops(Index iterations, Real* sink) {
   return 2.0 * static_cast<double>(chains * lanes<Real> * iterations);
 }
 
-}  // namespace fastfisher::detail::FASTFISHER_JOIN(level_,FASTFISHER_LEVEL)
+}  // namespace fastfisher::detail::FASTFISHER_NAMESPACE

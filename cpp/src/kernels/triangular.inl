@@ -1,6 +1,6 @@
 // Small triangular work, by Eigen: a diagonal block's Cholesky factor, and substitution with one right-hand side.
 
-namespace fastfisher::detail::FASTFISHER_JOIN(level_, FASTFISHER_LEVEL) {
+namespace fastfisher::detail::FASTFISHER_NAMESPACE {
 
 template <class Real>
 using ColumnMajor = Eigen::Map<Eigen::Matrix<Real, Eigen::Dynamic, Eigen::Dynamic>, Eigen::Unaligned,
@@ -32,4 +32,4 @@ void substitute(bool transposed, Index n, const Real* factor, Index stride, Real
   }
 }
 
-}  // namespace fastfisher::detail::FASTFISHER_JOIN(level_,FASTFISHER_LEVEL)
+}  // namespace fastfisher::detail::FASTFISHER_NAMESPACE
