@@ -30,11 +30,19 @@ struct RowBlocks {
 constexpr Index most_blocks_of_sums = 16;
 constexpr Index most_blocks_of_rows = 256;
 
-// y[k] = sum over blocks of sums[block * columns + k], in the blocks' order.
-template <class Real>
-void add_sums(Index blocks, Index columns, const Real* sums, Real* y) {
+// y = sum over blocks of rows of what add(first row, rows, sum) adds to a sum that starts at zero: a sum for each
+// block, then the blocks in order.
+template <class Real, class Add>
+void sum_over_blocks(const Context& context, Index rows, Index columns, Real* y, const Add& add) {
+  const RowBlocks blocks(rows, columns, most_blocks_of_sums);
+  Buffer<Real> sums(blocks.count * columns);
+  detail::parallel_for(context, detail::thread_count(context), blocks.count, [&](Index block, int) {
+    Real* own = sums.data() + block * columns;
+    for (Index k = 0; k < columns; ++k) own[k] = Real(0);
+    add(blocks.first(block), blocks.length(block), own);
+  });
   for (Index k = 0; k < columns; ++k) y[k] = Real(0);
-  for (Index block = 0; block < blocks; ++block) {
+  for (Index block = 0; block < blocks.count; ++block) {
     for (Index k = 0; k < columns; ++k) y[k] += sums[block * columns + k];
   }
 }
@@ -66,16 +74,10 @@ void rmatvec(const ScoresView& scores, const Real* u, Real* y, const Context& co
   std::visit(
       [&]<class In>(const MatrixView<const In>& s) {
         const auto& kernel = detail::kernels().real<Real>().template products<In>();
-        const RowBlocks blocks(s.rows, s.columns, most_blocks_of_sums);
-        Buffer<Real> sums(blocks.count * s.columns);
-        detail::parallel_for(context, detail::thread_count(context), blocks.count, [&](Index block, int) {
-          const Index first = blocks.first(block);
-          Real* own = sums.data() + block * s.columns;
-          for (Index k = 0; k < s.columns; ++k) own[k] = Real(0);
-          kernel.rmatvec(blocks.length(block), s.columns, s.data + first * s.row_stride, s.row_stride, s.column_stride,
-                         u + first, own);
+        sum_over_blocks(context, s.rows, s.columns, y, [&](Index first, Index count, Real* sum) {
+          kernel.rmatvec(count, s.columns, s.data + first * s.row_stride, s.row_stride, s.column_stride, u + first,
+                         sum);
         });
-        add_sums(blocks.count, s.columns, sums.data(), y);
       },
       scores);
 }
@@ -86,18 +88,11 @@ void fisher_matvec(const ScoresView& scores, const Real* weights, const Real* v,
   std::visit(
       [&]<class In>(const MatrixView<const In>& s) {
         const auto& kernel = detail::kernels().real<Real>().template products<In>();
-        const RowBlocks blocks(s.rows, s.columns, most_blocks_of_sums);
-        Buffer<Real> sums(blocks.count * s.columns);
-        detail::parallel_for(context, detail::thread_count(context), blocks.count, [&](Index block, int) {
-          const Index first = blocks.first(block);
-          Real* own = sums.data() + block * s.columns;
-          for (Index k = 0; k < s.columns; ++k) own[k] = Real(0);
+        sum_over_blocks(context, s.rows, s.columns, y, [&](Index first, Index count, Real* sum) {
           alignas(64) Real scratch[detail::product_panel_rows];
-          kernel.fisher_matvec(blocks.length(block), s.columns, s.data + first * s.row_stride, s.row_stride,
-                               s.column_stride, v, offset_or_null(weights, first), u == nullptr ? nullptr : u + first,
-                               own, scratch);
+          kernel.fisher_matvec(count, s.columns, s.data + first * s.row_stride, s.row_stride, s.column_stride, v,
+                               offset_or_null(weights, first), u == nullptr ? nullptr : u + first, sum, scratch);
         });
-        add_sums(blocks.count, s.columns, sums.data(), y);
       },
       scores);
 }

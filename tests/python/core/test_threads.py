@@ -180,9 +180,11 @@ def test_multiprocessing_by_fork() -> None:
 # --- interruption and the interpreter lock ---
 
 INTERRUPTED = """
+import signal
 import numpy as np, fastfisher as ff
 from fastfisher import _core
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children ignore it
 row, square = np.ones((1, 9000)), np.eye(7000, dtype=np.float32)
 small = np.random.default_rng(0).standard_normal((600, 300))
 graded = np.tile(small, (5, 3)) * np.geomspace(1.0, 1e-6, 900)
