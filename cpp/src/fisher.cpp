@@ -7,6 +7,7 @@
 #include <string>
 
 #include "buffer.hpp"
+#include "checks.hpp"
 #include "fastfisher/linalg.hpp"
 #include "fastfisher/natural_step.hpp"
 
@@ -69,11 +70,7 @@ void Fisher::update(const ScoresView& scores, const double* weights, const Conte
     weight += w;
     trace += w * square_norms[n];
   }
-  if (!std::isfinite(trace)) {
-    if (const Index row = first_nonfinite_row(scores, context); row >= 0) {
-      throw std::invalid_argument("scores: expected finite values, row " + std::to_string(row) + " holds NaN or Inf");
-    }
-  }
+  if (!std::isfinite(trace)) detail::refuse_nonfinite(scores, context);
 
   // A long product may be interrupted, and then must not be half added: it gets a matrix of its own.
   constexpr double long_work = 1e9;

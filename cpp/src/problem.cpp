@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "checks.hpp"
+
 namespace fastfisher::detail {
 namespace {
 
@@ -49,9 +51,7 @@ void measure(const Batch& batch, const Context& context, Problem& problem) {
   }
   problem.trace = sum / problem.count;
   if (std::isfinite(problem.trace)) return;
-  if (const Index row = first_nonfinite_row(batch.scores, context); row >= 0) {
-    throw std::invalid_argument("scores: expected finite values, row " + std::to_string(row) + " holds NaN or Inf");
-  }
+  refuse_nonfinite(batch.scores, context);
   throw std::overflow_error("scores: their squares leave the range of float64; rescale the scores");
 }
 

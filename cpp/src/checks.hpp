@@ -1,0 +1,18 @@
+// What is said of scores that cannot be used, in one place.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+#include "fastfisher/linalg.hpp"
+
+namespace fastfisher::detail {
+
+// Throws std::invalid_argument, naming the row, where scores hold a NaN or an infinity.
+inline void refuse_nonfinite(const ScoresView& scores, const Context& context) {
+  if (const Index row = first_nonfinite_row(scores, context); row >= 0) {
+    throw std::invalid_argument("scores: expected finite values, row " + std::to_string(row) + " holds NaN or Inf");
+  }
+}
+
+}  // namespace fastfisher::detail
