@@ -6,10 +6,12 @@
 // products with vectors by the rate of a plain sum over the same memory.  Both ceilings are measured right before the
 // benchmark that they belong to, since the speed of a shared machine drifts.  FASTFISHER_SIMD chooses the level.
 #include <benchmark/benchmark.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <new>
 #include <random>
 #include <string>
 #include <vector>
@@ -28,17 +30,36 @@ constexpr double peak_seconds = 0.1;
 template <class Real>
 constexpr const char* precision_name = sizeof(Real) == 4 ? "f32" : "f64";
 
+// Arrays as NumPy allocates them: large ones on huge pages where the system has them.
+template <class Scalar>
+struct HugePages {
+  using value_type = Scalar;
+  static constexpr std::align_val_t page{std::size_t{1} << 21};
+  Scalar* allocate(std::size_t count) {
+    void* memory = ::operator new(count * sizeof(Scalar), page);
+#if defined(MADV_HUGEPAGE)
+    madvise(memory, count * sizeof(Scalar), MADV_HUGEPAGE);
+#endif
+    return static_cast<Scalar*>(memory);
+  }
+  void deallocate(Scalar* memory, std::size_t) noexcept { ::operator delete(memory, page); }
+  bool operator==(const HugePages&) const = default;
+};
+
+template <class Scalar>
+using Array = std::vector<Scalar, HugePages<Scalar>>;
+
 template <class Real>
-std::vector<Real> normal_values(Index count) {
+Array<Real> normal_values(Index count) {
   std::mt19937 generator(1703);
   std::normal_distribution<float> normal;
-  std::vector<Real> values(static_cast<std::size_t>(count));
+  Array<Real> values(static_cast<std::size_t>(count));
   for (Real& value : values) value = static_cast<Real>(normal(generator));
   return values;
 }
 
 template <class Real>
-ScoresView view(const std::vector<Real>& scores, Index samples, Index parameters) {
+ScoresView view(const Array<Real>& scores, Index samples, Index parameters) {
   return fastfisher::row_major<const Real>(scores.data(), samples, parameters);
 }
 
@@ -53,8 +74,8 @@ void report_arithmetic(benchmark::State& state, double operations, double peak, 
 
 template <class Real>
 void fisher_syrk(benchmark::State& state, Index samples, Index parameters, int threads) {
-  const std::vector<Real> scores = normal_values<Real>(samples * parameters);
-  std::vector<Real> result(static_cast<std::size_t>(parameters * parameters));
+  const Array<Real> scores = normal_values<Real>(samples * parameters);
+  Array<Real> result(static_cast<std::size_t>(parameters * parameters));
   const double peak = fastfisher::measure_peak_flops<Real>(peak_seconds);
   for (auto _ : state) {
     fastfisher::fisher_product<Real>(view(scores, samples, parameters), nullptr, fastfisher::Update::assign,
@@ -66,8 +87,8 @@ void fisher_syrk(benchmark::State& state, Index samples, Index parameters, int t
 
 template <class Real>
 void gram_syrk(benchmark::State& state, Index samples, Index parameters, int threads) {
-  const std::vector<Real> scores = normal_values<Real>(samples * parameters);
-  std::vector<Real> result(static_cast<std::size_t>(samples * samples));
+  const Array<Real> scores = normal_values<Real>(samples * parameters);
+  Array<Real> result(static_cast<std::size_t>(samples * samples));
   const double peak = fastfisher::measure_peak_flops<Real>(peak_seconds);
   for (auto _ : state) {
     fastfisher::gram_product<Real>(view(scores, samples, parameters), nullptr, result.data(), Context{threads, {}});
@@ -78,10 +99,10 @@ void gram_syrk(benchmark::State& state, Index samples, Index parameters, int thr
 template <class Real>
 void cholesky(benchmark::State& state, Index n, int threads) {
   // The factor of a random matrix with a dominant diagonal; its copy is not timed.
-  std::vector<Real> matrix = normal_values<Real>(n * n);
+  Array<Real> matrix = normal_values<Real>(n * n);
   for (Index k = 0; k < n; ++k) matrix[static_cast<std::size_t>(k * (n + 1))] += static_cast<Real>(2 * n);
   const double peak = fastfisher::measure_peak_flops<Real>(peak_seconds);
-  std::vector<Real> factor;
+  Array<Real> factor;
   for (auto _ : state) {
     state.PauseTiming();
     factor = matrix;
@@ -95,7 +116,7 @@ void cholesky(benchmark::State& state, Index n, int threads) {
 }
 
 // The rate at which this many threads read memory that does not fit in a cache: a sum that nothing else delays.
-double read_bandwidth(const std::vector<double>& memory, int threads) {
+double read_bandwidth(const Array<double>& memory, int threads) {
   const auto size = static_cast<Index>(memory.size());
   const ScoresView rows = fastfisher::row_major<const double>(memory.data(), 1024, size / 1024);
   std::vector<double> norms(1024);
@@ -111,10 +132,10 @@ double read_bandwidth(const std::vector<double>& memory, int threads) {
 
 template <class Real>
 void fisher_vector(benchmark::State& state, Index samples, Index parameters, int threads) {
-  const std::vector<Real> scores = normal_values<Real>(samples * parameters);
-  const std::vector<Real> v = normal_values<Real>(parameters);
-  std::vector<Real> result(v.size());
-  const double bandwidth = read_bandwidth(std::vector<double>(std::size_t{1} << 26, 1.0), threads);
+  const Array<Real> scores = normal_values<Real>(samples * parameters);
+  const Array<Real> v = normal_values<Real>(parameters);
+  Array<Real> result(v.size());
+  const double bandwidth = read_bandwidth(Array<double>(std::size_t{1} << 26, 1.0), threads);
   for (auto _ : state) {
     fastfisher::fisher_matvec<Real>(view(scores, samples, parameters), nullptr, v.data(), nullptr, result.data(),
                                     Context{threads, {}});
@@ -128,8 +149,8 @@ void fisher_vector(benchmark::State& state, Index samples, Index parameters, int
 
 template <class Real>
 void natural_step(benchmark::State& state, Index samples, Index parameters, fastfisher::Solver solver, int threads) {
-  const std::vector<Real> scores = normal_values<Real>(samples * parameters);
-  const std::vector<double> advantages = normal_values<double>(samples);
+  const Array<Real> scores = normal_values<Real>(samples * parameters);
+  const Array<double> advantages = normal_values<double>(samples);
   fastfisher::Batch batch;
   batch.scores = view(scores, samples, parameters);
   batch.advantages = advantages.data();

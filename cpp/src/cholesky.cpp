@@ -42,8 +42,8 @@ struct Strips {
 
   // `a`: column-major, its first row is the strips' first row.
   void pack(Index strip, const Real* a, Index stride) const {
-    kernel.template products<Real>().pack_strip(rows_of(strip), depth, a + strip * kernel.strip_rows, 1, stride,
-                                                nullptr, nullptr, (*this)[strip]);
+    kernel.template products<Real>().pack(rows_of(strip), depth, a + strip * kernel.strip_rows, 1, stride, nullptr,
+                                          nullptr, (*this)[strip], 0);
   }
   void unpack(Index strip, Real* a, Index stride) const {
     kernel.unpack_strip(rows_of(strip), depth, (*this)[strip], a + strip * kernel.strip_rows, stride);

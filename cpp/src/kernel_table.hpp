@@ -32,10 +32,13 @@ struct ProductKernels {
                         std::int64_t column_stride, const Real* v, const Real* weights, Real* u, Real* y,
                         Real* scratch);
 
-  // strip[k * strip_rows + i] = row_scale[i] * depth_scale[k] * source[i, k] for i < rows, zero for the rest of the
-  // strip.  The scales may be null (ones).  Rows and depth name the operand's axes: for S^T S the operand is S^T.
-  void (*pack_strip)(std::int64_t rows, std::int64_t depth, const In* source, std::int64_t row_stride,
-                     std::int64_t depth_stride, const Real* row_scale, const Real* depth_scale, Real* strip);
+  // Any number of rows into strips that lie `strip_stride` values apart: for row i of a strip
+  //   strip[k * strip_rows + i] = row_scale[i] * depth_scale[k] * source[i, k],
+  // zero where the last strip has no more rows.  The scales may be null (ones).  Rows and depth name the operand's
+  // axes: for S^T S the operand is S^T.
+  void (*pack)(std::int64_t rows, std::int64_t depth, const In* source, std::int64_t row_stride,
+               std::int64_t depth_stride, const Real* row_scale, const Real* depth_scale, Real* packed,
+               std::int64_t strip_stride);
 };
 
 // Kernels whose arithmetic is in Real.

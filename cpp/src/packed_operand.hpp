@@ -50,6 +50,9 @@ class LowerBlocks {
   Index strips_, per_block_, side_;
 };
 
+// A block's strips, depth * strip_rows * strips values, stay in the second-level cache.
+inline constexpr Index strips_per_block = 4;
+
 // Tiles of one block of C (n x n, column-major) = / += / -= P P^T with P packed to `depth`.
 template <class Real>
 void update_block(const RealKernels<Real>& kernel, TileMode mode, Index n, Index depth, const Real* packed,
@@ -75,8 +78,6 @@ void update_block(const RealKernels<Real>& kernel, TileMode mode, Index n, Index
 template <class Real>
 void update_lower(const Context& context, int threads, const RealKernels<Real>& kernel, TileMode mode, Index n,
                   Index depth, const Real* packed, Real* c, Index stride) {
-  // A block's strips, depth * strip_rows * strips values, stay in the second-level cache.
-  constexpr Index strips_per_block = 4;
   const LowerBlocks blocks(n, kernel.strip_rows, strips_per_block);
   parallel_for(context, threads, blocks.count(),
                [&](Index task, int) { update_block(kernel, mode, n, depth, packed, blocks(task), c, stride); });

@@ -5,6 +5,7 @@
 
 #include "fastfisher/linalg.hpp"
 #include "packed_operand.hpp"
+#include "progress.hpp"
 
 namespace fastfisher {
 namespace {
@@ -25,18 +26,40 @@ struct Operand {
   const Real* depth_scale = nullptr;
 };
 
+// Rows first_row ... of the operand, `rows` of them, over part of its depth, into strips of `strip_depth` from where
+// `packed` points: the first row's strip, at the part's own depth.
 template <class In, class Real>
-void pack(const RealKernels<Real>& kernel, const Operand<In, Real>& operand, Index strip, Index first_depth,
-          Index depth, Real* packed) {
+void pack(const RealKernels<Real>& kernel, const Operand<In, Real>& operand, Index first_row, Index rows,
+          Index first_depth, Index depth, Real* packed, Index strip_depth) {
   const MatrixView<const In>& view = operand.view;
-  const Index first_row = strip * kernel.strip_rows;
-  const Index rows = view.rows - first_row < kernel.strip_rows ? view.rows - first_row : kernel.strip_rows;
-  kernel.template products<In>().pack_strip(
+  kernel.template products<In>().pack(
       rows, depth, view.data + first_row * view.row_stride + first_depth * view.column_stride, view.row_stride,
       view.column_stride, operand.row_scale == nullptr ? nullptr : operand.row_scale + first_row,
-      operand.depth_scale == nullptr ? nullptr : operand.depth_scale + first_depth,
-      packed + strip * kernel.strip_rows * depth);
+      operand.depth_scale == nullptr ? nullptr : operand.depth_scale + first_depth, packed,
+      kernel.strip_rows * strip_depth);
 }
+
+// The packing of one panel as tasks: cut along whichever axis leaves each with long runs of memory to read.
+struct PackingTasks {
+  Index rows, rows_each, depth_each, per_panel;
+
+  PackingTasks(Index n, Index panel_depth, Index strip_rows, bool rows_are_runs)
+      : rows(n),
+        rows_each(rows_are_runs ? n : strip_rows * 4),
+        depth_each(rows_are_runs ? 32 : panel_depth),
+        per_panel(ceil_divide(n, rows_each) * ceil_divide(panel_depth, depth_each)) {}
+
+  template <class In, class Real>
+  void run(const RealKernels<Real>& kernel, const Operand<In, Real>& operand, Index task, Index first_depth,
+           Index depth, Real* packed) const {
+    const Index parts = ceil_divide(rows, rows_each);
+    const Index row = task % parts * rows_each;
+    const Index from = task / parts * depth_each;
+    if (from >= depth) return;  // a last, shorter panel
+    pack(kernel, operand, row, rows - row < rows_each ? rows - row : rows_each, first_depth + from,
+         depth - from < depth_each ? depth - from : depth_each, packed + row * depth + from * kernel.strip_rows, depth);
+  }
+};
 
 // Depth in equal panels of at most the kernel's depth: no short last panel, whose tiles would be all overhead.
 struct Panels {
@@ -47,22 +70,54 @@ struct Panels {
   Index length(Index panel) const noexcept { return depth - first(panel) < size ? depth - first(panel) : size; }
 };
 
-// Wide: many blocks of C; panels one after another, each packed and multiplied by all threads together.
+// Wide: many blocks of C.  Panels of depth follow one another without a barrier: packing runs ahead of multiplying, in
+// a ring of three buffers, and the tasks are numbered so that whatever one waits for was handed out long before it:
+//
+//     pack 0, pack 1, multiply 0, pack 2, multiply 1, pack 3, multiply 2, ...
+//
+// Each block of C still adds its panels in order, so the bits do not depend on who was when where.
 template <class In, class Real>
 void update_wide(const Context& context, int threads, const RealKernels<Real>& kernel, const Operand<In, Real>& operand,
                  Update update, Real* c) {
+  constexpr Index ring = 3;
   const Index n = operand.view.rows;
   const Index strips = ceil_divide(n, kernel.strip_rows);
   const Panels panels(operand.view.columns, kernel.depth);
-  Buffer<Real> packed(strips * kernel.strip_rows * panels.size);
-  for (Index panel = 0; panel < panels.count; ++panel) {
-    const Index depth = panels.length(panel);
-    detail::parallel_for(context, threads, strips, [&](Index strip, int) {
-      pack(kernel, operand, strip, panels.first(panel), depth, packed.data());
-    });
+  const detail::LowerBlocks blocks(n, kernel.strip_rows, detail::strips_per_block);
+  const PackingTasks packing(n, panels.size, kernel.strip_rows, operand.view.row_stride == 1);
+
+  const Index panel_size = strips * kernel.strip_rows * panels.size;
+  Buffer<Real> packed(panel_size * (panels.count < ring ? panels.count : ring));
+  const auto packed_panel = [&](Index panel) { return packed.data() + panel % ring * panel_size; };
+
+  detail::Progress packs(panels.count);     // of a panel: packing tasks done
+  detail::Progress products(panels.count);  // of a panel: blocks done
+  detail::Progress sums(blocks.count());    // of a block: panels done
+
+  const auto pack_part = [&](Index panel, Index part) {
+    if (panel >= ring) products.wait(panel - ring, blocks.count());
+    packing.run(kernel, operand, part, panels.first(panel), panels.length(panel), packed_panel(panel));
+    packs.advance(panel);
+  };
+  const auto multiply_block = [&](Index panel, Index block) {
+    packs.wait(panel, packing.per_panel);
+    sums.wait(block, panel);
     const TileMode mode = panel == 0 && update == Update::assign ? TileMode::assign : TileMode::add;
-    detail::update_lower(context, threads, kernel, mode, n, depth, packed.data(), c, n);
-  }
+    detail::update_block(kernel, mode, n, panels.length(panel), packed_panel(panel), blocks(block), c, n);
+    sums.advance(block);
+    products.advance(panel);
+  };
+
+  const Index round = packing.per_panel + blocks.count();
+  detail::parallel_for(context, threads, panels.count * round, [&](Index task, int) {
+    if (task < packing.per_panel) return pack_part(0, task);
+    // Rounds of one packing ahead and one multiplication; the last has nothing left to pack.
+    const Index panel = (task - packing.per_panel) / round;
+    const Index step = (task - packing.per_panel) % round;
+    if (panel + 1 == panels.count) return multiply_block(panel, step);
+    if (step < packing.per_panel) return pack_part(panel + 1, step);
+    multiply_block(panel, step - packing.per_panel);
+  });
 }
 
 // Tall and narrow: C has too few blocks to share out, so the depth is cut into a number of chunks that depends on the
@@ -84,7 +139,7 @@ void update_deep(const Context& context, int threads, const RealKernels<Real>& k
     for (Index panel = 0; panel < panels.count; ++panel) {
       const Index first = slices.first(slice) + panels.first(panel);
       const Index depth = panels.length(panel);
-      for (Index strip = 0; strip < strips; ++strip) pack(kernel, operand, strip, first, depth, own);
+      pack(kernel, operand, Index{0}, n, first, depth, own, depth);
       detail::update_block(kernel, panel == 0 ? TileMode::assign : TileMode::add, n, depth, own, whole(0),
                            sums.data() + slice * n * n, n);
     }

@@ -14,11 +14,12 @@ using Task = std::function<void(Index task, int worker)>;
 // Threads that a call with this context would use on enough work.
 int thread_count(const Context& context) noexcept;
 
-// Runs task(0) ... task(count - 1), each once, in any order, on the calling thread and up to threads - 1 others.
+// Runs task(0) ... task(count - 1), each once, on the calling thread and up to threads - 1 others.
 //
-// Tasks must not depend on which thread runs them, nor on order: that is what makes results the same bits for any
-// number of threads.  Inside a task, and while another loop has the pool, a loop runs on its calling thread alone.
-// context.poll is called between tasks; what it or a task throws stops the loop and leaves parallel_for.
+// Results must not depend on which thread runs a task: that is what makes them the same bits for any number of threads.
+// Tasks start in the order of their indices, and one that has started ends, so a task may wait for those before it.
+// Inside a task, and while another loop has the pool, a loop runs on its calling thread alone. context.poll is called
+// between tasks; what it or a task throws stops the loop and leaves parallel_for.
 void parallel_for(const Context& context, int threads, Index count, const Task& task);
 
 // Calls context.poll if there is one.

@@ -52,7 +52,7 @@ namespace FASTFISHER_NAMESPACE {
 
 template <class In, class Real>
 constexpr ProductKernels<In, Real> product_kernels() {
-  return {&matvec<In, Real>, &rmatvec<In, Real>, &fisher_matvec<In, Real>, &pack_strip<In, Real>};
+  return {&matvec<In, Real>, &rmatvec<In, Real>, &fisher_matvec<In, Real>, &pack<In, Real>};
 }
 
 template <class Real>

@@ -6,19 +6,22 @@ namespace fastfisher::detail::FASTFISHER_NAMESPACE {
 template <class Real>
 struct TileShape;
 
-// Rows side by side in memory (S^T S of C-ordered scores): each step in depth copies one run of a strip's rows.
+// Rows side by side in memory (S^T S of C-ordered scores): each step in depth is one run of memory, read from end to
+// end and dealt out to all the strips, so that the processor's own prefetching keeps up.
 template <class In, class Real>
 void pack_along_rows(Index rows, Index depth, const In* source, Index depth_stride, const Real* depth_scale,
-                     Real* strip) noexcept {
+                     Real* packed, Index strip_stride) noexcept {
   constexpr Index all_rows = TileShape<Real>::rows;
-  for (Index k = 0; k < depth; ++k, source += depth_stride, strip += all_rows) {
+  for (Index k = 0; k < depth; ++k, source += depth_stride, packed += all_rows) {
     const Real scale = depth_scale == nullptr ? Real(1) : depth_scale[k];
-    if (rows == all_rows) {
-      for (Index i = 0; i < all_rows; ++i) strip[i] = scale * static_cast<Real>(source[i]);
-    } else {
-      for (Index i = 0; i < rows; ++i) strip[i] = scale * static_cast<Real>(source[i]);
-      for (Index i = rows; i < all_rows; ++i) strip[i] = Real(0);
+    Real* strip = packed;
+    Index row = 0;
+    for (; row + all_rows <= rows; row += all_rows, strip += strip_stride) {
+      for (Index i = 0; i < all_rows; ++i) strip[i] = scale * static_cast<Real>(source[row + i]);
     }
+    if (row == rows) continue;
+    for (Index i = 0; i < rows - row; ++i) strip[i] = scale * static_cast<Real>(source[row + i]);
+    for (Index i = rows - row; i < all_rows; ++i) strip[i] = Real(0);
   }
 }
 
@@ -48,14 +51,11 @@ Index pack_along_depth(Index depth, const Real* source, Index row_stride, Real* 
   return covered;
 }
 
+// One strip, of any layout.
 template <class In, class Real>
 void pack_strip(Index rows, Index depth, const In* source, Index row_stride, Index depth_stride, const Real* row_scale,
                 const Real* depth_scale, Real* strip) {
   constexpr Index all_rows = TileShape<Real>::rows;
-  if (row_stride == 1 && row_scale == nullptr) {
-    pack_along_rows(rows, depth, source, depth_stride, depth_scale, strip);
-    return;
-  }
   Index done = 0;
   if constexpr (sizeof(In) == sizeof(Real)) {
     if (depth_stride == 1 && rows == all_rows) done = pack_along_depth(depth, source, row_stride, strip);
@@ -80,6 +80,20 @@ void pack_strip(Index rows, Index depth, const In* source, Index row_stride, Ind
     for (Index i = 0; i < rows; ++i) {
       strip[k * all_rows + i] *= row_scale == nullptr ? scale : scale * row_scale[i];
     }
+  }
+}
+
+template <class In, class Real>
+void pack(Index rows, Index depth, const In* source, Index row_stride, Index depth_stride, const Real* row_scale,
+          const Real* depth_scale, Real* packed, Index strip_stride) {
+  if (row_stride == 1 && row_scale == nullptr) {
+    pack_along_rows(rows, depth, source, depth_stride, depth_scale, packed, strip_stride);
+    return;
+  }
+  constexpr Index all_rows = TileShape<Real>::rows;
+  for (Index row = 0; row < rows; row += all_rows, packed += strip_stride) {
+    pack_strip(smaller(all_rows, rows - row), depth, source + row * row_stride, row_stride, depth_stride,
+               row_scale == nullptr ? nullptr : row_scale + row, depth_scale, packed);
   }
 }
 
