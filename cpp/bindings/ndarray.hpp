@@ -9,9 +9,13 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "fastfisher/context.hpp"
@@ -39,12 +43,40 @@ MatrixView<const Scalar> view_as(const py::array& array, const char* name) {
   return {static_cast<const Scalar*>(array.data()), array.shape(0), array.shape(1), stride(0) / size, stride(1) / size};
 }
 
-// Scores as they lie in memory.  The array must outlive the view.
-inline ScoresView scores_view(const py::array& array, const char* name = "scores") {
+using AnyMatrix = std::variant<MatrixView<const float>, MatrixView<const double>>;
+
+// A matrix as it lies in memory.  The array must outlive the view.
+inline AnyMatrix matrix_view(const py::array& array, const char* name) {
   if (array.ndim() != 2) refuse(name, "a two-dimensional array", array);
   if (array.dtype().equal(py::dtype::of<float>())) return view_as<float>(array, name);
   if (array.dtype().equal(py::dtype::of<double>())) return view_as<double>(array, name);
   refuse(name, "float32 or float64", array);
+}
+
+// Scores: an array, or a sequence of blocks, each an array or a pair (left, right) of one dtype.  The arrays must
+// outlive the view.
+inline ScoresView scores_view(const py::object& scores) {
+  const auto dense = [](const py::array& array) {
+    return std::visit([](const auto& view) -> BlockView { return view; }, matrix_view(array, "scores"));
+  };
+  if (py::isinstance<py::array>(scores)) return ScoresView({dense(scores)});
+  std::vector<BlockView> blocks;
+  for (const py::handle block : py::reinterpret_borrow<py::sequence>(scores)) {
+    if (py::isinstance<py::array>(block)) {
+      blocks.push_back(dense(py::reinterpret_borrow<py::array>(block)));
+      continue;
+    }
+    const auto [left, right] = block.cast<std::pair<py::array, py::array>>();
+    const AnyMatrix right_view = matrix_view(right, "scores");
+    std::visit(
+        [&]<class View>(const View& view) {
+          if (!std::holds_alternative<View>(right_view)) refuse("scores", "a pair of one dtype", right);
+          using Scalar = std::remove_pointer_t<decltype(view.data)>;
+          blocks.push_back(PairView<Scalar>{view, std::get<View>(right_view)});
+        },
+        matrix_view(left, "scores"));
+  }
+  return ScoresView(std::move(blocks));
 }
 
 // Contiguous doubles: what every vector argument is.

@@ -7,7 +7,7 @@ namespace {
 
 // Every method gives up the interpreter lock before it takes the object's own: never the other way round.
 
-void update(Fisher& self, const py::array& scores, const std::optional<Vector>& weights, int threads) {
+void update(Fisher& self, const py::object& scores, const std::optional<Vector>& weights, int threads) {
   const ScoresView view = scores_view(scores);
   const double* w = vector_data(weights, rows(view), "weights");
   const py::gil_scoped_release unlocked;

@@ -27,8 +27,8 @@ std::vector<Real> converted(const Vector& values, Index size, const char* name) 
   return {data, data + size};
 }
 
-py::array py_fisher_product(const py::array& scores, const std::optional<Vector>& weights, const std::string& precision,
-                            int threads) {
+py::array py_fisher_product(const py::object& scores, const std::optional<Vector>& weights,
+                            const std::string& precision, int threads) {
   const ScoresView view = scores_view(scores);
   const double* w = vector_data(weights, rows(view), "weights");
   return in_precision(precision, [&]<class Real>() {
@@ -42,7 +42,7 @@ py::array py_fisher_product(const py::array& scores, const std::optional<Vector>
   });
 }
 
-py::array py_gram_product(const py::array& scores, const std::optional<Vector>& weights, const std::string& precision,
+py::array py_gram_product(const py::object& scores, const std::optional<Vector>& weights, const std::string& precision,
                           int threads) {
   const ScoresView view = scores_view(scores);
   const double* w = vector_data(weights, rows(view), "weights");
@@ -57,7 +57,7 @@ py::array py_gram_product(const py::array& scores, const std::optional<Vector>& 
   });
 }
 
-py::array py_matvec(const py::array& scores, const Vector& v, const std::string& precision, int threads) {
+py::array py_matvec(const py::object& scores, const Vector& v, const std::string& precision, int threads) {
   const ScoresView view = scores_view(scores);
   return in_precision(precision, [&]<class Real>() {
     const std::vector<Real> in = converted<Real>(v, columns(view), "v");
@@ -70,7 +70,7 @@ py::array py_matvec(const py::array& scores, const Vector& v, const std::string&
   });
 }
 
-py::array py_rmatvec(const py::array& scores, const Vector& u, const std::string& precision, int threads) {
+py::array py_rmatvec(const py::object& scores, const Vector& u, const std::string& precision, int threads) {
   const ScoresView view = scores_view(scores);
   return in_precision(precision, [&]<class Real>() {
     const std::vector<Real> in = converted<Real>(u, rows(view), "u");
@@ -83,7 +83,7 @@ py::array py_rmatvec(const py::array& scores, const Vector& u, const std::string
   });
 }
 
-py::array py_fisher_matvec(const py::array& scores, const Vector& v, const std::optional<Vector>& weights,
+py::array py_fisher_matvec(const py::object& scores, const Vector& v, const std::optional<Vector>& weights,
                            const std::string& precision, int threads) {
   const ScoresView view = scores_view(scores);
   return in_precision(precision, [&]<class Real>() {
@@ -100,7 +100,18 @@ py::array py_fisher_matvec(const py::array& scores, const Vector& v, const std::
   });
 }
 
-py::array_t<double> py_square_norms(const py::array& scores, int threads) {
+py::array py_to_dense(const py::object& scores, const std::string& precision, int threads) {
+  const ScoresView view = scores_view(scores);
+  return in_precision(precision, [&]<class Real>() {
+    py::array_t<Real> result({rows(view), columns(view)});
+    Real* data = result.mutable_data();
+    const py::gil_scoped_release unlocked;
+    to_dense<Real>(view, data, interruptible(threads));
+    return result;
+  });
+}
+
+py::array_t<double> py_square_norms(const py::object& scores, int threads) {
   const ScoresView view = scores_view(scores);
   std::vector<double> norms(static_cast<std::size_t>(rows(view)));
   {
@@ -110,7 +121,7 @@ py::array_t<double> py_square_norms(const py::array& scores, int threads) {
   return to_array(std::move(norms));
 }
 
-Index py_first_nonfinite_row(const py::array& scores, int threads) {
+Index py_first_nonfinite_row(const py::object& scores, int threads) {
   const ScoresView view = scores_view(scores);
   const py::gil_scoped_release unlocked;
   return first_nonfinite_row(view, interruptible(threads));
@@ -134,9 +145,9 @@ void copy_lower(const MatrixView<const Real>& a, Real* lower, const Context& con
 
 // The factor comes back as a new C-ordered array, upper triangle zero.
 py::array py_cholesky(const py::array& matrix, int threads) {
-  const ScoresView view = scores_view(matrix, "matrix");
-  const Index n = rows(view);
-  if (columns(view) != n) refuse("matrix", "a square array", matrix);
+  const AnyMatrix view = matrix_view(matrix, "matrix");
+  const Index n = matrix.shape(0);
+  if (matrix.shape(1) != n) refuse("matrix", "a square array", matrix);
   return std::visit(
       [&]<class Real>(const MatrixView<const Real>& a) -> py::array {
         auto result = square_matrix<Real>(n);
@@ -180,6 +191,7 @@ void register_linalg(py::module_& module) {
   module.def("matvec", &py_matvec, py::arg("scores"), py::arg("v"), precision, threads);
   module.def("rmatvec", &py_rmatvec, py::arg("scores"), py::arg("u"), precision, threads);
   module.def("fisher_matvec", &py_fisher_matvec, py::arg("scores"), py::arg("v"), weights, precision, threads);
+  module.def("to_dense", &py_to_dense, py::arg("scores"), precision, threads);
   module.def("square_norms", &py_square_norms, py::arg("scores"), threads);
   module.def("first_nonfinite_row", &py_first_nonfinite_row, py::arg("scores"), threads);
   module.def("cholesky", &py_cholesky, py::arg("matrix"), threads);

@@ -20,7 +20,7 @@ Precision precision_named(const std::string& text) {
   throw py::value_error("precision: expected 'auto', 'single', 'double' or 'mixed', got '" + text + "'");
 }
 
-py::dict py_natural_step(const py::array& scores, const std::optional<Vector>& advantages,
+py::dict py_natural_step(const py::object& scores, const std::optional<Vector>& advantages,
                          const std::optional<Vector>& gradient, const std::optional<Vector>& weights,
                          std::optional<double> count, double damping, bool relative_damping,
                          std::optional<double> max_kl, const std::string& solver, const std::string& precision,

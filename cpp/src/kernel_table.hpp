@@ -15,6 +15,15 @@ namespace fastfisher::detail {
 // What a tile kernel does with the product of its two strips.
 enum class TileMode : int { assign, add, subtract };
 
+// A factored block packed in strips for the Gram matrix: its part is (L L^T) o (R R^T), or L L^T where right is null.
+template <class Real>
+struct GramFactor {
+  const Real* left;
+  std::int64_t left_depth;
+  const Real* right;
+  std::int64_t right_depth;
+};
+
 // Products with scores of type In, accumulated in Real.  A call sees a block of rows; the caller splits and sums.
 template <class In, class Real>
 struct ProductKernels {
@@ -39,6 +48,16 @@ struct ProductKernels {
   void (*pack)(std::int64_t rows, std::int64_t depth, const In* source, std::int64_t row_stride,
                std::int64_t depth_stride, const Real* row_scale, const Real* depth_scale, Real* packed,
                std::int64_t strip_stride);
+
+  // target[n * target_stride + k] = scale[n] * source[n, k], and zero from `columns` to the stride; scale may be null,
+  // and the target may be the source.
+  void (*copy_rows)(std::int64_t rows, std::int64_t columns, const In* source, std::int64_t row_stride,
+                    std::int64_t column_stride, const Real* scale, Real* target, std::int64_t target_stride);
+
+  // target[n * target_stride + a * q + b] = scale[n] * left[n, a] * right[n, b]; scale may be null.
+  void (*expand_rows)(std::int64_t rows, std::int64_t p, std::int64_t q, const In* left, std::int64_t left_row_stride,
+                      std::int64_t left_column_stride, const In* right, std::int64_t right_row_stride,
+                      std::int64_t right_column_stride, const Real* scale, Real* target, std::int64_t target_stride);
 };
 
 // Kernels whose arithmetic is in Real.
@@ -47,6 +66,7 @@ struct RealKernels {
   std::int64_t strip_rows;    // rows of a strip and of a tile
   std::int64_t tile_columns;  // columns of a tile; divides strip_rows, so that a tile's columns lie in one strip
   std::int64_t depth;         // the depth to which operands are packed at once
+  std::int64_t lanes;         // entries of a packet
 
   // C[first_row:rows, 0:columns] = / += / -= A B^T, C column-major.  A is a whole strip; B starts at a tile's first
   // column inside a strip.  `rows` <= strip_rows and `columns` <= tile_columns say how much of the tile exists; rows
@@ -68,6 +88,31 @@ struct RealKernels {
 
   // x <- L^-1 x (transposed: L^-T x), L lower, column-major.
   void (*substitute)(bool transposed, std::int64_t n, const Real* factor, std::int64_t stride, Real* x);
+
+  // The tile of the Gram matrix that starts at row strip * strip_rows and the given column: the sum over factors,
+  // assigned or added to c; the rest as for `tile`.
+  void (*gram_tile)(TileMode mode, const GramFactor<Real>* factors, std::int64_t count, std::int64_t strip,
+                    std::int64_t column, Real* c, std::int64_t c_stride, std::int64_t first_row, std::int64_t rows,
+                    std::int64_t columns);
+
+  // Factored blocks times vectors (factored.inl).  All pointers are aligned; `entries` is a whole number of packets;
+  // rows of contract are a multiple of pair_row_group.
+  //   contract:   sums[n * lanes ...] += the packets of (l_n^T V) o r_n; left (rows, broadcasts), v (broadcasts,
+  //               entries), right (rows, entries)
+  //   add_packets: u[n] += the entries of packet n of sums
+  //   accumulate: y (broadcasts, entries) += L^T R
+  void (*contract)(std::int64_t rows, std::int64_t broadcasts, std::int64_t entries, const Real* left,
+                   std::int64_t left_stride, const Real* v, const Real* right, Real* sums);
+  void (*add_packets)(std::int64_t rows, const Real* sums, Real* u);
+  void (*accumulate)(std::int64_t rows, std::int64_t broadcasts, std::int64_t entries, const Real* left,
+                     std::int64_t left_stride, const Real* right, Real* y);
+
+  // y (rows, entries) = x W + bias, through tanh where `activate`; bias may be null.
+  void (*dense_layer)(std::int64_t rows, std::int64_t inputs, std::int64_t entries, const Real* x,
+                      std::int64_t x_stride, const Real* weights, const Real* bias, bool activate, Real* y,
+                      std::int64_t y_stride);
+  // e[k] *= 1 - y[k]^2.
+  void (*through_tanh)(std::int64_t count, const Real* y, Real* e);
 
   // Independent chains of fused multiply-adds from registers alone; returns the floating-point operations done.
   double (*peak_flops)(std::int64_t iterations, Real* sink);
@@ -140,6 +185,9 @@ inline const RowKernels<double>& KernelTable::rows<double>() const noexcept {
 
 // Rows that ProductKernels::fisher_matvec takes through the cache at once: the size of its scratch.
 inline constexpr std::int64_t product_panel_rows = 512;
+
+// Rows of a panel of a factored block come in groups of this many, the last filled up with zeros.
+inline constexpr std::int64_t pair_row_group = 8;
 
 // The tables that were compiled in; each lives in its own translation unit.
 const KernelTable& kernel_table_generic() noexcept;

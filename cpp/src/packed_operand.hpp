@@ -53,25 +53,33 @@ class LowerBlocks {
 // A block's strips, depth * strip_rows * strips values, stay in the second-level cache.
 inline constexpr Index strips_per_block = 4;
 
+// Calls tile(strip, first column, rows of the strip above the diagonal, rows, columns) for every tile of a block of C,
+// n x n: columns of tiles from left to right, each from the diagonal down.
+template <class Real, class Tile>
+void for_tiles_of_block(const RealKernels<Real>& kernel, Index n, const LowerBlocks::Range& range, const Tile& tile) {
+  const Index strip_rows = kernel.strip_rows;
+  const Index last_column = range.last_column_strip * strip_rows < n ? range.last_column_strip * strip_rows : n;
+  for (Index j = range.first_column_strip * strip_rows; j < last_column; j += kernel.tile_columns) {
+    const Index columns = n - j < kernel.tile_columns ? n - j : kernel.tile_columns;
+    const Index diagonal_strip = j / strip_rows;
+    for (Index strip = range.first_row_strip < diagonal_strip ? diagonal_strip : range.first_row_strip;
+         strip < range.last_row_strip; ++strip) {
+      const Index i = strip * strip_rows;
+      tile(strip, j, i < j ? j - i : 0, n - i < strip_rows ? n - i : strip_rows, columns);
+    }
+  }
+}
+
 // Tiles of one block of C (n x n, column-major) = / += / -= P P^T with P packed to `depth`.
 template <class Real>
 void update_block(const RealKernels<Real>& kernel, TileMode mode, Index n, Index depth, const Real* packed,
                   const LowerBlocks::Range& range, Real* c, Index stride) {
   const Index strip_rows = kernel.strip_rows;
   const Index strip_size = strip_rows * depth;
-  const Index last_column = range.last_column_strip * strip_rows < n ? range.last_column_strip * strip_rows : n;
-  for (Index j = range.first_column_strip * strip_rows; j < last_column; j += kernel.tile_columns) {
-    const Real* b = packed + (j / strip_rows) * strip_size + j % strip_rows;
-    const Index columns = n - j < kernel.tile_columns ? n - j : kernel.tile_columns;
-    const Index diagonal_strip = j / strip_rows;
-    for (Index strip = range.first_row_strip < diagonal_strip ? diagonal_strip : range.first_row_strip;
-         strip < range.last_row_strip; ++strip) {
-      const Index i = strip * strip_rows;
-      const Index rows = n - i < strip_rows ? n - i : strip_rows;
-      kernel.tile(mode, depth, packed + strip * strip_size, b, c + i + j * stride, stride, i < j ? j - i : 0, rows,
-                  columns);
-    }
-  }
+  for_tiles_of_block(kernel, n, range, [&](Index strip, Index j, Index first_row, Index rows, Index columns) {
+    kernel.tile(mode, depth, packed + strip * strip_size, packed + (j / strip_rows) * strip_size + j % strip_rows,
+                c + strip * strip_rows + j * stride, stride, first_row, rows, columns);
+  });
 }
 
 // All blocks, on threads.

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <vector>
 
+#include "expand.hpp"
+#include "factored_gram.hpp"
 #include "fastfisher/linalg.hpp"
 #include "packed_operand.hpp"
 #include "progress.hpp"
@@ -18,46 +20,51 @@ using detail::TileMode;
 // Below this many multiply-adds a wake-up of other threads costs more than it gains.
 constexpr double serial_work = 5e5;
 
-// An operand P of C = P P^T: an (n, depth) view of the scores, with scales on either axis.
+// Operands P of C = P P^T, of `rows` by `depth`.  pack() writes rows first_row ..., `rows` of them, over part of the
+// depth, into strips of `strip_depth` from where `packed` points: the first row's strip, at the part's own depth.
+
+// One dense matrix, with scales on either axis.
 template <class In, class Real>
-struct Operand {
+struct DenseOperand {
   MatrixView<const In> view;
   const Real* row_scale = nullptr;
   const Real* depth_scale = nullptr;
+
+  Index rows() const noexcept { return view.rows; }
+  Index depth() const noexcept { return view.columns; }
+  bool rows_are_runs() const noexcept { return view.row_stride == 1; }
+  Index scratch_size() const noexcept { return 0; }
+
+  void pack(const RealKernels<Real>& kernel, Index first_row, Index count, Index first_depth, Index part_depth,
+            Real* packed, Index strip_depth, Real* /*scratch*/) const {
+    kernel.template products<In>().pack(
+        count, part_depth, view.data + first_row * view.row_stride + first_depth * view.column_stride, view.row_stride,
+        view.column_stride, row_scale == nullptr ? nullptr : row_scale + first_row,
+        depth_scale == nullptr ? nullptr : depth_scale + first_depth, packed, kernel.strip_rows * strip_depth);
+  }
 };
 
-// Rows first_row ... of the operand, `rows` of them, over part of its depth, into strips of `strip_depth` from where
-// `packed` points: the first row's strip, at the part's own depth.
-template <class In, class Real>
-void pack(const RealKernels<Real>& kernel, const Operand<In, Real>& operand, Index first_row, Index rows,
-          Index first_depth, Index depth, Real* packed, Index strip_depth) {
-  const MatrixView<const In>& view = operand.view;
-  kernel.template products<In>().pack(
-      rows, depth, view.data + first_row * view.row_stride + first_depth * view.column_stride, view.row_stride,
-      view.column_stride, operand.row_scale == nullptr ? nullptr : operand.row_scale + first_row,
-      operand.depth_scale == nullptr ? nullptr : operand.depth_scale + first_depth, packed,
-      kernel.strip_rows * strip_depth);
-}
+// S^T of scores in any blocks: a few rows of the scores at a time are written out, in the cache, and packed from there.
+template <class Real>
+struct ExpandedOperand {
+  const ScoresView& scores;
+  const Real* depth_scale = nullptr;
+  static constexpr Index samples_at_once = 8;
 
-// The packing of one panel as tasks: cut along whichever axis leaves each with long runs of memory to read.
-struct PackingTasks {
-  Index rows, rows_each, depth_each, per_panel;
+  Index rows() const noexcept { return scores.columns(); }
+  Index depth() const noexcept { return scores.rows(); }
+  bool rows_are_runs() const noexcept { return true; }
+  Index scratch_size() const noexcept { return samples_at_once * rows(); }
 
-  PackingTasks(Index n, Index panel_depth, Index strip_rows, bool rows_are_runs)
-      : rows(n),
-        rows_each(rows_are_runs ? n : strip_rows * 4),
-        depth_each(rows_are_runs ? 32 : panel_depth),
-        per_panel(ceil_divide(n, rows_each) * ceil_divide(panel_depth, depth_each)) {}
-
-  template <class In, class Real>
-  void run(const RealKernels<Real>& kernel, const Operand<In, Real>& operand, Index task, Index first_depth,
-           Index depth, Real* packed) const {
-    const Index parts = ceil_divide(rows, rows_each);
-    const Index row = task % parts * rows_each;
-    const Index from = task / parts * depth_each;
-    if (from >= depth) return;  // a last, shorter panel
-    pack(kernel, operand, row, rows - row < rows_each ? rows - row : rows_each, first_depth + from,
-         depth - from < depth_each ? depth - from : depth_each, packed + row * depth + from * kernel.strip_rows, depth);
+  void pack(const RealKernels<Real>& kernel, Index /*first_row: all rows are packed at once*/, Index count,
+            Index first_depth, Index part_depth, Real* packed, Index strip_depth, Real* scratch) const {
+    for (Index k = 0; k < part_depth; k += samples_at_once) {
+      const Index samples = part_depth - k < samples_at_once ? part_depth - k : samples_at_once;
+      detail::expand(scores, first_depth + k, samples, depth_scale == nullptr ? nullptr : depth_scale + first_depth + k,
+                     scratch);
+      kernel.template products<Real>().pack(count, samples, scratch, 1, count, nullptr, nullptr,
+                                            packed + k * kernel.strip_rows, kernel.strip_rows * strip_depth);
+    }
   }
 };
 
@@ -70,21 +77,44 @@ struct Panels {
   Index length(Index panel) const noexcept { return depth - first(panel) < size ? depth - first(panel) : size; }
 };
 
+// The packing of one panel as tasks: cut along whichever axis leaves each with long runs of memory to read.
+struct PackingTasks {
+  Index rows, rows_each, depth_each, per_panel;
+
+  PackingTasks(Index n, Index panel_depth, Index strip_rows, bool rows_are_runs)
+      : rows(n),
+        rows_each(rows_are_runs ? n : strip_rows * 4),
+        depth_each(rows_are_runs ? 32 : panel_depth),
+        per_panel(ceil_divide(n, rows_each) * ceil_divide(panel_depth, depth_each)) {}
+
+  template <class Operand, class Real>
+  void run(const RealKernels<Real>& kernel, const Operand& operand, Index task, Index first_depth, Index depth,
+           Real* packed, Real* scratch) const {
+    const Index parts = ceil_divide(rows, rows_each);
+    const Index row = task % parts * rows_each;
+    const Index from = task / parts * depth_each;
+    if (from >= depth) return;  // a last, shorter panel
+    operand.pack(kernel, row, rows - row < rows_each ? rows - row : rows_each, first_depth + from,
+                 depth - from < depth_each ? depth - from : depth_each, packed + row * depth + from * kernel.strip_rows,
+                 depth, scratch);
+  }
+};
+
 // Wide: many blocks of C.  Panels of depth follow one another without a barrier: packing runs ahead of multiplying, in
 // a ring of three buffers, and the tasks are numbered so that whatever one waits for was handed out long before it:
 //
 //     pack 0, pack 1, multiply 0, pack 2, multiply 1, pack 3, multiply 2, ...
 //
 // Each block of C still adds its panels in order, so the bits do not depend on who was when where.
-template <class In, class Real>
-void update_wide(const Context& context, int threads, const RealKernels<Real>& kernel, const Operand<In, Real>& operand,
+template <class Operand, class Real>
+void update_wide(const Context& context, int threads, const RealKernels<Real>& kernel, const Operand& operand,
                  Update update, Real* c) {
   constexpr Index ring = 3;
-  const Index n = operand.view.rows;
+  const Index n = operand.rows();
   const Index strips = ceil_divide(n, kernel.strip_rows);
-  const Panels panels(operand.view.columns, kernel.depth);
+  const Panels panels(operand.depth(), kernel.depth);
   const detail::LowerBlocks blocks(n, kernel.strip_rows, detail::strips_per_block);
-  const PackingTasks packing(n, panels.size, kernel.strip_rows, operand.view.row_stride == 1);
+  const PackingTasks packing(n, panels.size, kernel.strip_rows, operand.rows_are_runs());
 
   const Index panel_size = strips * kernel.strip_rows * panels.size;
   Buffer<Real> packed(panel_size * (panels.count < ring ? panels.count : ring));
@@ -94,9 +124,11 @@ void update_wide(const Context& context, int threads, const RealKernels<Real>& k
   detail::Progress products(panels.count);  // of a panel: blocks done
   detail::Progress sums(blocks.count());    // of a block: panels done
 
-  const auto pack_part = [&](Index panel, Index part) {
+  Buffer<Real> scratch(operand.scratch_size() * threads);
+  const auto pack_part = [&](Index panel, Index part, int worker) {
     if (panel >= ring) products.wait(panel - ring, blocks.count());
-    packing.run(kernel, operand, part, panels.first(panel), panels.length(panel), packed_panel(panel));
+    packing.run(kernel, operand, part, panels.first(panel), panels.length(panel), packed_panel(panel),
+                scratch.data() + worker * operand.scratch_size());
     packs.advance(panel);
   };
   const auto multiply_block = [&](Index panel, Index block) {
@@ -109,29 +141,30 @@ void update_wide(const Context& context, int threads, const RealKernels<Real>& k
   };
 
   const Index round = packing.per_panel + blocks.count();
-  detail::parallel_for(context, threads, panels.count * round, [&](Index task, int) {
-    if (task < packing.per_panel) return pack_part(0, task);
+  detail::parallel_for(context, threads, panels.count * round, [&](Index task, int worker) {
+    if (task < packing.per_panel) return pack_part(0, task, worker);
     // Rounds of one packing ahead and one multiplication; the last has nothing left to pack.
     const Index panel = (task - packing.per_panel) / round;
     const Index step = (task - packing.per_panel) % round;
     if (panel + 1 == panels.count) return multiply_block(panel, step);
-    if (step < packing.per_panel) return pack_part(panel + 1, step);
+    if (step < packing.per_panel) return pack_part(panel + 1, step, worker);
     multiply_block(panel, step - packing.per_panel);
   });
 }
 
 // Tall and narrow: C has too few blocks to share out, so the depth is cut into a number of chunks that depends on the
 // shape alone; each has a sum of its own, and the sums are added in order.
-template <class In, class Real>
-void update_deep(const Context& context, int threads, const RealKernels<Real>& kernel, const Operand<In, Real>& operand,
+template <class Operand, class Real>
+void update_deep(const Context& context, int threads, const RealKernels<Real>& kernel, const Operand& operand,
                  Index chunks, Update update, Real* c) {
-  const Index n = operand.view.rows;
+  const Index n = operand.rows();
   const Index strips = ceil_divide(n, kernel.strip_rows);
-  const Panels slices(operand.view.columns, ceil_divide(operand.view.columns, chunks));
+  const Panels slices(operand.depth(), ceil_divide(operand.depth(), chunks));
   const Index packed_size = strips * kernel.strip_rows * kernel.depth;
   if (threads > slices.count) threads = static_cast<int>(slices.count);
   Buffer<Real> packed(packed_size * threads);
   Buffer<Real> sums(slices.count * n * n);
+  Buffer<Real> scratch(operand.scratch_size() * threads);
   const detail::LowerBlocks whole(n, kernel.strip_rows, strips);
   detail::parallel_for(context, threads, slices.count, [&](Index slice, int worker) {
     Real* own = packed.data() + worker * packed_size;
@@ -139,7 +172,7 @@ void update_deep(const Context& context, int threads, const RealKernels<Real>& k
     for (Index panel = 0; panel < panels.count; ++panel) {
       const Index first = slices.first(slice) + panels.first(panel);
       const Index depth = panels.length(panel);
-      pack(kernel, operand, Index{0}, n, first, depth, own, depth);
+      operand.pack(kernel, 0, n, first, depth, own, depth, scratch.data() + worker * operand.scratch_size());
       detail::update_block(kernel, panel == 0 ? TileMode::assign : TileMode::add, n, depth, own, whole(0),
                            sums.data() + slice * n * n, n);
     }
@@ -153,10 +186,10 @@ void update_deep(const Context& context, int threads, const RealKernels<Real>& k
   }
 }
 
-template <class In, class Real>
-void rank_update(const Operand<In, Real>& operand, Update update, Real* c, const Context& context) {
-  const Index n = operand.view.rows;
-  const Index depth = operand.view.columns;
+template <class Operand, class Real>
+void rank_update(const Operand& operand, Update update, Real* c, const Context& context) {
+  const Index n = operand.rows();
+  const Index depth = operand.depth();
   if (n == 0) return;
   if (depth == 0) {
     if (update == Update::assign) {
@@ -194,24 +227,43 @@ const Real* data_or_null(const std::vector<Real>& values) noexcept {
 
 template <class Real>
 void fisher_product(const ScoresView& scores, const double* weights, Update update, Real* c, const Context& context) {
-  const std::vector<Real> roots = square_roots<Real>(weights, rows(scores));
+  const std::vector<Real> roots = square_roots<Real>(weights, scores.rows());
+  if (scores.blocks().size() != 1) {
+    return rank_update(ExpandedOperand<Real>{scores, data_or_null(roots)}, update, c, context);
+  }
   std::visit(
-      [&]<class In>(const MatrixView<const In>& view) {
-        const Operand<In, Real> operand{view.transposed(), nullptr, data_or_null(roots)};
-        rank_update(operand, update, c, context);
+      [&]<class View>(const View& view) {
+        if constexpr (requires { view.left; }) {
+          rank_update(ExpandedOperand<Real>{scores, data_or_null(roots)}, update, c, context);
+        } else {
+          using In = std::remove_const_t<std::remove_pointer_t<decltype(view.data)>>;
+          rank_update(DenseOperand<In, Real>{view.transposed(), nullptr, data_or_null(roots)}, update, c, context);
+        }
       },
-      scores);
+      scores.blocks().front());
 }
 
 template <class Real>
 void gram_product(const ScoresView& scores, const double* weights, Real* k, const Context& context) {
-  const std::vector<Real> roots = square_roots<Real>(weights, rows(scores));
-  std::visit(
-      [&]<class In>(const MatrixView<const In>& view) {
-        const Operand<In, Real> operand{view, data_or_null(roots), nullptr};
-        rank_update(operand, Update::assign, k, context);
-      },
-      scores);
+  const std::vector<Real> roots = square_roots<Real>(weights, scores.rows());
+  const detail::FactoredGram<Real> factored(scores, data_or_null(roots));
+  Update update = Update::assign;
+  if (!factored.empty()) {
+    factored.assign_to(k, context);
+    update = Update::add;
+  }
+  for (const BlockView& block : scores.blocks()) {
+    if (factored.takes(block)) continue;
+    std::visit(
+        [&]<class View>(const View& view) {
+          if constexpr (!requires { view.left; }) {
+            using In = std::remove_const_t<std::remove_pointer_t<decltype(view.data)>>;
+            rank_update(DenseOperand<In, Real>{view, data_or_null(roots), nullptr}, update, k, context);
+          }
+        },
+        block);
+    update = Update::add;
+  }
 }
 
 template <class Real>

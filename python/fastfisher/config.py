@@ -84,7 +84,7 @@ class TrainConfig:
     normalize_advantages: bool = True
     """Centre advantages and divide them by their standard deviation."""
 
-    initial_log_std: float = -0.5
+    initial_log_std: float = -1.0
     """Initial log standard deviation of Gaussian actions."""
 
     min_log_std: float = -3.0

@@ -79,8 +79,8 @@ class Fisher:
         """
         matrix = as_scores(scores)
         if matrix.shape[1] != self.d:
-            raise ValueError(f"scores: expected {self.d} columns, got {describe(matrix)}")
-        self._accumulator.update(matrix, None if weights is None else as_weights(weights, len(matrix)))
+            raise ValueError(f"scores: expected {self.d} columns, got shape {matrix.shape}")
+        self._accumulator.update(matrix.native, None if weights is None else as_weights(weights, len(matrix)))
 
     def merge(self, other: Fisher) -> None:
         """Add all rows that `other`, of the same d, has seen: another thread's, or a process's, pickled."""

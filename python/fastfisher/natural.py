@@ -175,7 +175,7 @@ def natural_step(
         raise TypeError(f"advantages, gradient: expected exactly one of them, got {given}")
     return NaturalStep(
         **_core.natural_step(
-            matrix,
+            matrix.native,
             advantages=None if advantages is None else as_vector(advantages, samples, "advantages", "row"),
             gradient=None if gradient is None else as_vector(gradient, parameters, "gradient", "parameter"),
             weights=None if weights is None else as_weights(weights, samples),

@@ -8,14 +8,17 @@ outer products left[n] right[n]^T, flattened in C order: a dense layer's inputs 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, Union
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import _core
+
 FloatArray: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 Block: TypeAlias = ArrayLike | tuple[ArrayLike, ArrayLike]
-ScoresLike: TypeAlias = ArrayLike | Sequence[Block]
+ScoresLike: TypeAlias = Union[ArrayLike, Sequence[Block], "Scores"]
+NativeBlock: TypeAlias = FloatArray | tuple[FloatArray, FloatArray]
 
 
 def describe(array: NDArray[Any]) -> str:
@@ -48,23 +51,156 @@ def as_float_array(values: object, name: str) -> FloatArray:
     return aligned
 
 
-def as_scores(scores: ScoresLike) -> FloatArray:
-    """Scores as one dense array, (N, d), N and d at least 1.
+class Scores:
+    """A score matrix S, (N, d), held as blocks of columns; pairs are never multiplied out.
 
-    A single array is viewed where it lies, whatever its order and strides.  Blocks are written side by side
-    into a new array.
+    Arrays are viewed where they lie, whatever their order and strides; only other dtypes than float32 and
+    float64 are copied.  Products are in float64 unless said otherwise.
+
+    Parameters
+    ----------
+    blocks : (N, d) array, or sequence of blocks
+        Each block an array (N, k) or a pair (left, right) of arrays (N, p) and (N, q), which stands for the
+        k = p q columns of the outer products left[n] right[n]^T, flattened in C order.
 
     Raises
     ------
     TypeError, ValueError
-        If the shapes do not fit together, or there are no rows or no columns.
+        If the shapes do not fit together, or there are no rows or no columns; the message names the block.
+
+    Examples
+    --------
+    >>> import fastfisher as ff, numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> inputs, errors = rng.standard_normal((100, 65)), rng.standard_normal((100, 64))
+    >>> S = ff.Scores([(inputs, errors), rng.standard_normal((100, 6))])
+    >>> S.shape, (S @ np.ones(4166)).shape, (S.T @ np.ones(100)).shape, S[:10].gram().shape
+    ((100, 4166), (100,), (4166,), (10, 10))
     """
-    dense = _from_blocks(scores) if _is_blocks(scores) else as_float_array(scores, "scores")
-    if dense.ndim != 2:
-        raise ValueError(f"scores: expected a two-dimensional array (N, d), got {describe(dense)}")
-    if dense.shape[0] == 0 or dense.shape[1] == 0:
-        raise ValueError(f"scores: expected at least one row and one column, got {describe(dense)}")
-    return dense
+
+    __slots__ = ("_blocks", "_shape")
+
+    def __init__(self, blocks: ScoresLike) -> None:
+        self._blocks: tuple[NativeBlock, ...]
+        if isinstance(blocks, Scores):
+            self._blocks, self._shape = blocks._blocks, blocks._shape
+            return
+        if _is_blocks(blocks):
+            self._blocks = tuple(_block(block, f"scores[{k}]") for k, block in enumerate(blocks))  # type: ignore[arg-type,union-attr]
+        else:
+            dense = as_float_array(blocks, "scores")
+            if dense.ndim != 2:
+                raise ValueError(f"scores: expected a two-dimensional array (N, d), got {describe(dense)}")
+            self._blocks = (dense,)
+        rows = _rows(self._blocks[0])
+        for index, block in enumerate(self._blocks):
+            if _rows(block) != rows:
+                raise ValueError(f"scores[{index}]: expected {rows} rows as in scores[0], got {_rows(block)}")
+        self._shape = (rows, sum(map(_columns, self._blocks)))
+        if 0 in self._shape:
+            raise ValueError(f"scores: expected at least one row and one column, got shape {self._shape}")
+
+    @property
+    def blocks(self) -> tuple[NativeBlock, ...]:
+        """The blocks, in the order of their columns: arrays (N, k), and pairs of arrays (N, p), (N, q)."""
+        return self._blocks
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, d)."""
+        return self._shape
+
+    @property
+    def ndim(self) -> int:
+        """2."""
+        return 2
+
+    @property
+    def T(self) -> TransposedScores:
+        """S^T, for products S.T @ u."""
+        return TransposedScores(self)
+
+    @property
+    def native(self) -> FloatArray | list[NativeBlock]:
+        """What the compiled core takes: the array itself, or the blocks."""
+        first = self._blocks[0]
+        return first if len(self._blocks) == 1 and not isinstance(first, tuple) else list(self._blocks)
+
+    def __len__(self) -> int:
+        return self._shape[0]
+
+    def __matmul__(self, v: ArrayLike) -> NDArray[np.float64]:
+        """S v, (N,), for v of shape (d,)."""
+        return _core.matvec(self.native, as_vector(v, self._shape[1], "v", "parameter"))
+
+    def __getitem__(self, rows: slice | NDArray[Any]) -> Scores:
+        """Some rows: a view for a slice, a copy for an array of indices or booleans."""
+        if not isinstance(rows, (slice, np.ndarray)):
+            raise TypeError(f"rows: expected a slice or an index array, got {type(rows).__name__}")
+        return Scores([(b[0][rows], b[1][rows]) if isinstance(b, tuple) else b[rows] for b in self._blocks])
+
+    def gram(
+        self, weights: ArrayLike | None = None, *, precision: Literal["single", "double"] = "double"
+    ) -> FloatArray:
+        """diag(sqrt w) S S^T diag(sqrt w), (N, N), exactly symmetric; an entry costs a pair p + q, not p q."""
+        w = None if weights is None else as_weights(weights, len(self))
+        return _core.gram_product(self.native, w, precision)
+
+    def fisher(
+        self,
+        weights: ArrayLike | None = None,
+        *,
+        count: float | None = None,
+        precision: Literal["single", "double"] = "double",
+    ) -> FloatArray:
+        """F = S^T diag(w) S / count, (d, d), exactly symmetric; count defaults to sum w."""
+        w = None if weights is None else as_weights(weights, len(self))
+        divisor = (len(self) if w is None else w.sum()) if count is None else count
+        if not divisor > 0.0:
+            raise ValueError(f"count: expected a number > 0, got {count!r}")
+        F = _core.fisher_product(self.native, w, precision)
+        F /= divisor
+        return F
+
+    def to_dense(self, *, precision: Literal["single", "double"] = "double") -> FloatArray:
+        """The matrix itself, (N, d), C-ordered: a new array."""
+        return _core.to_dense(self.native, precision)
+
+    def __repr__(self) -> str:
+        def words(block: NativeBlock) -> str:
+            if isinstance(block, tuple):
+                return f"({block[0].shape[1]} x {block[1].shape[1]})"
+            return str(block.shape[1])
+
+        return f"Scores(shape={self._shape}, blocks=[{', '.join(map(words, self._blocks))}])"
+
+
+class TransposedScores:
+    """S^T of a `Scores`, as ``scores.T`` gives it."""
+
+    __slots__ = ("_scores",)
+
+    def __init__(self, scores: Scores) -> None:
+        self._scores = scores
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(d, N)."""
+        return self._scores.shape[::-1]
+
+    @property
+    def T(self) -> Scores:
+        """S."""
+        return self._scores
+
+    def __matmul__(self, u: ArrayLike) -> NDArray[np.float64]:
+        """S^T u, (d,), for u of shape (N,)."""
+        return _core.rmatvec(self._scores.native, as_vector(u, len(self._scores), "u", "row"))
+
+
+def as_scores(scores: ScoresLike) -> Scores:
+    """Scores from whatever stands for them; see `Scores`."""
+    return scores if isinstance(scores, Scores) else Scores(scores)
 
 
 def as_vector(values: object, size: int, name: str, per: str) -> NDArray[np.float64]:
@@ -112,16 +248,17 @@ def _is_blocks(scores: object) -> bool:
     return _is_matrix(first)
 
 
-def _from_blocks(blocks: Any) -> FloatArray:
-    parts = [_dense_block(block, f"scores[{index}]") for index, block in enumerate(blocks)]
-    rows = len(parts[0])
-    for index, part in enumerate(parts):
-        if len(part) != rows:
-            raise ValueError(f"scores[{index}]: expected {rows} rows as in scores[0], got {len(part)}")
-    return as_float_array(np.concatenate(parts, axis=1), "scores")
+def _rows(block: NativeBlock) -> int:
+    return len(block[0]) if isinstance(block, tuple) else len(block)
 
 
-def _dense_block(block: Any, name: str) -> FloatArray:
+def _columns(block: NativeBlock) -> int:
+    if isinstance(block, tuple):
+        return int(block[0].shape[1] * block[1].shape[1])
+    return int(block.shape[1])
+
+
+def _block(block: Any, name: str) -> NativeBlock:
     if not isinstance(block, (tuple, list)):
         dense = as_float_array(block, name)
         if dense.ndim != 2:
@@ -136,4 +273,6 @@ def _dense_block(block: Any, name: str) -> FloatArray:
             f"{name}: expected a pair of two-dimensional arrays with as many rows, "
             f"got {describe(left)} and {describe(right)}"
         )
-    return as_float_array((left[:, :, None] * right[:, None, :]).reshape(len(left), -1), name)
+    if left.dtype != right.dtype:  # the wider of the two
+        left, right = left.astype(np.float64, copy=False), right.astype(np.float64, copy=False)
+    return left, right

@@ -22,7 +22,7 @@ struct Blocks {
       : shape(size), matrix(size, Laid<double>::layouts(size)[0]), weights(weights_of(size.rows)) {}
 
   ScoresView rows(Index first, Index count) const {
-    return std::get<MatrixView<const double>>(matrix.view()).middle_rows(first, count);
+    return matrix.view().middle_rows(first, count);
   }
 };
 

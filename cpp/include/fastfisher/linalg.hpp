@@ -38,6 +38,10 @@ template <class Real>
 void fisher_matvec(const ScoresView& scores, const Real* weights, const Real* v, Real* u, Real* y,
                    const Context& context = {});
 
+// dense (N x d, C-ordered) = S: what factored blocks stand for.
+template <class Real>
+void to_dense(const ScoresView& scores, Real* dense, const Context& context = {});
+
 // norms[n] = ||s_n||^2, in double; norms: (N,).  Not finite exactly where a row holds NaN or Inf, or a square
 // overflows.
 void square_norms(const ScoresView& scores, double* norms, const Context& context = {});

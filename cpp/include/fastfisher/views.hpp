@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <variant>
+#include <vector>
 
 namespace fastfisher {
 
@@ -33,15 +34,52 @@ MatrixView<Scalar> row_major(Scalar* data, Index rows, Index columns) noexcept {
   return {data, rows, columns, columns, 1};
 }
 
-// Scores, (N, d): row n is grad log pi(a_n | s_n), in single or double precision.
-using ScoresView = std::variant<MatrixView<const float>, MatrixView<const double>>;
+// A factored block of scores, (N, p q): row n is the outer product left[n] right[n]^T, flattened in C order.  A dense
+// layer's score is one: its inputs and its back-propagated errors.  The products are never stored.
+template <class Scalar>
+struct PairView {
+  MatrixView<Scalar> left;   // (N, p)
+  MatrixView<Scalar> right;  // (N, q)
 
-inline Index rows(const ScoresView& scores) noexcept {
-  return std::visit([](const auto& view) { return view.rows; }, scores);
-}
+  Index columns() const noexcept { return left.columns * right.columns; }
 
-inline Index columns(const ScoresView& scores) noexcept {
-  return std::visit([](const auto& view) { return view.columns; }, scores);
-}
+  PairView middle_rows(Index first, Index count) const noexcept {
+    return {left.middle_rows(first, count), right.middle_rows(first, count)};
+  }
+};
+
+// A run of columns of the scores: dense or factored, in single or double precision.
+using BlockView =
+    std::variant<MatrixView<const float>, MatrixView<const double>, PairView<const float>, PairView<const double>>;
+
+Index rows(const BlockView& block) noexcept;
+Index columns(const BlockView& block) noexcept;
+
+// Scores, (N, d): row n is grad log pi(a_n | s_n).  Blocks of columns, side by side.
+class ScoresView {
+ public:
+  ScoresView() = default;
+
+  // One dense block.
+  ScoresView(const MatrixView<const float>& dense);   // NOLINT(google-explicit-constructor): a matrix is scores
+  ScoresView(const MatrixView<const double>& dense);  // NOLINT(google-explicit-constructor)
+
+  // Throws std::invalid_argument, naming the block, where blocks or the two sides of a pair differ in rows.
+  explicit ScoresView(std::vector<BlockView> blocks);
+
+  const std::vector<BlockView>& blocks() const noexcept { return blocks_; }
+  Index rows() const noexcept { return rows_; }
+  Index columns() const noexcept { return columns_; }
+
+  ScoresView middle_rows(Index first, Index count) const;
+
+ private:
+  std::vector<BlockView> blocks_;
+  Index rows_ = 0;
+  Index columns_ = 0;
+};
+
+inline Index rows(const ScoresView& scores) noexcept { return scores.rows(); }
+inline Index columns(const ScoresView& scores) noexcept { return scores.columns(); }
 
 }  // namespace fastfisher

@@ -24,6 +24,7 @@
 #include <Eigen/Cholesky>
 #include <Eigen/Core>
 #include <cstdint>
+#include <type_traits>
 
 #include "../kernel_table.hpp"
 
@@ -45,6 +46,8 @@ constexpr Index smaller(Index a, Index b) noexcept { return a < b ? a : b; }
 #include "products.inl"
 #include "tile.inl"
 #include "triangular.inl"
+// The last, since it builds on the others.
+#include "factored.inl"
 
 namespace fastfisher::detail {
 
@@ -52,7 +55,8 @@ namespace FASTFISHER_NAMESPACE {
 
 template <class In, class Real>
 constexpr ProductKernels<In, Real> product_kernels() {
-  return {&matvec<In, Real>, &rmatvec<In, Real>, &fisher_matvec<In, Real>, &pack<In, Real>};
+  return {&matvec<In, Real>, &rmatvec<In, Real>,   &fisher_matvec<In, Real>,
+          &pack<In, Real>,   &copy_rows<In, Real>, &expand_rows<In, Real>};
 }
 
 template <class Real>
@@ -60,11 +64,18 @@ constexpr RealKernels<Real> real_kernels() {
   return {TileShape<Real>::rows,
           TileShape<Real>::columns,
           TileShape<Real>::depth,
+          lanes<Real>,
           &tile<Real>,
           &solve_strip<Real>,
           &unpack_strip<Real>,
           &cholesky_block<Real>,
           &substitute<Real>,
+          &gram_tile<Real>,
+          &contract<Real>,
+          &add_packets<Real>,
+          &accumulate<Real>,
+          &dense_layer<Real>,
+          &through_tanh<Real>,
           &peak_flops<Real>,
           product_kernels<float, Real>(),
           product_kernels<double, Real>()};

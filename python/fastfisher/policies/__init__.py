@@ -1,7 +1,7 @@
 """Policies: linear, random Fourier features and tanh networks, with Gaussian or categorical actions."""
 
 from .base import Actor, Policy, Snapshot
-from .blocks import Block, dense
+from .blocks import Block
 from .categorical import CategoricalHead
 from .gaussian import GaussianHead
 from .head import Head
@@ -22,6 +22,5 @@ __all__ = [
     "Policy",
     "RBFPolicy",
     "Snapshot",
-    "dense",
     "make_policy",
 ]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from ..config import TrainConfig
 from ..natural import NaturalStep, natural_step
-from ..policies import Policy, Snapshot, dense
+from ..policies import Policy, Snapshot
+from ..scores import Scores
 from .advantages import discounted_returns, generalized_advantages
 from .baseline import Baseline
 from .batch import Batch
@@ -90,7 +91,7 @@ class Learner:
         config = self.config
         if not A.any():
             return None
-        S = dense(snapshot.scores(act))
+        S = Scores(snapshot.scores(act))
         options: dict[str, Any] = {
             "damping": config.damping,
             "relative_damping": config.relative_damping,
@@ -100,7 +101,7 @@ class Learner:
         }
         if config.fisher == "empirical":
             return natural_step(S, A, **options)
-        R = dense(snapshot.fisher_scores())
+        R = Scores(snapshot.fisher_scores())
         return natural_step(R, gradient=S.T @ A / len(A), count=len(A), **options)
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -35,7 +35,7 @@ OUTER = np.stack([np.outer(left, right).ravel() for left, right in zip(LEFT, RIG
     ],
 )
 def test_blocks_stand_side_by_side(blocks: Any, dense: np.ndarray) -> None:
-    np.testing.assert_array_equal(as_scores(blocks), dense)
+    np.testing.assert_array_equal(as_scores(blocks).to_dense(), dense)
     for solver in ("cholesky", "gram", "cg"):
         kwargs = {"weights": W, "damping": 0.1, "max_kl": 0.01, "solver": solver, "tol": 1e-14}
         one, other = ff.natural_step(blocks, A, **kwargs), ff.natural_step(dense, A, **kwargs)
@@ -46,10 +46,11 @@ def test_blocks_stand_side_by_side(blocks: Any, dense: np.ndarray) -> None:
     np.testing.assert_allclose(F.matrix(), G.matrix(), rtol=1e-12)
 
 
-def test_precisions_of_blocks_meet_in_the_wider_one() -> None:
+def test_precisions_of_a_pair_meet_in_the_wider_one() -> None:
     narrow = X.astype(np.float32)
-    assert as_scores([narrow, LEFT]).dtype == np.float64
-    assert as_scores([narrow, narrow]).dtype == np.float32
+    ((left, right),) = as_scores([(narrow, LEFT)]).blocks
+    assert left.dtype == right.dtype == np.float64
+    assert [block.dtype for block in as_scores([narrow, LEFT]).blocks] == [np.float32, np.float64]
 
 
 @pytest.mark.parametrize(

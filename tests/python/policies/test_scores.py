@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from fastfisher import Scores
 from fastfisher.policies import (
     CategoricalHead,
     GaussianHead,
@@ -15,7 +16,6 @@ from fastfisher.policies import (
     MLPPolicy,
     NetworkPolicy,
     RBFPolicy,
-    dense,
 )
 
 OBSERVATIONS = 3
@@ -62,7 +62,7 @@ def test_scores_are_the_gradient_of_the_log_probability(policy: NetworkPolicy, o
     expected = central_differences(
         lambda step: moved(policy, step).log_prob(obs, act), len(policy.parameters)
     )
-    np.testing.assert_allclose(dense(policy.scores(obs, act)), expected, rtol=1e-7, atol=1e-8)
+    np.testing.assert_allclose(Scores(policy.scores(obs, act)).to_dense(), expected, rtol=1e-7, atol=1e-8)
 
 
 def test_rows_of_pairs_are_outer_products_in_c_order(policy: NetworkPolicy, obs: np.ndarray) -> None:
@@ -70,13 +70,13 @@ def test_rows_of_pairs_are_outer_products_in_c_order(policy: NetworkPolicy, obs:
     row = np.concatenate(
         [np.outer(b[0][2], b[1][2]).ravel() if isinstance(b, tuple) else b[2] for b in blocks]
     )  # fmt: skip
-    np.testing.assert_array_equal(dense(blocks)[2], row)
+    np.testing.assert_array_equal(Scores(blocks).to_dense()[2], row)
     assert row.shape == policy.parameters.shape
 
 
 def test_exact_fisher_is_the_second_derivative_of_the_kl(policy: NetworkPolicy, obs: np.ndarray) -> None:
     size = len(policy.parameters)
-    R = dense(policy.fisher_scores(obs))
+    R = Scores(policy.fisher_scores(obs)).to_dense()
     # The gradient of the KL at h e_i, by differences again: cheaper than the Hessian and as exact.
     h = 1e-3
 
@@ -92,8 +92,8 @@ def test_exact_fisher_is_the_second_derivative_of_the_kl(policy: NetworkPolicy, 
 def test_scores_of_sampled_actions_have_mean_zero_and_the_exact_fisher(policy: NetworkPolicy) -> None:
     samples = 40_000
     obs = np.tile(np.random.default_rng(7).standard_normal((1, OBSERVATIONS)), (samples, 1))
-    S = dense(policy.scores(obs, policy.act(obs, np.random.default_rng(8))))
-    R = dense(policy.fisher_scores(obs[:1]))
+    S = Scores(policy.scores(obs, policy.act(obs, np.random.default_rng(8)))).to_dense()
+    R = Scores(policy.fisher_scores(obs[:1])).to_dense()
     F = R.T @ R
     error = np.sqrt(np.diag(F).max() / samples)
     assert np.abs(S.mean(axis=0)).max() < 5.0 * error

@@ -236,7 +236,7 @@ def test_equal_rewards_leave_the_policy_alone() -> None:
     agent = NPG(Indifferent, batch_steps=100, workers=1).learn(100, callback=infos.append)
     assert infos[0].notes == ("all advantages are zero: the policy stays",)
     assert infos[0].solver == "none"
-    np.testing.assert_array_equal(agent.policy.parameters, [0.0, 0.0, 0.0, -0.5])
+    np.testing.assert_array_equal(agent.policy.parameters, [0.0, 0.0, 0.0, agent.config.initial_log_std])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,39 @@
+#include "expand.hpp"
+
+#include "kernel_table.hpp"
+
+namespace fastfisher::detail {
+
+template <class Real>
+void expand(const ScoresView& scores, Index first, Index count, const Real* scale, Real* dense) {
+  const Index d = scores.columns();
+  Index column = 0;
+  for (const BlockView& block : scores.blocks()) {
+    std::visit(
+        [&]<class View>(const View& view) {
+          const View part = view.middle_rows(first, count);
+          if constexpr (requires { part.left; }) {
+            using In = std::remove_const_t<std::remove_pointer_t<decltype(part.left.data)>>;
+            const auto& l = part.left;
+            const auto& r = part.right;
+            kernels().real<Real>().template products<In>().expand_rows(
+                count, l.columns, r.columns, l.data, l.row_stride, l.column_stride, r.data, r.row_stride,
+                r.column_stride, scale, dense + column, d);
+          } else {
+            for (Index n = 0; n < count; ++n) {
+              const Real factor = scale == nullptr ? Real(1) : scale[n];
+              for (Index k = 0; k < part.columns; ++k) {
+                dense[n * d + column + k] = factor * static_cast<Real>(part(n, k));
+              }
+            }
+          }
+        },
+        block);
+    column += columns(block);
+  }
+}
+
+template void expand<float>(const ScoresView&, Index, Index, const float*, float*);
+template void expand<double>(const ScoresView&, Index, Index, const double*, double*);
+
+}  // namespace fastfisher::detail

@@ -1,0 +1,261 @@
+// Factored blocks of scores, row n = vec(l_n r_n^T), without ever forming the rows.
+//
+// Products with vectors are matrix products: for V the block's part of v as a (p, q) matrix,
+//
+//     (S v)_n  = l_n^T V r_n            contract:    rows of L times V, multiplied by R and summed along
+//     S^T u    = L^T diag(u) R          accumulate:  a (p, q) matrix
+//
+// and entries of the Gram matrix are products of two small ones, (L L^T) o (R R^T).  All three keep the tile kernel's
+// shape: packets along one side of the pair ("packet side", padded with zeros to whole packets), broadcasts along the
+// other ("broadcast side").  The caller chooses which side is which.
+
+namespace fastfisher::detail::FASTFISHER_NAMESPACE {
+
+// A tile of `packets` packets by `columns`: sum over k of a[k * a_step ...] times b[k * b_step + j * b_column].
+template <Index packets, Index columns, class Real>
+struct StridedTile {
+  PacketOf<Real> value[columns][packets];
+};
+
+template <Index packets, Index columns, class Real>
+EIGEN_STRONG_INLINE StridedTile<packets, columns, Real> multiply_strided(Index depth, const Real* a, Index a_step,
+                                                                         const Real* b, Index b_step,
+                                                                         Index b_column) noexcept {
+  namespace simd = Eigen::internal;
+  using Packet = PacketOf<Real>;
+  StridedTile<packets, columns, Real> c;
+#pragma GCC unroll 16
+  for (Index j = 0; j < columns; ++j) {
+#pragma GCC unroll 4
+    for (Index i = 0; i < packets; ++i) c.value[j][i] = simd::pzero(Packet());
+  }
+  for (Index k = 0; k < depth; ++k, a += a_step, b += b_step) {
+    Packet row[packets];
+#pragma GCC unroll 4
+    for (Index i = 0; i < packets; ++i) row[i] = simd::pload<Packet>(a + i * lanes<Real>);
+#pragma GCC unroll 16
+    for (Index j = 0; j < columns; ++j) {
+      const Packet column = simd::pset1<Packet>(b[j * b_column]);
+#pragma GCC unroll 4
+      for (Index i = 0; i < packets; ++i) c.value[j][i] = simd::pmadd(row[i], column, c.value[j][i]);
+    }
+  }
+  return c;
+}
+
+// Packets to take of `left`: whole tiles, but rather 2 + 2 than 3 + 1, whose last has too few chains for the latency.
+constexpr Index packets_of_tile(Index left) noexcept {
+  if (left > tile_packets + 1 || left == tile_packets) return tile_packets;
+  return left > tile_packets ? 2 : left;
+}
+
+// Calls body with the number of packets as a constant, over all packets of a row; `first` is the entry it starts at.
+template <class Real, class Body>
+EIGEN_STRONG_INLINE void for_tiles_of_packets(Index entries, const Body& body) {
+  static_assert(tile_packets == 2 || tile_packets == 3);
+  for (Index first = 0; first < entries;) {
+    const Index packets = packets_of_tile((entries - first) / lanes<Real>);
+    if (packets == 1) {
+      body(std::integral_constant<Index, 1>{}, first);
+    } else if (packets == 2) {
+      body(std::integral_constant<Index, 2>{}, first);
+    } else {
+      body(std::integral_constant<Index, tile_packets>{}, first);
+    }
+    first += packets * lanes<Real>;
+  }
+}
+
+// target[n * target_stride + k] = scale[n] * source[n, k], zero from `columns` to the stride; scale may be null.
+template <class In, class Real>
+void copy_rows(Index rows, Index columns, const In* source, Index row_stride, Index column_stride, const Real* scale,
+               Real* target, Index target_stride) {
+  namespace simd = Eigen::internal;
+  constexpr Index width = lanes<Real>;
+  for (Index n = 0; n < rows; ++n, source += row_stride, target += target_stride) {
+    const Real factor = scale == nullptr ? Real(1) : scale[n];
+    Index k = 0;
+    if (column_stride == 1) {
+      const PacketOf<Real> factors = simd::pset1<PacketOf<Real>>(factor);
+      for (; k + width <= columns; k += width) {
+        simd::pstoreu(target + k, simd::pmul(load_as<Real>(source + k), factors));
+      }
+    }
+    for (; k < columns; ++k) target[k] = factor * static_cast<Real>(source[k * column_stride]);
+    for (; k < target_stride; ++k) target[k] = Real(0);
+  }
+}
+
+// sums[n * lanes ...] += the products of l_n^T V with r_n, a packet still to be added up.
+template <class Real>
+void contract(Index rows, Index broadcasts, Index entries, const Real* left, Index left_stride, const Real* v,
+              const Real* right, Real* sums) {
+  namespace simd = Eigen::internal;
+  using Packet = PacketOf<Real>;
+  for_tiles_of_packets<Real>(entries, [&]<Index packets>(std::integral_constant<Index, packets>, Index first) {
+    for (Index n = 0; n < rows; n += tile_columns) {
+      const auto tile = multiply_strided<packets, tile_columns>(broadcasts, v + first, entries, left + n * left_stride,
+                                                                Index{1}, left_stride);
+#pragma GCC unroll 16
+      for (Index j = 0; j < tile_columns; ++j) {
+        Packet sum = simd::pload<Packet>(sums + (n + j) * lanes<Real>);
+#pragma GCC unroll 4
+        for (Index i = 0; i < packets; ++i) {
+          const Packet value = simd::pload<Packet>(right + (n + j) * entries + first + i * lanes<Real>);
+          sum = simd::pmadd(tile.value[j][i], value, sum);
+        }
+        simd::pstore(sums + (n + j) * lanes<Real>, sum);
+      }
+    }
+  });
+}
+
+// u[n] += the entries of the n-th packet of sums.
+template <class Real>
+void add_packets(Index rows, const Real* sums, Real* u) {
+  namespace simd = Eigen::internal;
+  for (Index n = 0; n < rows; ++n) u[n] += simd::predux(simd::pload<PacketOf<Real>>(sums + n * lanes<Real>));
+}
+
+// y (broadcasts x entries) += L^T R.
+template <Index columns, class Real>
+EIGEN_STRONG_INLINE void accumulate_columns(Index rows, Index entries, Index first_broadcast, Index last_broadcast,
+                                            const Real* left, Index left_stride, const Real* right, Real* y) noexcept {
+  namespace simd = Eigen::internal;
+  using Packet = PacketOf<Real>;
+  for_tiles_of_packets<Real>(entries, [&]<Index packets>(std::integral_constant<Index, packets>, Index first) {
+    for (Index a = first_broadcast; a + columns <= last_broadcast; a += columns) {
+      const auto tile =
+          multiply_strided<packets, columns>(rows, right + first, entries, left + a, left_stride, Index{1});
+#pragma GCC unroll 16
+      for (Index j = 0; j < columns; ++j) {
+#pragma GCC unroll 4
+        for (Index i = 0; i < packets; ++i) {
+          Real* target = y + (a + j) * entries + first + i * lanes<Real>;
+          simd::pstore(target, simd::padd(simd::pload<Packet>(target), tile.value[j][i]));
+        }
+      }
+    }
+  });
+}
+
+template <class Real>
+void accumulate(Index rows, Index broadcasts, Index entries, const Real* left, Index left_stride, const Real* right,
+                Real* y) {
+  const Index whole = broadcasts - broadcasts % tile_columns;
+  accumulate_columns<tile_columns>(rows, entries, Index{0}, whole, left, left_stride, right, y);
+  const Index pairs = broadcasts - broadcasts % 2;
+  accumulate_columns<2>(rows, entries, whole, pairs, left, left_stride, right, y);
+  accumulate_columns<1>(rows, entries, pairs, broadcasts, left, left_stride, right, y);
+}
+
+// target[n * target_stride + a * q + b] = scale[n] left[n, a] right[n, b]: the rows after all.
+template <class In, class Real>
+void expand_rows(Index rows, Index p, Index q, const In* left, Index left_row, Index left_column, const In* right,
+                 Index right_row, Index right_column, const Real* scale, Real* target, Index target_stride) {
+  for (Index n = 0; n < rows; ++n, left += left_row, right += right_row) {
+    const Real factor = scale == nullptr ? Real(1) : scale[n];
+    Real* out = target + n * target_stride;
+    for (Index a = 0; a < p; ++a, out += q) {
+      const Real l = factor * static_cast<Real>(left[a * left_column]);
+      if (right_column == 1) {
+        for (Index b = 0; b < q; ++b) out[b] = l * static_cast<Real>(right[b]);
+      } else {
+        for (Index b = 0; b < q; ++b) out[b] = l * static_cast<Real>(right[b * right_column]);
+      }
+    }
+  }
+}
+
+// One tile of the Gram matrix: the sum over factors of (L L^T) o (R R^T), or of L L^T alone, written once.
+template <Index packets, class Real>
+EIGEN_STRONG_INLINE void gram_tile_of(TileMode mode, const GramFactor<Real>* factors, Index count, Index row,
+                                      Index column, Real* c, Index stride, Index rows, Index columns) noexcept {
+  namespace simd = Eigen::internal;
+  using Packet = PacketOf<Real>;
+  constexpr Index strip = TileShape<Real>::rows;
+  constexpr Index height = packets * lanes<Real>;
+  alignas(64) Real sum[height * tile_columns];
+  alignas(64) Real product[height * tile_columns];
+  for (Index f = 0; f < count; ++f) {
+    const auto side = [&](const Real* packed, Index depth) {
+      return multiply_strips<packets>(depth, packed + row / strip * strip * depth + row % strip,
+                                      packed + column / strip * strip * depth + column % strip);
+    };
+    TileRegisters<Real, packets> value = side(factors[f].left, factors[f].left_depth);
+    if (factors[f].right != nullptr) {
+      store_tile<TileMode::assign>(value, product, height);
+      value = side(factors[f].right, factors[f].right_depth);
+#pragma GCC unroll 16
+      for (Index j = 0; j < tile_columns; ++j) {
+#pragma GCC unroll 4
+        for (Index i = 0; i < packets; ++i) {
+          const Packet other = simd::pload<Packet>(product + j * height + i * lanes<Real>);
+          value.value[j][i] = simd::pmul(value.value[j][i], other);
+        }
+      }
+    }
+    if (f == 0) {
+      store_tile<TileMode::assign>(value, sum, height);
+    } else {
+      store_tile<TileMode::add>(value, sum, height);
+    }
+  }
+  for (Index j = 0; j < columns; ++j) {
+    for (Index i = 0; i < rows; ++i) {
+      Real& target = c[j * stride + i];
+      target = mode == TileMode::assign ? sum[j * height + i] : target + sum[j * height + i];
+    }
+  }
+}
+
+template <class Real>
+void gram_tile(TileMode mode, const GramFactor<Real>* factors, Index count, Index strip, Index column, Real* c,
+               Index stride, Index first_row, Index rows, Index columns) {
+  const Index skipped = first_row - first_row % lanes<Real>;
+  const Index row = strip * TileShape<Real>::rows + skipped;
+  c += skipped;
+  rows -= skipped;
+  if (rows <= lanes<Real>) {
+    gram_tile_of<1>(mode, factors, count, row, column, c, stride, rows, columns);
+  } else if (tile_packets == 2 || rows <= 2 * lanes<Real>) {
+    gram_tile_of<2>(mode, factors, count, row, column, c, stride, rows, columns);
+  } else {
+    gram_tile_of<tile_packets>(mode, factors, count, row, column, c, stride, rows, columns);
+  }
+}
+
+// Y (rows x entries) = X W + bias, `entries` padded to whole packets; activation tanh if asked for.
+template <class Real>
+void dense_layer(Index rows, Index inputs, Index entries, const Real* x, Index x_stride, const Real* weights,
+                 const Real* bias, bool activate, Real* y, Index y_stride) {
+  namespace simd = Eigen::internal;
+  using Packet = PacketOf<Real>;
+  for_tiles_of_packets<Real>(entries, [&]<Index packets>(std::integral_constant<Index, packets>, Index first) {
+    const auto layer = [&]<Index columns>(std::integral_constant<Index, columns>, Index n) {
+      const auto tile =
+          multiply_strided<packets, columns>(inputs, weights + first, entries, x + n * x_stride, Index{1}, x_stride);
+#pragma GCC unroll 16
+      for (Index j = 0; j < columns; ++j) {
+#pragma GCC unroll 4
+        for (Index i = 0; i < packets; ++i) {
+          Packet value = tile.value[j][i];
+          if (bias != nullptr) value = simd::padd(value, simd::pload<Packet>(bias + first + i * lanes<Real>));
+          if (activate) value = simd::ptanh(value);
+          simd::pstoreu(y + (n + j) * y_stride + first + i * lanes<Real>, value);
+        }
+      }
+    };
+    Index n = 0;
+    for (; n + tile_columns <= rows; n += tile_columns) layer(std::integral_constant<Index, tile_columns>{}, n);
+    for (; n < rows; ++n) layer(std::integral_constant<Index, 1>{}, n);
+  });
+}
+
+// e[n] *= 1 - y[n]^2: an error on its way back through tanh.
+template <class Real>
+void through_tanh(Index count, const Real* y, Real* e) {
+  for (Index k = 0; k < count; ++k) e[k] *= Real(1) - y[k] * y[k];
+}
+
+}  // namespace fastfisher::detail::FASTFISHER_NAMESPACE
