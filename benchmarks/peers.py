@@ -1,0 +1,113 @@
+"""Compare with SciPy, NumPy, PyTorch, Stable-Baselines3, ASDL and NetKet, at equal threads, in one run.
+
+    python -m pip install ".[bench]"
+    python benchmarks/peers.py
+    python benchmarks/peers.py --cases 'natural step .* mixed' --threads 2 --simd v4
+
+Each contender has a process with the same inputs and as many threads, bound to the same processors, in an
+environment without any BLAS or OpenMP settings of the shell.  Its answer is judged against NumPy in float64
+before anything is timed.  Then ours and the peer take turns; only one is awake at a time.  At --simd v3 the
+peers run their AVX2 code as well (OPENBLAS_CORETYPE=Haswell and the like).
+
+Writes the rows as JSON and the ratios as PNG beside it, after every case, and prints a table.  Peers that are
+not installed have rows that say so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+
+from versus import record
+from versus.cases import all_cases
+from versus.figure import draw
+from versus.match import Setting, play_case
+from versus.process import Skip, Worker
+from versus.table import cells, table
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cases", default="", metavar="REGEX", help="names to search for; default all")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--simd", nargs="+", default=["v4", "v3"], choices=["baseline", "v3", "v4"])
+    parser.add_argument("--repetitions", type=int, default=7, help="pairs of each comparison")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=RESULTS / "peers.json")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the rows in --out that this run does not measure"
+    )
+    parser.add_argument("--limit", type=float, default=600.0, help="seconds for one command to a worker")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny sizes: a test of this script, not a measurement"
+    )
+    parser.add_argument("--list", action="store_true", help="print the names of the cases")
+    options = parser.parse_args()
+    if max(options.threads) > len(os.sched_getaffinity(0)):
+        parser.error(f"--threads: at most {len(os.sched_getaffinity(0))} here")
+    return options
+
+
+def configuration(case: str, options: argparse.Namespace) -> dict[str, object]:
+    """What the core says of itself, asked in a worker's environment."""
+    with Worker(
+        case, "fastfisher", threads=1, simd="baseline", seed=0, quick=options.quick, limit=options.limit
+    ) as worker:
+        return worker.ask("describe")
+
+
+def main() -> int:
+    """Run, keep, print; exit status 1 where an answer was wrong or a worker failed."""
+    options = arguments()
+    cases = [case for case in all_cases(options.quick) if re.search(options.cases, case.name)]
+    if options.list or not cases:
+        print("\n".join(case.name for case in (cases or all_cases(options.quick))))
+        return 0 if options.list else 2
+    try:
+        config = configuration(cases[0].name, options)
+    except Skip as reason:
+        print(reason, file=sys.stderr)
+        return 2
+    chosen = {name: getattr(options, name) for name in ("seed", "repetitions", "quick")}
+    del config["simd"], config["threads"]  # a row's own
+    config["processors"] = len(os.sched_getaffinity(0))
+    head = record.header(chosen, config)
+    earlier = record.kept_rows(options.out) if options.keep else []
+    rows: list[record.Row] = []
+    picture = importlib.util.find_spec("matplotlib") is not None
+    if not picture:
+        print("matplotlib is not installed: no figure")
+    for simd in options.simd:
+        for threads in options.threads:
+            setting = Setting(
+                threads, simd, options.repetitions, options.seed, options.quick, options.limit, head["commit"]
+            )
+            for case in cases:
+                for row in play_case(case, setting):
+                    rows.append(row)
+                    print("  ".join(filter(None, cells(row))), flush=True)
+                measured = {record.key(row) for row in rows}
+                kept = [row for row in earlier if record.key(row) not in measured]
+                record.write(options.out, head, kept + rows)
+                if picture:
+                    draw(kept + rows, options.out.with_suffix(".png"))
+    print("\n" + table(kept + rows))
+    if options.quick:
+        print("--quick: sizes too small to be a measurement")
+    busy = [row for row in rows if (row.get("cores_busy_with_others") or 0.0) > 0.05]
+    if busy:
+        print(f"{len(busy)} rows were timed while others used more than 5% of a processor: repeat them")
+    return 1 if any(row["status"] in ("wrong", "failed") for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""What a reader needs to judge or repeat the numbers, and the rows themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = (
+    *("numpy", "scipy", "torch", "stable-baselines3", "sb3-contrib", "gymnasium"),
+    *("asdfghjkl", "netket", "jax", "jaxlib", "threadpoolctl"),
+)
+
+Row = dict[str, Any]
+
+
+def commit() -> str:
+    """The commit that is measured, if the package is a checkout's."""
+    command = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def header(options: dict[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:
+    """Machine, versions, command, seed."""
+    arguments = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return {
+        "command": shlex.join(["python", f"benchmarks/{arguments[0]}", *arguments[1:]]),
+        "commit": commit(),
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
+        "machine": {**configuration, "caches": _caches()},
+        "versions": {name: _version(name) for name in PACKAGES},
+        "load_average": os.getloadavg(),
+        **options,
+    }
+
+
+def write(path: Path, head: dict[str, Any], rows: Sequence[Row]) -> None:
+    """Write everything so far; a run that is stopped leaves what it measured."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps({**head, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(path)
+
+
+def kept_rows(path: Path) -> list[Row]:
+    """The rows of an earlier run, for --keep."""
+    return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
+
+
+def key(row: Row) -> tuple[Any, ...]:
+    """What a row is about."""
+    return row["case"], row["peer"], row["simd"], row["threads"]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _caches() -> dict[str, str]:
+    found = {}
+    for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        level, kind, size = (
+            (index / name).read_text(encoding="ascii").strip() for name in ("level", "type", "size")
+        )
+        found[f"L{level} {kind.lower()}"] = size
+    return dict(sorted(found.items()))
