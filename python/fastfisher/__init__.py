@@ -6,9 +6,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 from ._core import __version__
+from .diagnose import diagnose
+from .diagnosis.report import FisherReport
 from .fisher import Fisher
 from .natural import NaturalStep, natural_step
 from .runtime import get_num_threads, set_num_threads, show_config
+from .scores import Scores
 
 if TYPE_CHECKING:
     from .config import TrainConfig
@@ -25,10 +28,13 @@ _LAZY = {
 __all__ = [
     "NPG",
     "Fisher",
+    "FisherReport",
     "NaturalStep",
     "Policy",
+    "Scores",
     "TrainConfig",
     "__version__",
+    "diagnose",
     "get_num_threads",
     "natural_step",
     "set_num_threads",

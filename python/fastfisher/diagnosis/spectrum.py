@@ -1,0 +1,120 @@
+"""Eigenvalues, and which of them are zero to rounding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+DOUBLE = float(np.finfo(np.float64).eps)
+SINGLE = float(np.finfo(np.float32).eps)
+
+# sqrt(N) where N is not known: a thousand samples; near LAPACK's threshold of 30 for a scaled residual.
+UNKNOWN_SAMPLES = 32.0
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Eigenvalues of a symmetric matrix of order `size`.
+
+    Attributes
+    ----------
+    values : (k,) float64
+        Ascending; the other size - k are zero by algebra, not by computation.
+    size : int
+    terms : float
+        d + sqrt(N): the order counts for the eigenvalue algorithm, and the rounding errors of a sum over N
+        samples add up like a random walk.
+    eps : float
+        Relative rounding error of the arithmetic that made the matrix.
+    """
+
+    values: Array
+    size: int
+    terms: float
+    eps: float
+
+    @property
+    def smallest(self) -> float:
+        """Smallest eigenvalue."""
+        value = float(self.values[0])
+        return value if len(self.values) == self.size else min(value, 0.0)
+
+    @property
+    def largest(self) -> float:
+        """Largest eigenvalue."""
+        value = float(self.values[-1])
+        return value if len(self.values) == self.size else max(value, 0.0)
+
+    @property
+    def norm(self) -> float:
+        """||A||_2."""
+        return max(abs(self.smallest), abs(self.largest))
+
+    def rounding(self, eps: float) -> float:
+        """Eigenvalue that arithmetic of precision `eps` cannot tell from zero."""
+        return self.terms * eps * self.norm
+
+    @property
+    def bound(self) -> float:
+        """`rounding` of the arithmetic that made the matrix."""
+        return self.rounding(self.eps)
+
+    @property
+    def rank(self) -> int:
+        """Number of eigenvalues above bound."""
+        return int((self.values > self.bound).sum())
+
+    @property
+    def negative(self) -> int:
+        """Number of eigenvalues below -bound."""
+        return int((self.values < -self.bound).sum())
+
+    @property
+    def condition(self) -> float:
+        """Largest eigenvalue over the smallest above bound; NaN where there is none."""
+        above = self.values[self.values > self.bound]
+        return float(above[-1] / above[0]) if len(above) else float("nan")
+
+
+def terms(size: int, samples: int | None) -> float:
+    """Return d + sqrt(N), of `Spectrum`."""
+    return size + (UNKNOWN_SAMPLES if samples is None else float(np.sqrt(samples)))
+
+
+def spectrum(symmetric: Array, size: int, samples: int | None, eps: float) -> Spectrum:
+    """Eigenvalues of a symmetric matrix whose order is `size`, or less where the rest are zero by algebra."""
+    return Spectrum(np.linalg.eigvalsh(symmetric).astype(np.float64), size, terms(size, samples), eps)
+
+
+def unit_diagonal(symmetric: Array) -> Array:
+    """D^-1/2 A D^-1/2 over the rows of positive diagonal D.
+
+    Congruence keeps the signs of the eigenvalues (Sylvester), and a sum of squares has entries right to eps
+    sqrt(A_ii A_jj): so what rounding hides of small parameters in A shows here.
+    """
+    diagonal = symmetric.diagonal()
+    alive = diagonal > 0.0
+    root = np.sqrt(diagonal[alive])
+    scaled: Array = symmetric[np.ix_(alive, alive)] / root[:, None] / root
+    return scaled
+
+
+def spurious_eigvals(matrix: NDArray[np.floating], seen: Spectrum) -> tuple[int, int] | None:
+    """What `numpy.linalg.eigvals`, which does not use symmetry, gets wrong of a symmetric matrix.
+
+    Returns
+    -------
+    (complex, negative)
+        Numbers of complex eigenvalues and of those below -bound that are not; None where there are none.
+    """
+    try:
+        values = np.linalg.eigvals(matrix)
+    except np.linalg.LinAlgError:  # it did not converge: nothing to show
+        return None
+    negative = int((values.real < -seen.bound).sum()) - seen.negative
+    found = int((values.imag != 0.0).sum()), max(negative, 0)
+    return found if any(found) else None
