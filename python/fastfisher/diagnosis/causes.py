@@ -24,13 +24,14 @@ MISTAKES: tuple[Cause, ...] = (
     mistakes.indefinite_when_scaled,
 )
 
-# The matrix is of low rank, which after a mistake means nothing.
-LOW_RANK: tuple[Cause, ...] = (
+# Rank and scale, of which nothing is said once the matrix is a mistake.
+MOOT: tuple[Cause, ...] = (
     limits.few_samples,
     limits.float32_rounding,
     limits.duplicated_parameters,
     limits.dependent_parameters,
     limits.rank_deficient,
+    limits.badly_scaled,
 )
 
 # The weightiest first; the name of the first that speaks is the verdict.
@@ -55,7 +56,7 @@ CAUSES: tuple[Cause, ...] = (
 def found(e: Evidence) -> dict[str, str]:
     """Code and sentence of each cause that the evidence shows."""
     mistaken = any(cause(e) for cause in MISTAKES)
-    causes = [cause for cause in CAUSES if not (mistaken and cause in LOW_RANK)]
+    causes = [cause for cause in CAUSES if not (mistaken and cause in MOOT)]
     sentences = {cause.__name__: cause(e) for cause in causes}
     return {code: sentence for code, sentence in sentences.items() if sentence is not None}
 
