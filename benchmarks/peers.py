@@ -39,7 +39,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--cases", default="", metavar="REGEX", help="names to search for; default all")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--simd", nargs="+", default=["v4", "v3"], choices=["baseline", "v3", "v4"])
+    parser.add_argument("--simd", nargs="+", default=["v4", "v3"], choices=["v4", "v3"])
     parser.add_argument("--repetitions", type=int, default=7, help="pairs of each comparison")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS / "peers.json")

@@ -117,7 +117,7 @@ def _serve(connection: Connection, subject: Contestant | Referee) -> None:
             return
         try:
             reply = ("done", getattr(subject, command)(*arguments))
-        except (Missing, ModuleNotFoundError) as reason:
+        except (Missing, ImportError) as reason:  # a SIMD level that the machine lacks is an ImportError too
             reply = ("missing", str(reason))
         except Exception as error:  # whatever a library throws belongs in the row
             traceback.print_exc()

@@ -20,35 +20,7 @@ Precision precision_named(const std::string& text) {
   throw py::value_error("precision: expected 'auto', 'single', 'double' or 'mixed', got '" + text + "'");
 }
 
-py::dict py_natural_step(const py::object& scores, const std::optional<Vector>& advantages,
-                         const std::optional<Vector>& gradient, const std::optional<Vector>& weights,
-                         std::optional<double> count, double damping, bool relative_damping,
-                         std::optional<double> max_kl, const std::string& solver, const std::string& precision,
-                         double tolerance, std::optional<Index> max_iterations, const std::optional<Vector>& initial,
-                         int threads) {
-  Batch batch;
-  batch.scores = scores_view(scores);
-  const Index n = rows(batch.scores);
-  const Index d = columns(batch.scores);
-  batch.advantages = vector_data(advantages, n, "advantages");
-  batch.gradient = vector_data(gradient, d, "gradient");
-  batch.weights = vector_data(weights, n, "weights");
-  batch.count = count;
-  StepOptions options;
-  options.damping = damping;
-  options.relative_damping = relative_damping;
-  options.max_kl = max_kl;
-  options.solver = solver_named(solver);
-  options.precision = precision_named(precision);
-  options.tolerance = tolerance;
-  options.max_iterations = max_iterations;
-  options.initial = vector_data(initial, d, "initial");
-
-  NaturalStep result;
-  {
-    const py::gil_scoped_release unlocked;
-    result = natural_step(batch, options, interruptible(threads));
-  }
+py::dict fields_of(NaturalStep&& result) {
   using namespace py::literals;
   py::dict fields("step"_a = to_array(std::move(result.step)), "direction"_a = to_array(std::move(result.direction)),
                   "gradient"_a = to_array(std::move(result.gradient)), "step_size"_a = result.step_size,
@@ -60,6 +32,50 @@ py::dict py_natural_step(const py::object& scores, const std::optional<Vector>& 
   return fields;
 }
 
+// One step for each damping.
+py::list py_natural_steps(const py::object& scores, const std::optional<Vector>& advantages,
+                          const std::optional<Vector>& gradient, const std::optional<Vector>& weights,
+                          std::optional<double> count, const std::vector<double>& dampings, bool relative_damping,
+                          std::optional<double> max_kl, const std::string& solver, const std::string& precision,
+                          double tolerance, std::optional<Index> max_iterations, const std::optional<Vector>& initial,
+                          double momentum, const std::optional<Vector>& previous, bool precondition,
+                          std::optional<double> memory_limit, int threads) {
+  Batch batch;
+  batch.scores = scores_view(scores);
+  const Index n = rows(batch.scores);
+  const Index d = columns(batch.scores);
+  batch.advantages = vector_data(advantages, n, "advantages");
+  batch.gradient = vector_data(gradient, d, "gradient");
+  batch.weights = vector_data(weights, n, "weights");
+  batch.count = count;
+  batch.momentum = momentum;
+  batch.previous = vector_data(previous, d, "previous");
+  StepOptions options;
+  options.relative_damping = relative_damping;
+  options.max_kl = max_kl;
+  options.solver = solver_named(solver);
+  options.precision = precision_named(precision);
+  options.tolerance = tolerance;
+  options.max_iterations = max_iterations;
+  options.initial = vector_data(initial, d, "initial");
+  options.precondition = precondition;
+  options.memory_limit = memory_limit;
+
+  std::vector<NaturalStep> results;
+  {
+    const py::gil_scoped_release unlocked;
+    if (dampings.size() == 1) {  // without a copy of the matrix for the next
+      options.damping = dampings.front();
+      results.push_back(natural_step(batch, options, interruptible(threads)));
+    } else {
+      results = natural_steps(batch, dampings, options, interruptible(threads));
+    }
+  }
+  py::list steps;
+  for (NaturalStep& result : results) steps.append(fields_of(std::move(result)));
+  return steps;
+}
+
 }  // namespace
 
 void register_natural_step(py::module_& module) {
@@ -68,11 +84,14 @@ void register_natural_step(py::module_& module) {
       if (thrown) std::rethrow_exception(thrown);
     } catch (const NotPositiveDefinite& error) {
       py::set_error(py::module_::import("numpy.linalg").attr("LinAlgError"), error.what());
+    } catch (const MemoryLimitExceeded& error) {
+      py::set_error(PyExc_MemoryError, error.what());
     }
   });
-  module.def("natural_step", &py_natural_step, py::arg("scores"), py::arg("advantages"), py::arg("gradient"),
-             py::arg("weights"), py::arg("count"), py::arg("damping"), py::arg("relative_damping"), py::arg("max_kl"),
+  module.def("natural_steps", &py_natural_steps, py::arg("scores"), py::arg("advantages"), py::arg("gradient"),
+             py::arg("weights"), py::arg("count"), py::arg("dampings"), py::arg("relative_damping"), py::arg("max_kl"),
              py::arg("solver"), py::arg("precision"), py::arg("tol"), py::arg("max_iterations"), py::arg("initial"),
+             py::arg("momentum"), py::arg("previous"), py::arg("precondition"), py::arg("memory_limit"),
              py::arg("threads"));
 }
 

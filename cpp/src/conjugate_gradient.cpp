@@ -39,12 +39,19 @@ class Operator {
 }  // namespace
 
 template <class Real>
-ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const Vector& b, double tolerance,
-                                           Index max_iterations, Vector& x) {
+ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const Vector& b,
+                                           const Preconditioner* preconditioner, double tolerance, Index max_iterations,
+                                           Vector& x) {
   ConjugateGradientResult result;
   const double goal = tolerance * norm(b);
   Operator<Real> matrix(system);
-  Vector r, p, matrix_p(b.size());
+  Vector r, z, p, matrix_p(b.size());
+  // z = r without a preconditioner, and rho = r^T z is then ||r||^2.
+  const auto precondition = [&]() -> const Vector& {
+    if (preconditioner == nullptr) return r;
+    preconditioner->apply(r, z);
+    return z;
+  };
   double true_norm = system.residual(b, x, r);
   double before = std::numeric_limits<double>::infinity();
   // A restart that does not halve the true residual has met the limit of the arithmetic.
@@ -52,9 +59,9 @@ ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const Vec
     before = true_norm;
     const Vector start = x;
     const double stop = std::max(goal, std::numeric_limits<Real>::epsilon() * true_norm);
-    p = r;
-    double rho = dot(r, r);
-    while (std::sqrt(rho) > stop && result.iterations < max_iterations) {
+    p = precondition();
+    double rho = dot(r, p);
+    while (norm(r) > stop && rho > 0.0 && result.iterations < max_iterations) {
       matrix.apply(p, matrix_p);
       ++result.iterations;
       const double curvature = dot(p, matrix_p);
@@ -65,8 +72,9 @@ ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const Vec
         r[k] -= alpha * matrix_p[k];
       }
       const double rho_before = rho;
-      rho = dot(r, r);
-      for (std::size_t k = 0; k < p.size(); ++k) p[k] = r[k] + (rho / rho_before) * p[k];
+      const Vector& next = precondition();
+      rho = dot(r, next);
+      for (std::size_t k = 0; k < p.size(); ++k) p[k] = next[k] + (rho / rho_before) * p[k];
     }
     true_norm = system.residual(b, x, r);
     // The residual of a truncated first run may lie above the start's: what CG lowers at each step is the error's
@@ -83,7 +91,9 @@ ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const Vec
   return result;
 }
 
-template ConjugateGradientResult conjugate_gradient<float>(const NormalSystem&, const Vector&, double, Index, Vector&);
-template ConjugateGradientResult conjugate_gradient<double>(const NormalSystem&, const Vector&, double, Index, Vector&);
+template ConjugateGradientResult conjugate_gradient<float>(const NormalSystem&, const Vector&, const Preconditioner*,
+                                                           double, Index, Vector&);
+template ConjugateGradientResult conjugate_gradient<double>(const NormalSystem&, const Vector&, const Preconditioner*,
+                                                            double, Index, Vector&);
 
 }  // namespace fastfisher::detail

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "normal_system.hpp"
+#include "preconditioner.hpp"
 
 namespace fastfisher::detail {
 
@@ -16,8 +17,10 @@ struct ConjugateGradientResult {
 //
 // Hestenes and Stiefel 1952.  The recursive residual drifts from the true one: when it says that x is good enough, the
 // true one is measured, and the method restarts from it until that agrees or no longer falls.
+// The preconditioner may be null.
 template <class Real>
-ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const Vector& b, double tolerance,
-                                           Index max_iterations, Vector& x);
+ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const Vector& b,
+                                           const Preconditioner* preconditioner, double tolerance, Index max_iterations,
+                                           Vector& x);
 
 }  // namespace fastfisher::detail

@@ -22,14 +22,18 @@ template <class Real>
 class Cholesky {
  public:
   // `form` writes the lower triangle of a positive semi-definite matrix; `shift` is added to its diagonal.
-  Cholesky(Index n, double shift, const std::function<void(Real*)>& form, const Context& context,
+  Cholesky(Index n, double shift, const std::function<void(Real*)>& form, MatrixCache* cache, const Context& context,
            std::vector<std::string>& notes)
       : n_(n), factor_(n * n), context_(&context) {
     // Rounding moves eigenvalues by about n * eps * the largest: start there, and give up where the jitter would be
     // the answer.
     double jitter = 0.0;
     for (int attempt = 0; attempt < most_attempts; ++attempt) {
-      form(factor_.data());
+      if (cache == nullptr) {
+        form(factor_.data());
+      } else {
+        cache->form<Real>(n, form, factor_.data());
+      }
       double largest = 0.0;
       for (Index k = 0; k < n; ++k) {
         Real& entry = factor_[k + k * n];
@@ -76,13 +80,13 @@ class Cholesky {
 template <class Real>
 class Primal final : public Factorization {
  public:
-  Primal(const NormalSystem& system, std::vector<std::string>& notes)
+  Primal(const NormalSystem& system, MatrixCache* cache, std::vector<std::string>& notes)
       : cholesky_(
             columns(system.scores()), system.shift(),
             [&system](Real* c) {
               fisher_product<Real>(system.scores(), system.weights(), Update::assign, c, system.context());
             },
-            system.context(), notes) {}
+            cache, system.context(), notes) {}
 
   void solve(Vector& x) const override { cholesky_.solve(x); }
 
@@ -93,11 +97,11 @@ class Primal final : public Factorization {
 template <class Real>
 class Dual final : public DualFactorization {
  public:
-  Dual(const NormalSystem& system, std::vector<std::string>& notes)
+  Dual(const NormalSystem& system, MatrixCache* cache, std::vector<std::string>& notes)
       : system_(&system),
         cholesky_(
             rows(system.scores()), system.shift(),
-            [&system](Real* k) { gram_product<Real>(system.scores(), system.weights(), k, system.context()); },
+            [&system](Real* k) { gram_product<Real>(system.scores(), system.weights(), k, system.context()); }, cache,
             system.context(), notes) {}
 
   void solve_dual(Vector& y) const override { cholesky_.solve(y); }
@@ -123,18 +127,42 @@ class Dual final : public DualFactorization {
 }  // namespace
 
 template <class Real>
-std::unique_ptr<Factorization> factor_primal(const NormalSystem& system, std::vector<std::string>& notes) {
-  return std::make_unique<Primal<Real>>(system, notes);
+void MatrixCache::form(Index n, const std::function<void(Real*)>& form, Real* target) {
+  Buffer<Real>* kept = nullptr;
+  if constexpr (std::is_same_v<Real, float>) {
+    kept = &single_;
+  } else {
+    kept = &double_;
+  }
+  if (kept->data() != nullptr) {
+    std::copy_n(kept->data(), n * n, target);
+    return;
+  }
+  form(target);
+  Buffer<Real> copy(n * n);
+  std::copy_n(target, n * n, copy.data());
+  *kept = std::move(copy);
 }
 
 template <class Real>
-std::unique_ptr<DualFactorization> factor_dual(const NormalSystem& system, std::vector<std::string>& notes) {
-  return std::make_unique<Dual<Real>>(system, notes);
+std::unique_ptr<Factorization> factor_primal(const NormalSystem& system, MatrixCache* cache,
+                                             std::vector<std::string>& notes) {
+  return std::make_unique<Primal<Real>>(system, cache, notes);
 }
 
-template std::unique_ptr<Factorization> factor_primal<float>(const NormalSystem&, std::vector<std::string>&);
-template std::unique_ptr<Factorization> factor_primal<double>(const NormalSystem&, std::vector<std::string>&);
-template std::unique_ptr<DualFactorization> factor_dual<float>(const NormalSystem&, std::vector<std::string>&);
-template std::unique_ptr<DualFactorization> factor_dual<double>(const NormalSystem&, std::vector<std::string>&);
+template <class Real>
+std::unique_ptr<DualFactorization> factor_dual(const NormalSystem& system, MatrixCache* cache,
+                                               std::vector<std::string>& notes) {
+  return std::make_unique<Dual<Real>>(system, cache, notes);
+}
+
+template std::unique_ptr<Factorization> factor_primal<float>(const NormalSystem&, MatrixCache*,
+                                                             std::vector<std::string>&);
+template std::unique_ptr<Factorization> factor_primal<double>(const NormalSystem&, MatrixCache*,
+                                                              std::vector<std::string>&);
+template std::unique_ptr<DualFactorization> factor_dual<float>(const NormalSystem&, MatrixCache*,
+                                                               std::vector<std::string>&);
+template std::unique_ptr<DualFactorization> factor_dual<double>(const NormalSystem&, MatrixCache*,
+                                                                std::vector<std::string>&);
 
 }  // namespace fastfisher::detail

@@ -64,19 +64,66 @@ bool refine(const NormalSystem& system, const detail::Factorization& factor, con
   return at_rounding();
 }
 
+// Momentum turns the batch into another one of the same system: x = momentum previous + y, where
+// (F + lambda I) y = g - F (momentum previous), which is what advantages A - S (momentum previous) give.
+class Momentum {
+ public:
+  Momentum(const Batch& batch, const Context& context) : batch_(batch) {
+    if (!(batch.momentum >= 0.0 && batch.momentum < 1.0)) {
+      throw std::invalid_argument("momentum: expected a number in [0, 1)");
+    }
+    if (batch.momentum == 0.0 || batch.previous == nullptr || rows(batch.scores) == 0) return;
+    const auto samples = static_cast<std::size_t>(rows(batch.scores));
+    prior_.assign(batch.previous, batch.previous + columns(batch.scores));
+    for (double& value : prior_) value *= batch.momentum;
+    scores_times_prior_.resize(samples);
+    matvec<double>(batch.scores, prior_.data(), scores_times_prior_.data(), context);
+    if (batch.advantages != nullptr) {
+      changed_.resize(samples);
+      for (std::size_t n = 0; n < samples; ++n) changed_[n] = batch.advantages[n] - scores_times_prior_[n];
+      batch_.advantages = changed_.data();
+    } else {
+      double count = 0.0;
+      Vector weighted = scores_times_prior_;
+      for (std::size_t n = 0; n < samples; ++n) {
+        const double w = batch.weights == nullptr ? 1.0 : batch.weights[n];
+        count += w;
+        weighted[n] *= w;
+      }
+      changed_.resize(prior_.size());
+      rmatvec<double>(batch.scores, weighted.data(), changed_.data(), context);
+      const double divisor = batch.count.value_or(count);
+      for (std::size_t k = 0; k < changed_.size(); ++k) changed_[k] = batch.gradient[k] - changed_[k] / divisor;
+      batch_.gradient = changed_.data();
+    }
+  }
+
+  const Batch& batch() const noexcept { return batch_; }
+  bool active() const noexcept { return !prior_.empty(); }
+  const Vector& prior() const noexcept { return prior_; }  // momentum previous
+  const Vector& scores_times_prior() const noexcept { return scores_times_prior_; }
+
+ private:
+  Batch batch_;
+  Vector prior_, scores_times_prior_, changed_;
+};
+
 // Works on x / solution_scale, whose size does not depend on the units of scores and advantages (problem.hpp).
 class Step {
  public:
-  Step(const Batch& batch, const StepOptions& options, const Context& context)
+  Step(const Batch& batch, const StepOptions& options, detail::MatrixCache* cache, const Context& context)
       : options_(options),
         context_(context),
-        problem_(detail::pose(batch, options, context)),
+        cache_(cache),
+        original_(batch),
+        momentum_(batch, context),
+        problem_(detail::pose(momentum_.batch(), options, context)),
         system_(batch.scores, problem_.system_weights(), problem_.shift(), context),
         b_(problem_.right_hand_side()) {}
 
   NaturalStep take() {
+    choose_algorithm();
     if (norm(b_) == 0.0) {
-      choose_solver();
       solution_.x.assign(b_.size(), 0.0);
       measure(system_, b_, solution_);
       result_.notes.push_back("The gradient is zero, and so is the step.");
@@ -87,26 +134,57 @@ class Step {
   }
 
  private:
-  void choose_solver() {
+  void choose_algorithm() {
+    shape_ = detail::shape_of(problem_.batch->scores);
+    shape_.condition_bound = system_.shift() > 0.0 ? problem_.system_scale() * problem_.trace / system_.shift()
+                                                   : std::numeric_limits<double>::infinity();
+    shape_.tolerance = options_.tolerance;
+    shape_.dual_possible = problem_.batch->advantages != nullptr || problem_.damping > 0.0;
+    shape_.memory_limit = options_.memory_limit;
+    result_.precision = options_.precision;
+    const bool narrow = options_.precision == Precision::single_precision || options_.precision == Precision::mixed;
+    shape_.narrow_factor = narrow;
+    choice_.direct = options_.solver;
     result_.solver = options_.solver;
-    if (result_.solver == Solver::automatic) {
-      const bool dual_possible = problem_.batch->advantages != nullptr || problem_.damping > 0.0;
-      result_.solver = detail::cheapest_solver(problem_.samples, problem_.parameters, dual_possible, result_.notes);
+    if (options_.solver == Solver::automatic) {
+      choice_ = detail::choose_solver(shape_);
+      result_.solver = choice_.solver;
+      result_.notes.push_back(choice_.reason);
+    } else if (options_.solver != Solver::conjugate_gradient) {
+      detail::check_memory(shape_, options_.solver);
     }
-    if (result_.solver == Solver::gram && problem_.batch->advantages == nullptr && problem_.damping == 0.0) {
+    if (result_.solver == Solver::gram && !shape_.dual_possible) {
       throw std::invalid_argument(
           "damping: the gram solver with a gradient (not advantages) expects damping > 0, got 0");
     }
-    result_.precision = options_.precision == Precision::automatic ? Precision::double_precision : options_.precision;
+    settle_precision();
+  }
+
+  // Single-precision factors pay from a few hundred rows on, where the time is in the factorisation.
+  void settle_precision() {
+    if (result_.precision != Precision::automatic) return;
+    const double side = result_.solver == Solver::gram ? shape_.samples : shape_.parameters;
+    constexpr double least_side = 512.0;
+    const bool pays = result_.solver != Solver::conjugate_gradient && side >= least_side;
+    result_.precision = pays && mixed_may_work() ? Precision::mixed : Precision::double_precision;
   }
 
   void solve() {
-    choose_solver();
     if (result_.solver == Solver::conjugate_gradient) {
       solve_iteratively();
-      return;
+      const bool chosen = options_.solver == Solver::automatic && !options_.max_iterations.has_value();
+      if (converged_ || !chosen || choice_.direct == Solver::automatic) return;
+      result_.notes.push_back("CG was given up for " + std::string(name(choice_.direct)) + ".");
+      result_.solver = choice_.direct;
+      result_.precision = options_.precision;
+      settle_precision();
     }
-    if (result_.precision == Precision::mixed && !mixed_may_work()) result_.precision = Precision::double_precision;
+    if (options_.precision == Precision::mixed && !mixed_may_work()) {
+      result_.precision = Precision::double_precision;
+      result_.notes.push_back(
+          "Mixed precision was refused: the largest eigenvalue over the damping is near or above 1e7; double was "
+          "used.");
+    }
     if (result_.precision == Precision::double_precision) {
       solve_directly<double>(2.0, 3);
       return;
@@ -125,12 +203,24 @@ class Step {
     solve_directly<double>(2.0, 3);
   }
 
-  // A single-precision factor carries refinement only while the condition number is well below 1 / eps.
+  // A single-precision factor carries refinement only while the condition number is well below 1 / eps.  The trace
+  // bounds the largest eigenvalue; where that is not enough to tell, a few power iterations estimate it.
   bool mixed_may_work() {
-    if (system_.shift() > 0.0 && problem_.mean_eigenvalue() / system_.shift() <= 1e7) return true;
-    result_.notes.push_back(
-        "Mixed precision was refused: the mean eigenvalue over the damping exceeds 1e7; double was used.");
-    return false;
+    if (!(system_.shift() > 0.0)) return false;
+    constexpr double surely = 1e6, most = 5e6;
+    if (shape_.condition_bound <= surely) return true;
+    Vector v = b_, product;
+    double eigenvalue = 0.0;
+    constexpr int iterations = 8;
+    for (int i = 0; i < iterations; ++i) {
+      const double length = norm(v);
+      if (length == 0.0) break;
+      for (double& value : v) value /= length;
+      system_.apply(v, product);
+      eigenvalue = norm(product);
+      v.swap(product);
+    }
+    return eigenvalue / system_.shift() <= most;
   }
 
   // True where the residual reached the rounding of double.
@@ -141,11 +231,11 @@ class Step {
     dual_.clear();
     const std::size_t notes_before = result_.notes.size();
     if (result_.solver == Solver::cholesky) {
-      factor = detail::factor_primal<Real>(system_, result_.notes);
+      factor = detail::factor_primal<Real>(system_, cache_, result_.notes);
       solution_.x = b_;
       factor->solve(solution_.x);
     } else {
-      auto dual = detail::factor_dual<Real>(system_, result_.notes);
+      auto dual = detail::factor_dual<Real>(system_, cache_, result_.notes);
       if (system_.shift() == 0.0 && result_.notes.size() > notes_before) {
         // More samples than directions: the dual system has no solution, only its jitter's.
         result_.notes.back() = "Without damping the Gram matrix is singular; CG was used.";
@@ -191,23 +281,45 @@ class Step {
     const Index cap = options_.max_iterations.value_or(std::min<Index>(10 * smaller + 100, 10000));
     solution_.x.assign(b_.size(), 0.0);
     if (options_.initial != nullptr) {
-      for (std::size_t k = 0; k < b_.size(); ++k) solution_.x[k] = options_.initial[k] / problem_.solution_scale();
+      for (std::size_t k = 0; k < b_.size(); ++k) {
+        const double prior = momentum_.active() ? momentum_.prior()[k] : 0.0;
+        solution_.x[k] = (options_.initial[k] - prior) / problem_.solution_scale();
+      }
     }
     const bool single = result_.precision == Precision::single_precision;
-    if (result_.precision == Precision::mixed) {
-      result_.precision = Precision::double_precision;
+    if (result_.precision != Precision::single_precision) result_.precision = Precision::double_precision;
+    if (options_.precision == Precision::mixed) {
       result_.notes.push_back("Conjugate gradients have no factor to hold in single precision; double was used.");
     }
+    std::unique_ptr<detail::Preconditioner> preconditioner;
+    if (options_.precondition && system_.shift() > 0.0) {
+      const double plain = std::min(static_cast<double>(cap), detail::iterations_bound(shape_));
+      if (const Index rows = detail::preconditioner_rows(shape_, plain); rows > 0) {
+        preconditioner = detail::sample_preconditioner(system_, rows);
+        if (preconditioner != nullptr) {
+          result_.notes.push_back("CG was preconditioned by a sample of " + std::to_string(rows) + " rows.");
+        }
+      }
+    }
+    // Where a factorisation could still take over, CG gets what it was expected to need, and half as much again.
+    constexpr Index patience = 150;
+    const bool replaceable = options_.solver == Solver::automatic && choice_.direct != Solver::automatic;
+    const Index limit = replaceable && !options_.max_iterations.has_value() ? std::min(cap, patience) : cap;
+    const auto run_in = [&]<class Real>() {
+      return detail::conjugate_gradient<Real>(system_, b_, preconditioner.get(), options_.tolerance, limit,
+                                              solution_.x);
+    };
     const detail::ConjugateGradientResult run =
-        single ? detail::conjugate_gradient<float>(system_, b_, options_.tolerance, cap, solution_.x)
-               : detail::conjugate_gradient<double>(system_, b_, options_.tolerance, cap, solution_.x);
+        single ? run_in.template operator()<float>() : run_in.template operator()<double>();
     measure(system_, b_, solution_);
     result_.iterations = run.iterations;
+    converged_ = run.converged;
     if (run.converged) return;
     const std::string reached =
         in_words("%.1e", run.residual) + " of the tolerance " + in_words("%.1e", options_.tolerance);
-    result_.notes.push_back(run.iterations >= cap
-                                ? "CG stopped at " + std::to_string(cap) + " iterations with residual " + reached + "."
+    result_.notes.push_back(run.iterations >= limit
+                                ? "CG stopped at " + std::to_string(limit) + " iterations with residual " + reached +
+                                      "."
                                 : "CG met the limit of the arithmetic with residual " + reached + ".");
   }
 
@@ -223,13 +335,35 @@ class Step {
                               "increase damping.");
     }
 
+    double slope = dot(b_, solution_.x);
+    result_.gradient = problem_.gradient;
+    if (momentum_.active()) slope = add_prior();
     double curvature = 0.0;  // x'^T M x' without the shift: sum w (S x')^2
     for (std::size_t n = 0; n < solution_.scores_times_x.size(); ++n) {
       curvature += system_.weight(n) * solution_.scores_times_x[n] * solution_.scores_times_x[n];
     }
-    scale_to_kl(dot(b_, solution_.x), curvature);
-    result_.gradient = std::move(problem_.gradient);
+    scale_to_kl(slope, curvature);
     return std::move(result_);
+  }
+
+  // x' becomes the whole direction, and g what it was without momentum; returns g^T x in the scaled units.
+  double add_prior() {
+    const Vector& prior = momentum_.prior();
+    for (std::size_t k = 0; k < prior.size(); ++k) solution_.x[k] += prior[k] / problem_.solution_scale();
+    for (std::size_t n = 0; n < solution_.scores_times_x.size(); ++n) {
+      solution_.scores_times_x[n] += momentum_.scores_times_prior()[n] / problem_.solution_scale();
+    }
+    if (original_.gradient != nullptr) {
+      result_.gradient.assign(original_.gradient, original_.gradient + prior.size());
+    } else {
+      Vector weighted(system_.samples());
+      for (std::size_t n = 0; n < weighted.size(); ++n) {
+        const double w = original_.weights == nullptr ? 1.0 : original_.weights[n];
+        weighted[n] = original_.advantages[n] * (w / problem_.total_weight);
+      }
+      rmatvec<double>(system_.scores(), weighted.data(), result_.gradient.data(), context_);
+    }
+    return dot(result_.gradient, solution_.x) / problem_.gradient_scale;
   }
 
   // The step rule: KL(alpha x) ~ alpha^2 x^T F x / 2, and x^T F x = g^T x but for the damping, so
@@ -240,7 +374,9 @@ class Step {
   void scale_to_kl(double slope, double curvature) {
     double length = problem_.solution_scale();  // of the step, in units of x'
     if (options_.max_kl.has_value()) {
-      length = slope > 0.0 ? std::sqrt(2.0 * *options_.max_kl * problem_.system_scale() / slope) : 0.0;
+      // With momentum x is not F^-1 g: its own curvature scales it.
+      const double square = momentum_.active() ? curvature : slope;
+      length = square > 0.0 ? std::sqrt(2.0 * *options_.max_kl * problem_.system_scale() / square) : 0.0;
       if (length == 0.0 && norm(b_) != 0.0) {
         result_.notes.push_back("gradient^T direction is not positive: no step length gives the KL; the step is zero.");
       }
@@ -300,11 +436,17 @@ class Step {
 
   const StepOptions& options_;
   const Context& context_;
+  detail::MatrixCache* cache_;
+  const Batch& original_;
+  Momentum momentum_;
   Problem problem_;
   NormalSystem system_;
   Vector b_;
   Vector dual_;  // sample weights from a direct solve; empty: from the formula
   Solution solution_;
+  detail::SolveShape shape_;
+  detail::SolverChoice choice_;
+  bool converged_ = false;  // of CG
   NaturalStep result_;
 };
 
@@ -339,7 +481,21 @@ std::string_view name(Precision precision) noexcept {
 }
 
 NaturalStep natural_step(const Batch& batch, const StepOptions& options, const Context& context) {
-  return Step(batch, options, context).take();
+  return Step(batch, options, nullptr, context).take();
+}
+
+std::vector<NaturalStep> natural_steps(const Batch& batch, const std::vector<double>& dampings,
+                                       const StepOptions& options, const Context& context) {
+  if (dampings.empty()) throw std::invalid_argument("damping: expected at least one value, got none");
+  detail::MatrixCache cache;
+  std::vector<NaturalStep> steps;
+  steps.reserve(dampings.size());
+  for (const double damping : dampings) {
+    StepOptions own = options;
+    own.damping = damping;
+    steps.push_back(Step(batch, own, &cache, context).take());
+  }
+  return steps;
 }
 
 }  // namespace fastfisher

@@ -1,14 +1,46 @@
-// solver="auto": the cheaper exact algebra that fits in memory.
+// solver="auto": the cheapest algebra that fits in memory, by a model of what each costs.
 #pragma once
 
+#include <optional>
 #include <string>
-#include <vector>
 
 #include "fastfisher/natural_step.hpp"
 
 namespace fastfisher::detail {
 
-// `dual_possible`: the dual needs advantages, or damping to divide by.  A choice forced by memory is noted.
-Solver cheapest_solver(Index samples, Index parameters, bool dual_possible, std::vector<std::string>& notes);
+// What the model knows of a problem.
+struct SolveShape {
+  double samples = 0.0;     // N
+  double parameters = 0.0;  // d
+  // Multiply-adds of an entry of the Gram matrix, and values stored for a row: k for a dense block of k columns,
+  // p + q for a pair.
+  double row_values = 0.0;
+  double dense_columns = 0.0;          // columns in dense blocks
+  double bytes_of_value = 8.0;         // of the stored scores
+  double condition_bound = 0.0;        // tr / lambda, in units of F: infinite without damping
+  double tolerance = 1e-8;             // of CG
+  bool dual_possible = true;           // it needs advantages, or damping to divide by
+  bool narrow_factor = false;          // factors are in single precision
+  std::optional<double> memory_limit;  // bytes
+};
+
+SolveShape shape_of(const ScoresView& scores);
+
+struct SolverChoice {
+  Solver solver = Solver::cholesky;
+  Solver direct = Solver::cholesky;  // the cheaper factorisation that fits; automatic: neither does
+  std::string reason;                // a sentence
+};
+
+SolverChoice choose_solver(const SolveShape& shape);
+
+// Rows of a preconditioner's sample that pay for themselves over `iterations` of CG at the most; 0: none do.
+Index preconditioner_rows(const SolveShape& shape, double iterations);
+
+// Iterations of plain CG to the tolerance, at the most, from what is known of the condition.
+double iterations_bound(const SolveShape& shape);
+
+// Throws MemoryLimitExceeded where the matrix that this solver factors takes more than the limit.
+void check_memory(const SolveShape& shape, Solver solver);
 
 }  // namespace fastfisher::detail

@@ -70,13 +70,13 @@ class EpisodeActor:
     ) -> None: ...
     def __call__(self, t: int, observation: _Vector) -> _Real: ...
 
-def natural_step(
+def natural_steps(
     scores: _Scores,
     advantages: _Vector | None,
     gradient: _Vector | None,
     weights: _Vector | None,
     count: float | None,
-    damping: float,
+    dampings: Sequence[float],
     relative_damping: bool,
     max_kl: float | None,
     solver: str,
@@ -84,5 +84,9 @@ def natural_step(
     tol: float,
     max_iterations: int | None,
     initial: _Vector | None,
+    momentum: float,
+    previous: _Vector | None,
+    precondition: bool,
+    memory_limit: float | None,
     threads: int,
-) -> dict[str, Any]: ...
+) -> list[dict[str, Any]]: ...

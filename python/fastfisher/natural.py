@@ -8,9 +8,10 @@ checks and the result.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -58,8 +59,8 @@ class NaturalStep:
         u with direction = S^T u, where advantages were given: the natural gradient is the plain policy
         gradient with u in place of advantages / N.  With damping u = (A - S x) / (N lambda).
     notes : tuple of str
-        Plain sentences about anything out of the ordinary: a fallback taken, a jitter added, part of the
-        gradient outside the span of the scores.
+        Plain sentences: why solver="auto" chose what it did, and anything out of the ordinary: a fallback
+        taken, a jitter added, part of the gradient outside the span of the scores.
     """
 
     step: Vector
@@ -91,6 +92,7 @@ class NaturalStep:
         return "NaturalStep\n" + "\n".join(f"  {name:<21}  {value}" for name, value in rows)
 
 
+@overload
 def natural_step(
     scores: ScoresLike,
     advantages: ArrayLike | None = None,
@@ -106,8 +108,59 @@ def natural_step(
     tol: float = 1e-8,
     max_iterations: int | None = None,
     initial: ArrayLike | None = None,
+    momentum: float = 0.0,
+    previous: ArrayLike | None = None,
+    precondition: bool = True,
+    memory_limit: float | None = None,
     num_threads: int | None = None,
-) -> NaturalStep:
+) -> NaturalStep: ...
+
+
+@overload
+def natural_step(
+    scores: ScoresLike,
+    advantages: ArrayLike | None = None,
+    *,
+    gradient: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    count: float | None = None,
+    damping: Sequence[float],
+    relative_damping: bool = False,
+    max_kl: float | None = None,
+    solver: Solver = "auto",
+    precision: Precision = "auto",
+    tol: float = 1e-8,
+    max_iterations: int | None = None,
+    initial: ArrayLike | None = None,
+    momentum: float = 0.0,
+    previous: ArrayLike | None = None,
+    precondition: bool = True,
+    memory_limit: float | None = None,
+    num_threads: int | None = None,
+) -> tuple[NaturalStep, ...]: ...
+
+
+def natural_step(
+    scores: ScoresLike,
+    advantages: ArrayLike | None = None,
+    *,
+    gradient: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    count: float | None = None,
+    damping: float | Sequence[float] = 1e-4,
+    relative_damping: bool = False,
+    max_kl: float | None = None,
+    solver: Solver = "auto",
+    precision: Precision = "auto",
+    tol: float = 1e-8,
+    max_iterations: int | None = None,
+    initial: ArrayLike | None = None,
+    momentum: float = 0.0,
+    previous: ArrayLike | None = None,
+    precondition: bool = True,
+    memory_limit: float | None = None,
+    num_threads: int | None = None,
+) -> NaturalStep | tuple[NaturalStep, ...]:
     """Solve (F + lambda I) x = g for the natural-gradient direction and scale it to a KL divergence.
 
     F = S^T diag(w) S / count is positive semi-definite by construction, whatever the signs in it.
@@ -124,8 +177,8 @@ def natural_step(
         w >= 0, importance weights of the rows; default ones.
     count : float, optional
         Divisor of F where rows are not samples (an exact Fisher has several rows a sample); default sum w.
-    damping : float
-        lambda >= 0.
+    damping : float, or sequence of floats
+        lambda >= 0.  A sequence gives a step for each: the matrix of a direct solver is formed once.
     relative_damping : bool
         Take lambda = damping tr(F) / min(N, d), so that it scales with the scores.
     max_kl : float, optional
@@ -134,22 +187,35 @@ def natural_step(
         the direction.
     solver : {"auto", "cholesky", "gram", "cg"}
         Factor the d x d matrix, factor the N x N Gram matrix (the same step, by the Woodbury identity), or
-        conjugate gradients; "auto" takes the cheaper factorisation that fits in memory, else CG.
+        conjugate gradients; "auto" takes the cheapest that fits in memory, by a model of what each costs, and
+        says why in the notes.
     precision : {"auto", "single", "double", "mixed"}
-        Arithmetic of the matrix and its factor; "mixed" factors in float32 and refines to a float64 residual;
-        "auto" is "double".
+        Arithmetic of the matrix and its factor; "mixed" factors in float32 and refines to a float64 residual,
+        or falls back to "double" where the condition is too bad for it; "auto" is "mixed" for systems of 512
+        rows and more whose condition allows it, else "double".
     tol : float
         Of CG: the relative residual to stop at.
     max_iterations : int, optional
         Of CG; default min(10 min(N, d) + 100, 10,000).
     initial : (d,) array, optional
         Where CG starts, for instance the last batch's direction; default zero.
+    momentum : float
+        mu in [0, 1) of SPRING (arXiv 2401.10190): the direction is drawn to mu `previous`, by
+        (F + lambda I) x = g + lambda mu previous.  Then direction = S^T sample_weights + mu previous, and a
+        `max_kl` is met by x^T F x in place of g^T x.
+    previous : (d,) array, optional
+        The `direction` of the step before: momentum's state; default zero.
+    precondition : bool
+        Let CG build a preconditioner from a sample of the rows where that pays.
+    memory_limit : float, optional
+        Bytes that a matrix to be factored may take; default 40% of the machine's, or of the control group's.
     num_threads : int, optional
         Threads to use; default `fastfisher.get_num_threads()`.  Results are the same bits for any number.
 
     Returns
     -------
     NaturalStep
+        Where `damping` is a sequence, a tuple of them.
 
     Raises
     ------
@@ -157,6 +223,8 @@ def natural_step(
         If an argument is not as above; the message names it, says what was expected and what came.
     OverflowError
         If squared scores leave the range of float64.
+    MemoryError
+        If the matrix of the `solver` asked for takes more than `memory_limit`.
     numpy.linalg.LinAlgError
         If the damping is too small for the rounding of the matrix, and a small jitter does not help.
 
@@ -173,26 +241,42 @@ def natural_step(
     if (advantages is None) == (gradient is None):
         given = "neither" if advantages is None else "both"
         raise TypeError(f"advantages, gradient: expected exactly one of them, got {given}")
-    return NaturalStep(
-        **_core.natural_step(
-            matrix.native,
-            advantages=None if advantages is None else as_vector(advantages, samples, "advantages", "row"),
-            gradient=None if gradient is None else as_vector(gradient, parameters, "gradient", "parameter"),
-            weights=None if weights is None else as_weights(weights, samples),
-            count=None if count is None else _number(count, "count", positive=True),
-            damping=_number(damping, "damping"),
-            relative_damping=_flag(relative_damping, "relative_damping"),
-            max_kl=None if max_kl is None else _number(max_kl, "max_kl", positive=True),
-            solver=_choice(solver, "solver", ("auto", "cholesky", "gram", "cg")),
-            precision=_choice(precision, "precision", ("auto", "single", "double", "mixed")),
-            tol=_number(tol, "tol"),
-            max_iterations=None if max_iterations is None else _whole(max_iterations, "max_iterations"),
-            initial=None if initial is None else as_vector(initial, parameters, "initial", "parameter"),
-            threads=0
-            if num_threads is None
-            else _whole(num_threads, "num_threads", least=1, most=MOST_THREADS),
-        )
+    several = isinstance(damping, (Sequence, np.ndarray)) and np.ndim(damping) == 1
+    if several and len(damping) == 0:  # type: ignore[arg-type]
+        raise ValueError("damping: expected at least one value, got none")
+    dampings = list(damping) if several else [damping]  # type: ignore[arg-type]
+    names = [f"damping[{k}]" for k in range(len(dampings))] if several else ["damping"]
+    if previous is not None and momentum == 0.0:
+        raise TypeError("previous: expected together with momentum > 0, got momentum = 0")
+    steps: list[dict[str, Any]] = _core.natural_steps(
+        matrix.native,
+        advantages=None if advantages is None else as_vector(advantages, samples, "advantages", "row"),
+        gradient=None if gradient is None else as_vector(gradient, parameters, "gradient", "parameter"),
+        weights=None if weights is None else as_weights(weights, samples),
+        count=None if count is None else _number(count, "count", positive=True),
+        dampings=[_number(value, name) for value, name in zip(dampings, names, strict=True)],
+        relative_damping=_flag(relative_damping, "relative_damping"),
+        max_kl=None if max_kl is None else _number(max_kl, "max_kl", positive=True),
+        solver=_choice(solver, "solver", ("auto", "cholesky", "gram", "cg")),
+        precision=_choice(precision, "precision", ("auto", "single", "double", "mixed")),
+        tol=_number(tol, "tol"),
+        max_iterations=None if max_iterations is None else _whole(max_iterations, "max_iterations"),
+        initial=None if initial is None else as_vector(initial, parameters, "initial", "parameter"),
+        momentum=_fraction(momentum, "momentum"),
+        previous=None if previous is None else as_vector(previous, parameters, "previous", "parameter"),
+        precondition=_flag(precondition, "precondition"),
+        memory_limit=None if memory_limit is None else _number(memory_limit, "memory_limit", positive=True),
+        threads=0 if num_threads is None else _whole(num_threads, "num_threads", least=1, most=MOST_THREADS),
     )
+    results = tuple(NaturalStep(**step) for step in steps)
+    return results if several else results[0]
+
+
+def _fraction(value: object, name: str) -> float:
+    number = _number(value, name)
+    if not number < 1.0:
+        raise ValueError(f"{name}: expected a number in [0, 1), got {value!r}")
+    return number
 
 
 def _number(value: object, name: str, *, positive: bool = False) -> float:

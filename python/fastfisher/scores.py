@@ -82,11 +82,12 @@ class Scores:
 
     def __init__(self, blocks: ScoresLike) -> None:
         self._blocks: tuple[NativeBlock, ...]
+        self._shape: tuple[int, int]
         if isinstance(blocks, Scores):
             self._blocks, self._shape = blocks._blocks, blocks._shape
             return
         if _is_blocks(blocks):
-            self._blocks = tuple(_block(block, f"scores[{k}]") for k, block in enumerate(blocks))  # type: ignore[arg-type,union-attr]
+            self._blocks = tuple(_block(block, f"scores[{k}]") for k, block in enumerate(blocks))  # type: ignore[arg-type]
         else:
             dense = as_float_array(blocks, "scores")
             if dense.ndim != 2:
@@ -142,7 +143,7 @@ class Scores:
     def gram(
         self, weights: ArrayLike | None = None, *, precision: Literal["single", "double"] = "double"
     ) -> FloatArray:
-        """diag(sqrt w) S S^T diag(sqrt w), (N, N), exactly symmetric; an entry costs a pair p + q, not p q."""
+        """diag(sqrt w) S S^T diag(sqrt w), (N, N), exactly symmetric; a pair costs p + q an entry."""
         w = None if weights is None else as_weights(weights, len(self))
         return _core.gram_product(self.native, w, precision)
 

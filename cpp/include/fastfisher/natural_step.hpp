@@ -16,14 +16,14 @@
 namespace fastfisher {
 
 enum class Solver {
-  automatic,           // the cheaper of the next two that fits in memory, else the last
+  automatic,           // the cheapest that fits in memory, by a model of what each costs
   cholesky,            // factors F + lambda I, d x d
   gram,                // factors S S^T / N + lambda I, N x N
   conjugate_gradient,  // products with S and S^T only
 };
 
 enum class Precision {
-  automatic,  // double
+  automatic,  // mixed where it pays and the condition allows it, else double
   single_precision,
   double_precision,
   mixed,  // factor in single, residual and refinement in double
@@ -39,6 +39,10 @@ struct Batch {
   const double* gradient = nullptr;    // g, (d,)
   const double* weights = nullptr;     // w, (N,), non-negative, not all zero; null: ones
   std::optional<double> count;         // default: sum w
+  // Momentum (SPRING, arXiv 2401.10190): the step stays near momentum * previous, x solves
+  // (F + lambda I) x = g + lambda momentum previous.
+  double momentum = 0.0;             // in [0, 1)
+  const double* previous = nullptr;  // the direction of the step before, (d,); null: zero
 };
 
 struct StepOptions {
@@ -50,13 +54,16 @@ struct StepOptions {
   double tolerance = 1e-8;              // CG: ||g - (F + lambda I) x|| / ||g|| to stop at
   std::optional<Index> max_iterations;  // CG: default min(10 min(N, d) + 100, 10,000)
   const double* initial = nullptr;      // CG: where to start, (d,)
+  bool precondition = true;             // CG: by a sample of the rows, where that pays
+  std::optional<double> memory_limit;   // bytes that a factored matrix may take; default: 40% of the machine's
 };
 
 struct NaturalStep {
   std::vector<double> step;       // alpha x, (d,)
   std::vector<double> direction;  // x, (d,)
   std::vector<double> gradient;   // g, (d,)
-  // (N,) with direction = S^T sample_weights; empty where advantages were not given or where they are not unique.
+  // (N,) with direction = S^T sample_weights (+ momentum previous); empty where advantages were not given or where they
+  // are not unique.
   std::vector<double> sample_weights;
   double step_size = 1.0;              // alpha
   double predicted_kl = 0.0;           // alpha^2 x^T F x / 2
@@ -75,8 +82,19 @@ class NotPositiveDefinite : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// The matrix that the solver asked for would factor takes more than the memory limit.
+class MemoryLimitExceeded : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 // Throws std::invalid_argument naming the argument, std::overflow_error where squared scores leave double's range,
-// NotPositiveDefinite, std::bad_alloc, and whatever context.poll throws.  Never returns a NaN.
+// NotPositiveDefinite, MemoryLimitExceeded, std::bad_alloc, and whatever context.poll throws.  Never returns a NaN.
 NaturalStep natural_step(const Batch& batch, const StepOptions& options = {}, const Context& context = {});
+
+// A step for each damping, which takes the place of options.damping.  A direct solver forms its matrix once; each
+// damping then costs a Cholesky factor, which up to some forty of them is cheaper than one tridiagonal form.
+std::vector<NaturalStep> natural_steps(const Batch& batch, const std::vector<double>& dampings,
+                                       const StepOptions& options = {}, const Context& context = {});
 
 }  // namespace fastfisher

@@ -76,7 +76,9 @@ class Learner:
             improvement=float(np.mean(np.expm1(after.log_prob(act) - before.log_prob(act)) * A)),
             entropy=after.entropy(),
             explained_variance=_explained_variance(targets, values),
-            notes=step.notes if step is not None else ("all advantages are zero: the policy stays",),
+            notes=_worth_telling(step.notes)
+            if step is not None
+            else ("all advantages are zero: the policy stays",),
         )
 
     def _see(self, obs: Array) -> None:
@@ -91,18 +93,24 @@ class Learner:
         config = self.config
         if not A.any():
             return None
+
+        def step(S: Scores, *advantages: Array, **options: Any) -> NaturalStep:
+            return natural_step(
+                S,
+                *advantages,
+                damping=float(config.damping),
+                relative_damping=config.relative_damping,
+                max_kl=config.max_kl,
+                solver=config.solver,
+                precision=config.precision,
+                **options,
+            )
+
         S = Scores(snapshot.scores(act))
-        options: dict[str, Any] = {
-            "damping": config.damping,
-            "relative_damping": config.relative_damping,
-            "max_kl": config.max_kl,
-            "solver": config.solver,
-            "precision": config.precision,
-        }
         if config.fisher == "empirical":
-            return natural_step(S, A, **options)
+            return step(S, A)
         R = Scores(snapshot.fisher_scores())
-        return natural_step(R, gradient=S.T @ A / len(A), count=len(A), **options)
+        return step(R, gradient=S.T @ A / len(A), count=len(A))
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return everything that the next update depends on, as copies, by names of the form part/name."""
@@ -129,6 +137,11 @@ class Learner:
         self.policy.parameters = policy["parameters"]
         self.baseline.load_state(part("baseline"))
         self.moments.load_state(part("moments"))
+
+
+def _worth_telling(notes: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out why the solver was chosen: the same every iteration."""
+    return tuple(note for note in notes if not note.startswith("auto chose"))
 
 
 def _standardized(advantages: Array) -> Array:
