@@ -10,5 +10,6 @@ void register_configuration(pybind11::module_& module);
 void register_linalg(pybind11::module_& module);
 void register_fisher(pybind11::module_& module);
 void register_natural_step(pybind11::module_& module);
+void register_network(pybind11::module_& module);
 
 }  // namespace fastfisher::bindings

@@ -90,3 +90,9 @@ def natural_steps(
     memory_limit: float | None,
     threads: int,
 ) -> list[dict[str, Any]]: ...
+def network_forward(
+    features: _Vector, weights: Sequence[_Vector], single: bool = False, threads: int = 0
+) -> tuple[list[_Real], _Real]: ...
+def network_backward(
+    weights: Sequence[_Vector], inputs: Sequence[_Real], errors: _Real, threads: int = 0
+) -> list[_Real]: ...

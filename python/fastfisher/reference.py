@@ -60,6 +60,25 @@ def row_square_norms(scores: object) -> Array:
     return norms
 
 
+def network_forward(features: object, weights: list[Array]) -> tuple[list[Array], Array]:
+    """Each layer's inputs [x, 1] and the last one's outputs: z = [x, 1] W, then x = tanh(z)."""
+    inputs, hidden = [], _double(features)
+    for depth, W in enumerate(weights, start=1):
+        inputs.append(np.hstack([hidden, np.ones((len(hidden), 1))]))
+        hidden = inputs[-1] @ W
+        if depth < len(weights):
+            hidden = np.tanh(hidden)
+    return inputs, hidden
+
+
+def network_backward(weights: list[Array], inputs: list[Array], errors: object) -> list[Array]:
+    """Each layer's errors d / d z, from the last one's: e = (e W^T, biases left out) (1 - x^2)."""
+    result = [_double(errors)]
+    for W, X in zip(weights[:0:-1], inputs[:0:-1], strict=True):
+        result.append(result[-1] @ W[:-1].T * (1.0 - X[:, :-1] ** 2))
+    return result[::-1]
+
+
 def cholesky(matrix: object) -> Array:
     """The lower factor L of A = L L^T; LinAlgError where A is not positive definite."""
     return _double(np.linalg.cholesky(_double(matrix)))

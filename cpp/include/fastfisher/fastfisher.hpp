@@ -6,6 +6,7 @@
 #include "fastfisher/fisher.hpp"
 #include "fastfisher/linalg.hpp"
 #include "fastfisher/natural_step.hpp"
+#include "fastfisher/network.hpp"
 #include "fastfisher/simd.hpp"
 #include "fastfisher/threads.hpp"
 #include "fastfisher/views.hpp"

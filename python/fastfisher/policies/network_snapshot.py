@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _core
 from .base import Policy, Snapshot
 from .blocks import Block
 from .head import Head
@@ -34,23 +35,18 @@ class NetworkSnapshot(Snapshot):
         The head's own parameters.
     features
         (N, features).
+    single
+        Run the passes, and give the scores, in float32.
     """
 
-    def __init__(self, head: Head, layers: list[Array], own: Array, features: Array) -> None:
+    def __init__(
+        self, head: Head, layers: list[Array], own: Array, features: Array, *, single: bool = False
+    ) -> None:
         self.head, self.own = head, own
-        self._layers, self._features = layers, features
-        self._inputs: list[Array] = []
+        self._layers, self._features, self._single = layers, features, single
+        self._inputs, z = _core.network_forward(features, layers, single)
         """Each layer's inputs with a column of ones: the left half of its scores."""
-        hidden = features
-        for depth, layer in enumerate(layers, start=1):
-            extended = np.empty((len(hidden), len(layer)))
-            extended[:, :-1] = hidden
-            extended[:, -1] = 1.0
-            self._inputs.append(extended)
-            hidden = extended @ layer
-            if depth < len(layers):
-                np.tanh(hidden, out=hidden)
-        self.z: Array = hidden
+        self.z: Array = z.astype(np.float64, copy=False)
 
     def log_prob(self, act: NDArray[Any]) -> Array:
         return self.head.log_prob(self.z, self.own, act)
@@ -72,19 +68,15 @@ class NetworkSnapshot(Snapshot):
             return blocks
 
         def padded(array: Array) -> Array:
-            return np.concatenate([array, np.zeros((len(root), array.shape[1]))])
+            return np.concatenate([array, np.zeros((len(root), array.shape[1]), array.dtype)])
 
         own_block = np.concatenate([np.zeros((len(inputs[0]), root.shape[1])), root])
         return [*((padded(left), padded(right)) for left, right in blocks), own_block]
 
-    def _backward(self, inputs: list[Array], errors: Array) -> list[Any]:
+    def _backward(self, inputs: list[Any], errors: Array) -> list[Any]:
         """Return the pairs (inputs, errors) of all layers, given the errors d log p / d z."""
-        blocks = [(inputs[-1], errors)]
-        for layer, extended in zip(self._layers[:0:-1], inputs[:0:-1], strict=True):
-            # tanh' = 1 - tanh^2, and the layer's inputs are the tanh of the layer below.
-            errors = (errors @ layer[:-1].T) * (1.0 - np.square(extended[:, :-1]))
-            blocks.append((inputs[len(inputs) - 1 - len(blocks)], errors))
-        return blocks[::-1]
+        last = np.ascontiguousarray(errors, dtype=np.float32 if self._single else np.float64)
+        return list(zip(inputs, _core.network_backward(self._layers, inputs, last), strict=True))
 
     def kl(self, other: Self) -> float:
         return float(self.head.kl(self.z, self.own, other.z, other.own).mean())

@@ -1,0 +1,32 @@
+// Forward and backward passes of a tanh network over the rows of a batch, in the layout that scores want.
+//
+// Layer l maps inputs X_l, (N, p_l + 1) with a last column of ones, by weights W_l, (p_l + 1, q_l) in C order with the
+// biases in the last row, to Z_l = X_l W_l; the next layer's inputs are tanh(Z_l), the last layer's Z_L is the output.
+// With E_l = d log pi / d Z_l the block of scores of layer l is the pair (X_l, E_l): nothing is copied between.
+#pragma once
+
+#include <vector>
+
+#include "fastfisher/context.hpp"
+#include "fastfisher/views.hpp"
+
+namespace fastfisher {
+
+// W_l and its shape, biases included.
+struct LayerWeights {
+  const double* weights = nullptr;
+  Index inputs = 0;   // p_l
+  Index outputs = 0;  // q_l
+};
+
+// inputs[l], (N, p_l + 1), and output, (N, q_L), are written; features: (N, p_1).
+template <class Real>
+void network_forward(const MatrixView<const double>& features, const std::vector<LayerWeights>& layers,
+                     const std::vector<Real*>& inputs, Real* output, const Context& context = {});
+
+// From errors[L - 1], (N, q_L), which is read, down to errors[0], (N, q_1).
+template <class Real>
+void network_backward(Index rows, const std::vector<LayerWeights>& layers, const std::vector<const Real*>& inputs,
+                      const std::vector<Real*>& errors, const Context& context = {});
+
+}  // namespace fastfisher
