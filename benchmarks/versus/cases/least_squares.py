@@ -16,12 +16,12 @@ LIMITS = {"residual": RESIDUAL}
 
 
 def problem(rng: Generator, samples: int, parameters: int) -> Inputs:
-    """Normal scores whose columns scale from 1 to 1e-3: F + lambda I has a condition of about 1e5."""
+    """Normal scores whose columns scale from 1 to 1e-3: F + lambda I has a condition of about 1e4."""
     scales = np.logspace(0.0, -3.0, parameters)
     return {
         "scores": rng.standard_normal((samples, parameters)) * scales,
         "advantages": rng.standard_normal(samples),
-        "damping": 1e-5,
+        "damping": 1e-4,
     }
 
 
@@ -39,5 +39,5 @@ def _system(samples: int, parameters: int, solver: str) -> Case:
 
 def cases(quick: bool) -> list[Case]:
     """Return the cases of this module."""
-    shape = (500, 100) if quick else (10_000, 2000)
+    shape = (500, 100) if quick else (8000, 1000)
     return [_system(*shape, solver) for solver in ("cg", "auto")]

@@ -27,7 +27,7 @@ def natural_step(target: float, inputs: Inputs, threads: int) -> Task:
         r = g - S.T @ (S @ x) / len(S) - inputs["damping"] * x
         return float(np.linalg.norm(r) / np.linalg.norm(g))
 
-    tolerance = next((t for t in 10.0 ** -np.arange(4.0, 15.0, 0.5) if residual(solve(t)) <= target), None)
+    tolerance = next((t for t in 10.0 ** -np.arange(6.0, 15.0, 0.5) if residual(solve(t)) <= target), None)
     if tolerance is None:
         raise ArithmeticError(f"LSMR does not reach a relative residual of {target:g}")
     return Task(lambda: solve(tolerance), value)
