@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..config import BaselineName
 from ..natural import natural_step
+from ..scores import Scores
 
 Array = NDArray[np.float64]
 
@@ -48,15 +49,16 @@ class Baseline:
         products = observation_size * (observation_size + 1) // 2 if kind == "quadratic" else 0
         self.coefficients: Array = np.zeros(1 + _TIME_POWERS + observation_size + products)
 
+    def _standardised(self, observations: Array) -> Array:
+        x: Array = np.clip((observations - self.shift) / self.scale, -_CLIP, _CLIP) / _CLIP
+        return x
+
     def features(self, observations: Array, times: NDArray[np.int64]) -> Array:
         """Return [1, t ... t^4, x, (x_i x_j)], (N, features)."""
-        x = np.clip((observations - self.shift) / self.scale, -_CLIP, _CLIP) / _CLIP
+        x = self._standardised(observations)
         # By columns: each is then written, and the products formed, along contiguous memory.
         rows = np.empty((len(self.coefficients), len(x)))
-        time = times / _TIME_SCALE
-        rows[0] = 1.0
-        for power in range(1, _TIME_POWERS + 1):
-            np.multiply(rows[power - 1], time, out=rows[power])
+        rows[: _TIME_POWERS + 1] = _powers(times)
         start = _TIME_POWERS + 1
         by_entry = np.ascontiguousarray(x.T)
         rows[start : start + len(by_entry)] = by_entry
@@ -70,7 +72,21 @@ class Baseline:
 
     def predict(self, observations: Array, times: NDArray[np.int64]) -> Array:
         """Return V, (N,)."""
-        return self.features(observations, times) @ self.coefficients
+        size = observations.shape[1]
+        of_time, of_entries, of_products = np.split(
+            self.coefficients, [_TIME_POWERS + 1, _TIME_POWERS + 1 + size]
+        )
+        x = self._standardised(observations)
+        values: Array = of_time @ _powers(times)
+        if self.kind == "linear":
+            return values + x @ of_entries
+        # b^T x + x^T C x = [1, x]^T [b; C] x: the features are the outer products of [1, x] and x, which
+        # as a pair never have to be written out.
+        matrix = np.zeros((1 + size, size))
+        matrix[0] = of_entries
+        matrix[1:][np.triu_indices(size)] = of_products
+        with_one = np.hstack([np.ones((len(x), 1)), x])
+        return values + Scores([(with_one, x)]) @ matrix.ravel()
 
     def fit(self, observations: Array, times: NDArray[np.int64], targets: Array) -> None:
         """Fit to value targets, (N,)."""
@@ -89,3 +105,11 @@ class Baseline:
         """Take back what :meth:`state` returned."""
         self.coefficients = np.array(values["coefficients"])
         self.shift, self.scale = np.array(values["shift"]), np.array(values["scale"])
+
+
+def _powers(times: NDArray[np.int64]) -> Array:
+    """Return [1, t, ..., t^4] of scaled times, (5, N)."""
+    powers = np.ones((_TIME_POWERS + 1, len(times)))
+    for power in range(1, _TIME_POWERS + 1):
+        np.multiply(powers[power - 1], times / _TIME_SCALE, out=powers[power])
+    return powers
