@@ -17,7 +17,7 @@ DAMPING = 1e-3
 KINDS = {"f32": (np.float32, "single"), "f64": (np.float64, "double"), "mixed": (np.float64, "mixed")}
 LIMITS = {
     "f32": {"error": 1e-4},
-    "f64": {"error": 1e-11, "residual": 1e-12},
+    "f64": {"error": 1e-10, "residual": 1e-12},
     "mixed": {"error": 1e-9, "residual": 1e-10},
 }
 

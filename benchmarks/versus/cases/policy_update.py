@@ -29,6 +29,7 @@ LIMITS = {
     "f32": {"direction_error": 1e-3, "kl": KL_LIMIT, "loss": 0.0},
     "f64": {"direction_error": 1e-7, "kl": KL_LIMIT, "loss": 0.0},
 }
+TRPO_LIMITS = {**LIMITS["f32"], "direction_error": 1e-2}  # 15 double-backward products of 70,000 parameters
 EXACT_LIMITS = {"residual": 1e-8, "kl": KL_LIMIT, "loss": 0.0}
 SAME_FISHER = "float32; F is the exact Fisher (the KL Hessian) on both sides"
 OTHER_FISHER = (
@@ -138,7 +139,7 @@ def _exact(samples: int, hidden: Sequence[int]) -> Case:
 
 
 def _trpo(gives: str) -> Contender:
-    return Contender("TRPO (SB3-contrib)", sb3_trpo.policy_update, LIMITS["f32"], gives=gives)
+    return Contender("TRPO (SB3-contrib)", sb3_trpo.policy_update, TRPO_LIMITS, gives=gives)
 
 
 def _shape(hidden: Sequence[int]) -> str:
