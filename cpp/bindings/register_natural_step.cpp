@@ -35,11 +35,11 @@ py::dict fields_of(NaturalStep&& result) {
 // One step for each damping.
 py::list py_natural_steps(const py::object& scores, const std::optional<Vector>& advantages,
                           const std::optional<Vector>& gradient, const std::optional<Vector>& weights,
-                          std::optional<double> count, const std::vector<double>& dampings, bool relative_damping,
-                          std::optional<double> max_kl, const std::string& solver, const std::string& precision,
-                          double tolerance, std::optional<Index> max_iterations, const std::optional<Vector>& initial,
-                          double momentum, const std::optional<Vector>& previous, bool precondition,
-                          std::optional<double> memory_limit, int threads) {
+                          std::optional<double> count, bool center, const std::vector<double>& dampings,
+                          bool relative_damping, std::optional<double> max_kl, const std::string& solver,
+                          const std::string& precision, double tolerance, std::optional<Index> max_iterations,
+                          const std::optional<Vector>& initial, double momentum, const std::optional<Vector>& previous,
+                          bool precondition, std::optional<double> memory_limit, int threads) {
   Batch batch;
   batch.scores = scores_view(scores);
   const Index n = rows(batch.scores);
@@ -48,6 +48,7 @@ py::list py_natural_steps(const py::object& scores, const std::optional<Vector>&
   batch.gradient = vector_data(gradient, d, "gradient");
   batch.weights = vector_data(weights, n, "weights");
   batch.count = count;
+  batch.centre = center;
   batch.momentum = momentum;
   batch.previous = vector_data(previous, d, "previous");
   StepOptions options;
@@ -89,10 +90,10 @@ void register_natural_step(py::module_& module) {
     }
   });
   module.def("natural_steps", &py_natural_steps, py::arg("scores"), py::arg("advantages"), py::arg("gradient"),
-             py::arg("weights"), py::arg("count"), py::arg("dampings"), py::arg("relative_damping"), py::arg("max_kl"),
-             py::arg("solver"), py::arg("precision"), py::arg("tol"), py::arg("max_iterations"), py::arg("initial"),
-             py::arg("momentum"), py::arg("previous"), py::arg("precondition"), py::arg("memory_limit"),
-             py::arg("threads"));
+             py::arg("weights"), py::arg("count"), py::arg("center"), py::arg("dampings"), py::arg("relative_damping"),
+             py::arg("max_kl"), py::arg("solver"), py::arg("precision"), py::arg("tol"), py::arg("max_iterations"),
+             py::arg("initial"), py::arg("momentum"), py::arg("previous"), py::arg("precondition"),
+             py::arg("memory_limit"), py::arg("threads"));
 }
 
 }  // namespace fastfisher::bindings

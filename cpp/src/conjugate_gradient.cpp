@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace fastfisher::detail {
 namespace {
@@ -27,7 +28,9 @@ class Operator {
       std::copy(x.begin(), x.end(), narrow_x_.begin());
       fisher_matvec<Real>(system_->scores(), weights_.empty() ? nullptr : weights_.data(), narrow_x_.data(), nullptr,
                           narrow_y_.data(), system_->context());
-      for (std::size_t k = 0; k < x.size(); ++k) y[k] = static_cast<double>(narrow_y_[k]) + system_->shift() * x[k];
+      std::copy(narrow_y_.begin(), narrow_y_.end(), y.begin());
+      system_->centre_product(x, y);
+      for (std::size_t k = 0; k < x.size(); ++k) y[k] += system_->shift() * x[k];
     }
   }
 
@@ -52,12 +55,18 @@ ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const Vec
     preconditioner->apply(r, z);
     return z;
   };
-  double true_norm = system.residual(b, x, r);
+  Vector scores_times_x;
+  const bool from_zero = norm(x) == 0.0;
+  if (from_zero) {
+    r = b;
+    scores_times_x.assign(system.samples(), 0.0);
+  }
+  double true_norm = from_zero ? norm(b) : system.residual(b, x, r, &scores_times_x);
   double before = std::numeric_limits<double>::infinity();
   // A restart that does not halve the true residual has met the limit of the arithmetic.
   while (true_norm > goal && true_norm < 0.5 * before && result.iterations < max_iterations) {
     before = true_norm;
-    const Vector start = x;
+    const Vector start = x, start_r = r, start_scores_times_x = scores_times_x;
     const double stop = std::max(goal, std::numeric_limits<Real>::epsilon() * true_norm);
     p = precondition();
     double rho = dot(r, p);
@@ -76,17 +85,21 @@ ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const Vec
       rho = dot(r, next);
       for (std::size_t k = 0; k < p.size(); ++k) p[k] = next[k] + (rho / rho_before) * p[k];
     }
-    true_norm = system.residual(b, x, r);
+    true_norm = system.residual(b, x, r, &scores_times_x);
     // The residual of a truncated first run may lie above the start's: what CG lowers at each step is the error's
     // energy norm.  A restart that raises it only stirs rounding errors: the x before it is the answer.
     const bool restarted = ++result.runs > 1;
     if (!std::isfinite(true_norm) || (restarted && true_norm > before)) {
       x = start;
+      r = start_r;
+      scores_times_x = start_scores_times_x;
       true_norm = before;
       break;
     }
   }
   result.residual = true_norm / norm(b);
+  result.residual_vector = std::move(r);
+  result.scores_times_x = std::move(scores_times_x);
   result.converged = true_norm <= goal;
   return result;
 }

@@ -11,6 +11,7 @@ struct ConjugateGradientResult {
   double residual = 0.0;  // ||b - M x|| / ||b||, measured
   Index runs = 0;         // runs of the recurrence, each from a measured residual
   bool converged = false;
+  Vector residual_vector, scores_times_x;  // b - M x and S x, as measured
 };
 
 // x, on entry the start and on return the solution, with ||b - M x|| <= tolerance ||b||.

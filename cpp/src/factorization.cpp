@@ -82,11 +82,8 @@ class Primal final : public Factorization {
  public:
   Primal(const NormalSystem& system, MatrixCache* cache, std::vector<std::string>& notes)
       : cholesky_(
-            columns(system.scores()), system.shift(),
-            [&system](Real* c) {
-              fisher_product<Real>(system.scores(), system.weights(), Update::assign, c, system.context());
-            },
-            cache, system.context(), notes) {}
+            columns(system.scores()), system.shift(), [&system](Real* c) { system.form_primal(c); }, cache,
+            system.context(), notes) {}
 
   void solve(Vector& x) const override { cholesky_.solve(x); }
 
@@ -100,22 +97,20 @@ class Dual final : public DualFactorization {
   Dual(const NormalSystem& system, MatrixCache* cache, std::vector<std::string>& notes)
       : system_(&system),
         cholesky_(
-            rows(system.scores()), system.shift(),
-            [&system](Real* k) { gram_product<Real>(system.scores(), system.weights(), k, system.context()); }, cache,
-            system.context(), notes) {}
+            rows(system.scores()), system.shift(), [&system](Real* k) { system.form_dual(k); }, cache, system.context(),
+            notes) {}
 
   void solve_dual(Vector& y) const override { cholesky_.solve(y); }
 
   // M^-1 x = (x - R^T (R R^T + shift I)^-1 R x) / shift.
   void solve(Vector& x) const override {
-    const ScoresView& scores = system_->scores();
-    Vector y(system_->samples());
-    matvec<double>(scores, x.data(), y.data(), system_->context());
+    Vector y;
+    system_->multiply(x, y);
     for (std::size_t n = 0; n < y.size(); ++n) y[n] *= std::sqrt(system_->weight(n));
     cholesky_.solve(y);
     for (std::size_t n = 0; n < y.size(); ++n) y[n] *= std::sqrt(system_->weight(n));
-    Vector inside(x.size());
-    rmatvec<double>(scores, y.data(), inside.data(), system_->context());
+    Vector inside;
+    system_->multiply_transposed(y, inside);
     for (std::size_t k = 0; k < x.size(); ++k) x[k] = (x[k] - inside[k]) / system_->shift();
   }
 

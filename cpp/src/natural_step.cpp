@@ -118,7 +118,7 @@ class Step {
         original_(batch),
         momentum_(batch, context),
         problem_(detail::pose(momentum_.batch(), options, context)),
-        system_(batch.scores, problem_.system_weights(), problem_.shift(), context),
+        system_(batch.scores, problem_.system_weights(), problem_.shift(), problem_.system_mean(), context),
         b_(problem_.right_hand_side()) {}
 
   NaturalStep take() {
@@ -251,8 +251,7 @@ class Step {
         }
         dual->solve_dual(dual_);
         for (std::size_t n = 0; n < dual_.size(); ++n) dual_[n] *= std::sqrt(system_.weight(n));
-        solution_.x.resize(system_.parameters());
-        rmatvec<double>(system_.scores(), dual_.data(), solution_.x.data(), context_);
+        system_.multiply_transposed(dual_, solution_.x);
       } else {
         solution_.x = b_;
         dual->solve(solution_.x);
@@ -268,8 +267,7 @@ class Step {
       // S^T u = x for u = diag(w) S M^-1 x.
       Vector again = solution_.x;
       factor->solve(again);
-      dual_.resize(system_.samples());
-      matvec<double>(system_.scores(), again.data(), dual_.data(), context_);
+      system_.multiply(again, dual_);
       for (std::size_t n = 0; n < dual_.size(); ++n) dual_[n] *= system_.weight(n);
     }
     result_.iterations = solution_.refinements;
@@ -309,9 +307,11 @@ class Step {
       return detail::conjugate_gradient<Real>(system_, b_, preconditioner.get(), options_.tolerance, limit,
                                               solution_.x);
     };
-    const detail::ConjugateGradientResult run =
+    detail::ConjugateGradientResult run =
         single ? run_in.template operator()<float>() : run_in.template operator()<double>();
-    measure(system_, b_, solution_);
+    solution_.residual = norm(run.residual_vector);
+    solution_.residual_vector = std::move(run.residual_vector);
+    solution_.scores_times_x = std::move(run.scores_times_x);
     result_.iterations = run.iterations;
     converged_ = run.converged;
     if (run.converged) return;
@@ -418,6 +418,11 @@ class Step {
       for (std::size_t n = 0; n < u.size(); ++n) {
         u[n] = system_.weight(n) * (problem_.dual_target(n) - solution_.scores_times_x[n]) / system_.shift();
       }
+    }
+    if (system_.centred()) {  // S^T u with S as it is: (S - 1 m^T)^T u = S^T (u - w sum u / sum w)
+      double sum = 0.0;
+      for (const double value : u) sum += value;
+      for (std::size_t n = 0; n < u.size(); ++n) u[n] -= system_.weight(n) * sum / system_.total_weight();
     }
     return scaled(std::move(u), problem_.solution_scale());
   }

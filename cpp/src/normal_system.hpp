@@ -1,6 +1,7 @@
 // The linear system of the natural step, unnormalised: M x = b with M = S^T diag(w) S + shift I,
-// shift = count * lambda, b = count * g.  Products are taken from the scores, always in double: this is what residuals
-// are measured with, whatever precision a factor has.
+// shift = count * lambda, b = count * g.  With a mean score m, S stands for S - 1 m^T throughout; since m is the mean
+// by the same weights, that is a correction of rank one to every product.  Products are taken from the scores, always
+// in double: this is what residuals are measured with, whatever precision a factor has.
 #pragma once
 
 #include <cmath>
@@ -30,16 +31,42 @@ inline double norm(const Vector& a) noexcept {
 
 class NormalSystem {
  public:
-  NormalSystem(const ScoresView& scores, const double* weights, double shift, const Context& context)
-      : scores_(scores), weights_(weights), shift_(shift), context_(&context) {}
+  // `mean`: the mean score to subtract, (d,), or null; all pointers must outlive the system.
+  NormalSystem(const ScoresView& scores, const double* weights, double shift, const Vector* mean,
+               const Context& context)
+      : scores_(scores), weights_(weights), shift_(shift), mean_(mean), context_(&context) {
+    if (mean_ == nullptr) return;
+    for (std::size_t n = 0; n < samples(); ++n) total_weight_ += weight(n);
+  }
 
-  const ScoresView& scores() const noexcept { return scores_; }
+  const ScoresView& scores() const noexcept { return scores_; }  // not centred
   const double* weights() const noexcept { return weights_; }
   double weight(std::size_t n) const noexcept { return weights_ == nullptr ? 1.0 : weights_[n]; }
   double shift() const noexcept { return shift_; }
   const Context& context() const noexcept { return *context_; }
+  bool centred() const noexcept { return mean_ != nullptr; }
+  double total_weight() const noexcept { return total_weight_; }  // of a centred system
   std::size_t samples() const noexcept { return static_cast<std::size_t>(rows(scores_)); }
   std::size_t parameters() const noexcept { return static_cast<std::size_t>(columns(scores_)); }
+
+  // u = S v.
+  void multiply(const Vector& v, Vector& u) const {
+    u.resize(samples());
+    matvec<double>(scores_, v.data(), u.data(), *context_);
+    if (mean_ == nullptr) return;
+    const double along = dot(*mean_, v);
+    for (double& value : u) value -= along;
+  }
+
+  // y = S^T u.
+  void multiply_transposed(const Vector& u, Vector& y) const {
+    y.resize(parameters());
+    rmatvec<double>(scores_, u.data(), y.data(), *context_);
+    if (mean_ == nullptr) return;
+    double sum = 0.0;
+    for (const double value : u) sum += value;
+    for (std::size_t k = 0; k < y.size(); ++k) y[k] -= sum * (*mean_)[k];
+  }
 
   // y = M x; `scores_times_x`, if not null, receives S x.
   void apply(const Vector& x, Vector& y, Vector* scores_times_x = nullptr) const {
@@ -47,7 +74,45 @@ class NormalSystem {
     if (scores_times_x != nullptr) scores_times_x->resize(samples());
     fisher_matvec<double>(scores_, weights_, x.data(), scores_times_x == nullptr ? nullptr : scores_times_x->data(),
                           y.data(), *context_);
+    const double along = centre_product(x, y);
+    if (scores_times_x != nullptr && along != 0.0) {
+      for (double& value : *scores_times_x) value -= along;
+    }
     for (std::size_t k = 0; k < y.size(); ++k) y[k] += shift_ * x[k];
+  }
+
+  // From y = S^T diag(w) S x with S as it is to S centred; returns m^T x.
+  double centre_product(const Vector& x, Vector& y) const {
+    if (mean_ == nullptr) return 0.0;
+    const double along = dot(*mean_, x);
+    for (std::size_t k = 0; k < y.size(); ++k) y[k] -= total_weight_ * along * (*mean_)[k];
+    return along;
+  }
+
+  // S^T diag(w) S, d x d, and diag(sqrt w) S S^T diag(sqrt w), N x N, lower triangles.
+  template <class Real>
+  void form_primal(Real* c) const {
+    fisher_product<Real>(scores_, weights_, Update::assign, c, *context_);
+    if (mean_ == nullptr) return;
+    const Vector& m = *mean_;
+    for (std::size_t j = 0; j < m.size(); ++j) {
+      for (std::size_t i = j; i < m.size(); ++i) c[i + j * m.size()] -= static_cast<Real>(total_weight_ * m[i] * m[j]);
+    }
+  }
+
+  template <class Real>
+  void form_dual(Real* k) const {
+    gram_product<Real>(scores_, weights_, k, *context_);
+    if (mean_ == nullptr) return;
+    const std::size_t size = samples();
+    Vector along(size);  // s_n^T m - m^T m / 2
+    matvec<double>(scores_, mean_->data(), along.data(), *context_);
+    for (double& value : along) value -= 0.5 * dot(*mean_, *mean_);
+    for (std::size_t j = 0; j < size; ++j) {
+      for (std::size_t i = j; i < size; ++i) {
+        k[i + j * size] -= static_cast<Real>(std::sqrt(weight(i)) * std::sqrt(weight(j)) * (along[i] + along[j]));
+      }
+    }
   }
 
   // r = b - M x; returns ||r||.
@@ -61,7 +126,9 @@ class NormalSystem {
   ScoresView scores_;
   const double* weights_;
   double shift_;
+  const Vector* mean_;
   const Context* context_;
+  double total_weight_ = 0.0;
 };
 
 }  // namespace fastfisher::detail

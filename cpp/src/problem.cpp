@@ -28,6 +28,9 @@ void check(const Batch& batch, const StepOptions& options) {
   if (options.max_kl.has_value() && (!(*options.max_kl > 0.0) || !std::isfinite(*options.max_kl))) {
     throw std::invalid_argument("max_kl: expected a finite number > 0");
   }
+  if (batch.centre && batch.momentum > 0.0) {
+    throw std::invalid_argument("center: expected no momentum together with it");
+  }
   if (!(options.tolerance >= 0.0)) throw std::invalid_argument("tolerance: expected a number >= 0");
 }
 
@@ -55,6 +58,17 @@ void measure(const Batch& batch, const Context& context, Problem& problem) {
   throw std::overflow_error("scores: their squares leave the range of float64; rescale the scores");
 }
 
+// The mean score, and the trace without it: tr(F) - (sum w / count) ||m||^2.
+void find_mean(const Batch& batch, const Context& context, Problem& problem) {
+  if (!batch.centre) return;
+  Vector shares(static_cast<std::size_t>(problem.samples));
+  for (std::size_t n = 0; n < shares.size(); ++n) shares[n] = weight(batch, n) / problem.total_weight;
+  problem.mean.resize(static_cast<std::size_t>(problem.parameters));
+  rmatvec<double>(batch.scores, shares.data(), problem.mean.data(), context);
+  const double of_mean = problem.total_weight / problem.count * dot(problem.mean, problem.mean);
+  problem.trace = std::max(0.0, problem.trace - of_mean);
+}
+
 void find_gradient(const Batch& batch, const Context& context, Problem& problem) {
   const auto parameters = static_cast<std::size_t>(problem.parameters);
   if (batch.gradient != nullptr) {
@@ -66,6 +80,9 @@ void find_gradient(const Batch& batch, const Context& context, Problem& problem)
     }
     problem.gradient.resize(parameters);
     rmatvec<double>(batch.scores, weighted.data(), problem.gradient.data(), context);
+    double sum = 0.0;
+    for (const double value : weighted) sum += value;
+    for (std::size_t k = 0; k < problem.mean.size(); ++k) problem.gradient[k] -= sum * problem.mean[k];
   }
   double largest = 0.0;
   for (const double value : problem.gradient) {
@@ -106,6 +123,7 @@ Problem pose(const Batch& batch, const StepOptions& options, const Context& cont
   problem.samples = rows(batch.scores);
   problem.parameters = columns(batch.scores);
   measure(batch, context, problem);
+  find_mean(batch, context, problem);
   problem.damping = options.damping;
   if (options.relative_damping) {
     problem.damping *= problem.trace / static_cast<double>(std::min(problem.samples, problem.parameters));

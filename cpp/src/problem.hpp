@@ -18,6 +18,7 @@ struct Problem {
   double trace = 0.0;         // tr(F) = sum w ||s||^2 / count: free of the algorithm, so relative damping is too
   double damping = 0.0;       // lambda
   Vector gradient;            // g
+  Vector mean;                // the mean score, where the batch is to be centred; else empty
   double gradient_scale = 1.0;
   double matrix_scale = 1.0;
   Vector scaled_weights;  // matrix_scale w; empty where the batch's own will do
@@ -25,6 +26,7 @@ struct Problem {
   const double* system_weights() const noexcept {
     return scaled_weights.empty() ? batch->weights : scaled_weights.data();
   }
+  const Vector* system_mean() const noexcept { return mean.empty() ? nullptr : &mean; }
   double system_scale() const noexcept { return matrix_scale * count; }
   double solution_scale() const noexcept { return gradient_scale * system_scale(); }
   double shift() const noexcept { return system_scale() * damping; }

@@ -110,7 +110,8 @@ double iterations_bound(const SolveShape& shape) {
 }
 
 Index preconditioner_rows(const SolveShape& shape, double iterations) {
-  if (!(shape.condition_bound < 1e12)) return 0;
+  // A run as short as a preconditioned one gains nothing.
+  if (iterations <= preconditioned_iterations || !(shape.condition_bound < 1e12)) return 0;
   const double plain = iterations * product_cost(shape, shape.samples);
   const double budget = std::min(0.5 * plain, 2.0 * preconditioned_iterations * product_cost(shape, shape.samples));
   constexpr double least = 256.0, most = 8192.0;

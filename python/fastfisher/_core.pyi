@@ -76,6 +76,7 @@ def natural_steps(
     gradient: _Vector | None,
     weights: _Vector | None,
     count: float | None,
+    center: bool,
     dampings: Sequence[float],
     relative_damping: bool,
     max_kl: float | None,
