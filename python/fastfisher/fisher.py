@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from .natural import _flag, _number, _whole
 from .scores import ScoresLike, as_float_array, as_scores, as_vector, as_weights, describe
+from .streams import Stream, for_each, is_stream, refuse_empty, start
 
 
 class Fisher:
@@ -59,31 +60,81 @@ class Fisher:
         """Sum of the rows' weights; equal to `count` where none were given."""
         return self._accumulator.total_weight
 
-    def update(self, scores: ScoresLike, weights: ArrayLike | None = None) -> None:
-        """Add rows.
+    def update(
+        self, scores: ScoresLike | Stream, weights: ArrayLike | None = None, *, weighted: bool = False
+    ) -> None:
+        """Add rows: one block of them, or all blocks of an iterator, one in memory at a time.
 
-        All or nothing: after an exception, Ctrl-C included, the matrix is what it was.
+        All or nothing: after an exception, Ctrl-C included, the matrix is what it was.  Of an iterator that
+        holds for each item: those before the exception stay added, and the message begins with the item's
+        index, from 0.  An exception of the iterator itself comes through as it is.
 
         Parameters
         ----------
-        scores : (N, d) array, or list of blocks
+        scores : (N, d) array, list of blocks, or iterator
+            An iterator is a generator, ``map(...)``, any object with ``__iter__`` that is not an array,
+            `Scores`, list, tuple or other sequence, or a function that returns one.  Each item is the scores
+            of some rows: an array, `Scores` or list of blocks.  A list is never an iterator: its blocks are
+            columns side by side.
         weights : (N,) array, optional
-            Non-negative; default ones.
+            Non-negative; default ones.  Of one block only.
+        weighted : bool
+            The items of the iterator are pairs (scores, weights), weights (n,) or None.  Without it, no item
+            is ever taken for such a pair.  Here a block's weights may all be zero.
 
         Raises
         ------
         TypeError, ValueError
-            If shapes or values are not as above; NaN and Inf are refused, with their row.
+            If shapes or values are not as above, or an iterator gives no item; NaN and Inf are refused, with
+            their row.
         OverflowError
             If squared scores leave the range of float64.
+
+        Examples
+        --------
+        >>> import fastfisher as ff, numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> F = ff.Fisher(5)
+        >>> F.update(rng.standard_normal((1000, 5)) for _ in range(100))
+        >>> F.update(((rng.standard_normal((1000, 5)), rng.random(1000)) for _ in range(100)), weighted=True)
+        >>> F.count
+        200000
         """
+        pairs = _flag(weighted, "weighted")
+        if is_stream(scores):
+            if weights is not None:
+                raise TypeError(
+                    "weights: expected none beside an iterator, whose items are (scores, weights) with "
+                    f"weighted=True, got {type(weights).__name__}"
+                )
+            refuse_empty(for_each(start(scores), self._add_pair if pairs else self._add))
+            return
+        if pairs:
+            raise TypeError(
+                "weighted: expected True only with an iterator of (scores, weights), "
+                f"got {type(scores).__name__}"
+            )
+        self._add(scores, weights)
+
+    def _add(self, scores: Any, weights: ArrayLike | None = None, *, zeros: bool = False) -> None:
         matrix = as_scores(scores)
         if matrix.shape[1] != self.d:
             raise ValueError(f"scores: expected {self.d} columns, got shape {matrix.shape}")
-        self._accumulator.update(matrix.native, None if weights is None else as_weights(weights, len(matrix)))
+        w = None if weights is None else as_weights(weights, len(matrix), zeros=zeros)
+        self._accumulator.update(matrix.native, w)
+
+    def _add_pair(self, item: object) -> None:
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            got = f"{len(item)} of them" if isinstance(item, (tuple, list)) else type(item).__name__
+            raise TypeError(f"expected a pair (scores, weights), got {got}")
+        self._add(item[0], item[1], zeros=True)
 
     def merge(self, other: Fisher) -> None:
-        """Add all rows that `other`, of the same d, has seen: another thread's, or a process's, pickled."""
+        """Add all rows that `other`, of the same d, has seen: another thread's, or a process's, pickled.
+
+        Sums round: merging the same accumulators in the same order gives the same bits, in another order the
+        same matrix to the rounding of float64.  docs/streaming.md has an example with processes.
+        """
         if not isinstance(other, Fisher):
             raise TypeError(f"other: expected a Fisher, got {type(other).__name__}")
         self._accumulator.merge(other._accumulator)

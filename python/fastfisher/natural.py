@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _core
 from .scores import ScoresLike, as_scores, as_vector, as_weights
+from .streaming import steps_of_stream
+from .streams import Stream, is_stream
 
 Solver: TypeAlias = Literal["auto", "cholesky", "gram", "cg"]
 Precision: TypeAlias = Literal["auto", "single", "double", "mixed"]
@@ -54,7 +56,7 @@ class NaturalStep:
         Of CG; of a direct solver, the steps of iterative refinement.
     residual : float
         ||g - (F + lambda I) x|| / ||g||, measured in float64 from the scores, not from a matrix formed of
-        them.
+        them (but for an iterator that can be read only once, which the notes then say).
     sample_weights : (N,) float64 or None
         u with direction = S^T u, where advantages were given: the natural gradient is the plain policy
         gradient with u in place of advantages / N.  With damping u = (A - S x) / (N lambda).
@@ -94,12 +96,13 @@ class NaturalStep:
 
 @overload
 def natural_step(
-    scores: ScoresLike,
+    scores: ScoresLike | Stream,
     advantages: ArrayLike | None = None,
     *,
     gradient: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     count: float | None = None,
+    center: bool = False,
     damping: float = 1e-4,
     relative_damping: bool = False,
     max_kl: float | None = None,
@@ -118,12 +121,13 @@ def natural_step(
 
 @overload
 def natural_step(
-    scores: ScoresLike,
+    scores: ScoresLike | Stream,
     advantages: ArrayLike | None = None,
     *,
     gradient: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     count: float | None = None,
+    center: bool = False,
     damping: Sequence[float],
     relative_damping: bool = False,
     max_kl: float | None = None,
@@ -141,12 +145,13 @@ def natural_step(
 
 
 def natural_step(
-    scores: ScoresLike,
+    scores: ScoresLike | Stream,
     advantages: ArrayLike | None = None,
     *,
     gradient: ArrayLike | None = None,
     weights: ArrayLike | None = None,
     count: float | None = None,
+    center: bool = False,
     damping: float | Sequence[float] = 1e-4,
     relative_damping: bool = False,
     max_kl: float | None = None,
@@ -167,16 +172,24 @@ def natural_step(
 
     Parameters
     ----------
-    scores : (N, d) array, or list of blocks
+    scores : (N, d) array, list of blocks, or iterator
         S, row n = grad log pi(a_n | s_n); see `fastfisher.scores`.  Any float dtype, order and strides.
+        Where N rows do not fit in memory: an iterator of (scores, advantages) or (scores, advantages,
+        weights), some rows each, the advantages None where a `gradient` is given; or a function that returns
+        one.  It is read once, and needs d x d memory: "cholesky", in "double".  Where it can be read again, a
+        second pass measures the residual; a generator's is that of the accumulated matrix.
     advantages : (N,) array, optional
-        A; then g = S^T (w A) / sum w.  Exactly one of `advantages` and `gradient` is given.
+        A; then g = S^T (w A) / sum w.  Exactly one of `advantages` and `gradient` is given, but for an
+        iterator, which brings its own advantages and weights.
     gradient : (d,) array, optional
         g itself, where it comes from elsewhere.
     weights : (N,) array, optional
         w >= 0, importance weights of the rows; default ones.
     count : float, optional
         Divisor of F where rows are not samples (an exact Fisher has several rows a sample); default sum w.
+    center : bool
+        Subtract the mean score, by the same weights, from every row: F is then the scores' covariance.  On
+        policy the mean is zero but for sampling.  Not together with `momentum`.
     damping : float, or sequence of floats
         lambda >= 0.  A sequence gives a step for each: the matrix of a direct solver is formed once.
     relative_damping : bool
@@ -236,11 +249,6 @@ def natural_step(
     >>> result.step.shape, result.residual < 1e-12
     ((20,), True)
     """
-    matrix = as_scores(scores)
-    samples, parameters = matrix.shape
-    if (advantages is None) == (gradient is None):
-        given = "neither" if advantages is None else "both"
-        raise TypeError(f"advantages, gradient: expected exactly one of them, got {given}")
     several = isinstance(damping, (Sequence, np.ndarray)) and np.ndim(damping) == 1
     if several and len(damping) == 0:  # type: ignore[arg-type]
         raise ValueError("damping: expected at least one value, got none")
@@ -248,26 +256,51 @@ def natural_step(
     names = [f"damping[{k}]" for k in range(len(dampings))] if several else ["damping"]
     if previous is not None and momentum == 0.0:
         raise TypeError("previous: expected together with momentum > 0, got momentum = 0")
-    steps: list[dict[str, Any]] = _core.natural_steps(
-        matrix.native,
-        advantages=None if advantages is None else as_vector(advantages, samples, "advantages", "row"),
-        gradient=None if gradient is None else as_vector(gradient, parameters, "gradient", "parameter"),
-        weights=None if weights is None else as_weights(weights, samples),
-        count=None if count is None else _number(count, "count", positive=True),
-        dampings=[_number(value, name) for value, name in zip(dampings, names, strict=True)],
-        relative_damping=_flag(relative_damping, "relative_damping"),
-        max_kl=None if max_kl is None else _number(max_kl, "max_kl", positive=True),
-        solver=_choice(solver, "solver", ("auto", "cholesky", "gram", "cg")),
-        precision=_choice(precision, "precision", ("auto", "single", "double", "mixed")),
-        tol=_number(tol, "tol"),
-        max_iterations=None if max_iterations is None else _whole(max_iterations, "max_iterations"),
-        initial=None if initial is None else as_vector(initial, parameters, "initial", "parameter"),
-        momentum=_fraction(momentum, "momentum"),
-        previous=None if previous is None else as_vector(previous, parameters, "previous", "parameter"),
-        precondition=_flag(precondition, "precondition"),
-        memory_limit=None if memory_limit is None else _number(memory_limit, "memory_limit", positive=True),
-        threads=0 if num_threads is None else _whole(num_threads, "num_threads", least=1, most=MOST_THREADS),
-    )
+    numbers: dict[str, Any] = {
+        "count": None if count is None else _number(count, "count", positive=True),
+        "dampings": [_number(value, name) for value, name in zip(dampings, names, strict=True)],
+        "center": _flag(center, "center"),
+        "relative_damping": _flag(relative_damping, "relative_damping"),
+        "max_kl": None if max_kl is None else _number(max_kl, "max_kl", positive=True),
+        "solver": _choice(solver, "solver", ("auto", "cholesky", "gram", "cg")),
+        "precision": _choice(precision, "precision", ("auto", "single", "double", "mixed")),
+        "tol": _number(tol, "tol"),
+        "max_iterations": None if max_iterations is None else _whole(max_iterations, "max_iterations"),
+        "momentum": _fraction(momentum, "momentum"),
+        "precondition": _flag(precondition, "precondition"),
+        "memory_limit": None
+        if memory_limit is None
+        else _number(memory_limit, "memory_limit", positive=True),
+        "threads": 0
+        if num_threads is None
+        else _whole(num_threads, "num_threads", least=1, most=MOST_THREADS),
+    }
+    steps: list[dict[str, Any]]
+    if is_stream(scores):
+        steps = steps_of_stream(
+            scores,
+            advantages=advantages,
+            gradient=gradient,
+            weights=weights,
+            initial=initial,
+            previous=previous,
+            **numbers,
+        )
+    else:
+        matrix = as_scores(scores)  # type: ignore[arg-type]
+        samples, parameters = matrix.shape
+        if (advantages is None) == (gradient is None):
+            given = "neither" if advantages is None else "both"
+            raise TypeError(f"advantages, gradient: expected exactly one of them, got {given}")
+        steps = _core.natural_steps(
+            matrix.native,
+            advantages=None if advantages is None else as_vector(advantages, samples, "advantages", "row"),
+            gradient=None if gradient is None else as_vector(gradient, parameters, "gradient", "parameter"),
+            weights=None if weights is None else as_weights(weights, samples),
+            initial=None if initial is None else as_vector(initial, parameters, "initial", "parameter"),
+            previous=None if previous is None else as_vector(previous, parameters, "previous", "parameter"),
+            **numbers,
+        )
     results = tuple(NaturalStep(**step) for step in steps)
     return results if several else results[0]
 

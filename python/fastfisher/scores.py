@@ -223,13 +223,13 @@ def as_vector(values: object, size: int, name: str, per: str) -> NDArray[np.floa
     return vector
 
 
-def as_weights(weights: object, size: int) -> NDArray[np.float64]:
-    """Sample weights, (N,), non-negative and not all zero."""
+def as_weights(weights: object, size: int, *, zeros: bool = False) -> NDArray[np.float64]:
+    """Sample weights, (N,), non-negative and not all zero; `zeros`: all of a block's may be."""
     vector = as_vector(weights, size, "weights", "row")
     if vector.min() < 0.0:
         row = int(np.argmin(vector >= 0.0))
         raise ValueError(f"weights: expected values >= 0, got {vector[row]} at row {row}")
-    if not vector.any():
+    if not zeros and not vector.any():
         raise ValueError("weights: expected a positive sum, got all zeros")
     return vector
 
