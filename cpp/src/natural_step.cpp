@@ -32,6 +32,7 @@ std::string in_words(const char* format, double value) {
 // A solution of M x = b, with the residual that belongs to it.
 struct Solution {
   Vector x, residual_vector, scores_times_x;
+  Vector dual;                                                // y with x = R^T y, where the dual was solved
   double residual = std::numeric_limits<double>::infinity();  // ||b - M x||, absolute
   Index refinements = 0;
 };
@@ -40,19 +41,18 @@ void measure(const NormalSystem& system, const Vector& b, Solution& solution) {
   solution.residual = system.residual(b, solution.x, solution.residual_vector, &solution.scores_times_x);
 }
 
-// Iterative refinement (LAPACK's DSPOSV): x += M^-1 (b - M x) while the residual falls by `least_gain`, to where the
-// rounding of the residual itself is met.  True if it got there, or as far as a float64 factor could.
-bool refine(const NormalSystem& system, const detail::Factorization& factor, const Vector& b, double scale,
-            double least_gain, int most, Solution& solution) {
+// Iterative refinement (LAPACK's DSPOSV): `correct` gives the next solution from one that has been measured; goes on
+// while the residual falls by `least_gain`, to where the rounding of the residual itself is met.  True if it got there,
+// or as far as a float64 factor could.
+template <class Correct>
+bool refine(const NormalSystem& system, const Correct& correct, const Vector& b, double scale, double least_gain,
+            int most, Solution& solution) {
   const auto at_rounding = [&] {
     return solution.residual <= 2.0 * epsilon * norm(b) ||
            solution.residual <= 4.0 * epsilon * scale * norm(solution.x);
   };
   for (int i = 0; i < most && !at_rounding(); ++i) {
-    Solution better;
-    better.x = solution.residual_vector;
-    factor.solve(better.x);
-    for (std::size_t k = 0; k < better.x.size(); ++k) better.x[k] += solution.x[k];
+    Solution better = correct(solution);
     measure(system, b, better);
     ++solution.refinements;
     if (!(better.residual < solution.residual)) return false;
@@ -230,10 +230,12 @@ class Step {
     solution_ = {};
     dual_.clear();
     const std::size_t notes_before = result_.notes.size();
+    bool settled = false;
     if (result_.solver == Solver::cholesky) {
       factor = detail::factor_primal<Real>(system_, cache_, result_.notes);
       solution_.x = b_;
       factor->solve(solution_.x);
+      measure(system_, b_, solution_);
     } else {
       auto dual = detail::factor_dual<Real>(system_, cache_, result_.notes);
       if (system_.shift() == 0.0 && result_.notes.size() > notes_before) {
@@ -244,25 +246,33 @@ class Step {
         return true;
       }
       if (problem_.batch->advantages != nullptr) {
-        // x = R^T (R R^T + shift I)^-1 a with b = R^T a: no difference of near-equals divided by the damping.
-        dual_.resize(system_.samples());
-        for (std::size_t n = 0; n < dual_.size(); ++n) {
-          dual_[n] = std::sqrt(system_.weight(n)) * problem_.dual_target(n);
+        settled = solve_dual(*dual, least_gain, most_refinements);
+        // Where the scores' rows are dependent, y has a large part that R^T takes to nothing but rounding, which only
+        // the residual of x itself sees.
+        if (settled || system_.shift() == 0.0) {
+          result_.iterations = solution_.refinements;
+          return settled;
         }
-        dual->solve_dual(dual_);
-        for (std::size_t n = 0; n < dual_.size(); ++n) dual_[n] *= std::sqrt(system_.weight(n));
-        system_.multiply_transposed(dual_, solution_.x);
+        factor = std::move(dual);
       } else {
         solution_.x = b_;
         dual->solve(solution_.x);
+        measure(system_, b_, solution_);
+        factor = std::move(dual);
       }
-      factor = std::move(dual);
     }
-    measure(system_, b_, solution_);
-    const bool can_refine = result_.solver == Solver::cholesky || system_.shift() > 0.0;
-    const bool settled = !can_refine || refine(system_, *factor, b_, problem_.mean_eigenvalue() + system_.shift(),
-                                               least_gain, most_refinements, solution_);
-    if (solution_.refinements > 0) dual_.clear();
+    // x += M^-1 (b - M x).
+    const auto correct = [&](const Solution& solution) {
+      Solution better;
+      better.x = solution.residual_vector;
+      factor->solve(better.x);
+      for (std::size_t k = 0; k < better.x.size(); ++k) better.x[k] += solution.x[k];
+      return better;
+    };
+    const Index refined = solution_.refinements;
+    settled = refine(system_, correct, b_, problem_.mean_eigenvalue() + system_.shift(), least_gain, most_refinements,
+                     solution_);
+    if (solution_.refinements > refined) dual_.clear();  // x has left what the dual says
     if (result_.solver == Solver::cholesky && problem_.batch->advantages != nullptr && system_.shift() == 0.0) {
       // S^T u = x for u = diag(w) S M^-1 x.
       Vector again = solution_.x;
@@ -272,6 +282,45 @@ class Step {
     }
     result_.iterations = solution_.refinements;
     return settled;
+  }
+
+  // x = R^T y, (R R^T + shift I) y = a with b = R^T a, R = diag(sqrt w) S: one solve, and no difference of near-equals
+  // divided by the damping.  Refined in the space of the samples, so that rounding never leaves the span of the scores:
+  // y += (R R^T + shift I)^-1 (a - R x - shift y).
+  bool solve_dual(const detail::DualFactorization& factor, double least_gain, int most_refinements) {
+    const std::size_t samples = system_.samples();
+    Vector roots(samples);
+    for (std::size_t n = 0; n < samples; ++n) roots[n] = std::sqrt(system_.weight(n));
+    const auto lift = [&](Solution& solution) {
+      Vector weighted = solution.dual;
+      for (std::size_t n = 0; n < samples; ++n) weighted[n] *= roots[n];
+      system_.multiply_transposed(weighted, solution.x);
+    };
+    solution_.dual.resize(samples);
+    for (std::size_t n = 0; n < samples; ++n) solution_.dual[n] = roots[n] * problem_.dual_target(n);
+    factor.solve_dual(solution_.dual);
+    lift(solution_);
+    measure(system_, b_, solution_);
+    const auto correct = [&](const Solution& solution) {
+      Solution better;
+      better.dual.resize(samples);
+      for (std::size_t n = 0; n < samples; ++n) {
+        better.dual[n] =
+            roots[n] * (problem_.dual_target(n) - solution.scores_times_x[n]) - system_.shift() * solution.dual[n];
+      }
+      factor.solve_dual(better.dual);
+      for (std::size_t n = 0; n < samples; ++n) better.dual[n] += solution.dual[n];
+      lift(better);
+      return better;
+    };
+    const double scale = problem_.mean_eigenvalue() + system_.shift();
+    const bool settled = refine(system_, correct, b_, scale, least_gain, most_refinements, solution_);
+    dual_ = solution_.dual;
+    for (std::size_t n = 0; n < samples; ++n) dual_[n] *= roots[n];
+    // A backward stable x is left alone: refining it as such would divide rounding outside the span of the scores by
+    // the damping, for a smaller residual and a larger error.
+    const double size = static_cast<double>(std::max(problem_.samples, problem_.parameters));
+    return settled || solution_.residual <= 4.0 * size * epsilon * scale * norm(solution_.x);
   }
 
   void solve_iteratively() {
