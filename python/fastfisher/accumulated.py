@@ -23,6 +23,14 @@ def norm(v: Vector) -> float:
     return largest * float(np.linalg.norm(v / largest)) if 0.0 < largest < math.inf else largest
 
 
+def check_range(step: Vector) -> None:
+    """OverflowError where a step, which is not zero, came out as infinite or as zero."""
+    if not (np.isfinite(step).all() and step.any()):
+        raise OverflowError(
+            "the step leaves the range of float64; increase damping or rescale scores or advantages"
+        )
+
+
 class System:
     """(F + lambda I) y = b, for F = sum w s s^T / count.
 
@@ -50,6 +58,7 @@ class System:
         """F v."""
         return self.scale * self._fisher.multiply(v, self._threads)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def solve(self, b: Vector, damping: float) -> tuple[Vector, int, list[str]]:
         """y, the steps of iterative refinement, notes.
 
@@ -59,6 +68,7 @@ class System:
         if not b.any():
             return y, 0, []
         y, jitter = self._first(b, damping)
+        check_range(y)
         notes = []
         if jitter > 0.0:
             notes.append(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from .accumulated import System, Vector, norm
+from .accumulated import System, Vector, check_range, norm
 from .scores import Scores, as_float_array, as_scores, as_vector, as_weights
 from .streams import Stream, for_each, refuse_empty, start
 
@@ -46,7 +46,7 @@ def steps_of_stream(
     unit = system.mean_eigenvalue if options["relative_damping"] else 1.0
     dampings = [damping * unit for damping in options["dampings"]]
     found = [system.solve(b, damping) for damping in dampings]
-    directions = [_finite(mu_previous + y) for y, _, _ in found]
+    directions = [mu_previous + y for y, _, _ in found]
     products, shared = _measure(stream, blocks, sums, system, directions)
     if options["solver"] == "auto":
         shared.insert(0, "auto chose cholesky: of an iterator's rows only sums are kept.")
@@ -62,7 +62,9 @@ def steps_of_stream(
             )
         line = _along(x, g, product, prior, {**options, "dampings": [damping]})
         with np.errstate(over="ignore", invalid="ignore"):
-            step = _finite(line["step_size"] * x)
+            step = line["step_size"] * x
+        if line["step_size"] > 0.0 and x.any():
+            check_range(step)
         line.update(step=step, direction=x, gradient=g.copy(), iterations=refinements, residual=residual)
         line.update(damping=damping, notes=(*notes, *line["notes"]))
         steps.append(line)
@@ -122,14 +124,6 @@ def _refuse_what_needs_rows(advantages: object, weights: object, options: dict[s
         )
     if options.get("center"):
         raise ValueError("center: expected False for an iterator of blocks, got True")
-
-
-def _finite(step: Vector) -> Vector:
-    if np.isfinite(step).all():
-        return step
-    raise OverflowError(
-        "the step leaves the range of float64; increase damping or rescale scores or advantages"
-    )
 
 
 def _vector(values: object, size: int | None, name: str) -> Vector | None:

@@ -388,8 +388,13 @@ class TestStep:
         assert len(list(stream)) == 4
 
     def test_out_of_range_is_an_error_not_an_infinity(self) -> None:
-        with pytest.raises(OverflowError, match="step"):
-            ff.natural_step(iter([(S * 1e-120, A * 1e250)]), damping=1e-240)
+        for scores, advantages, damping in [
+            (1e-120, 1e250, 1e-240),
+            (1.0, 1e-300, 1e300),
+            (1e100, 1e-300, 0.0),
+        ]:
+            with pytest.raises(OverflowError, match="step"):
+                ff.natural_step(iter([(S * scores, A * advantages)]), damping=damping)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
