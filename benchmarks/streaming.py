@@ -104,6 +104,13 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
     options = parser.parse_args()
     blocks = Blocks(options.rows, options.parameters, options.chunk, options.dtype)
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=RESULTS.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     load = os.getloadavg()
     rows = []
     for case in options.cases:
@@ -115,9 +122,6 @@ def main() -> None:
             f"peak memory +{row['peak_memory_growth_mb']} MB",
             flush=True,
         )
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=RESULTS, capture_output=True, text=True, check=False
-    )
     record = {
         "command": " ".join(["python", "benchmarks/streaming.py", *sys.argv[1:]]),
         "commit": commit.stdout.strip(),
