@@ -78,22 +78,25 @@ class Momentum {
     for (double& value : prior_) value *= batch.momentum;
     scores_times_prior_.resize(samples);
     matvec<double>(batch.scores, prior_.data(), scores_times_prior_.data(), context);
+    double total_weight = 0.0;
+    Vector weighted = scores_times_prior_;
+    for (std::size_t n = 0; n < samples; ++n) {
+      const double w = batch.weights == nullptr ? 1.0 : batch.weights[n];
+      total_weight += w;
+      weighted[n] *= w;
+    }
+    const double count = batch.count.value_or(total_weight);
     if (batch.advantages != nullptr) {
+      // g is divided by sum w and F by count: S^T (w A') / sum w = g - F prior.
       changed_.resize(samples);
-      for (std::size_t n = 0; n < samples; ++n) changed_[n] = batch.advantages[n] - scores_times_prior_[n];
+      for (std::size_t n = 0; n < samples; ++n) {
+        changed_[n] = batch.advantages[n] - total_weight / count * scores_times_prior_[n];
+      }
       batch_.advantages = changed_.data();
     } else {
-      double count = 0.0;
-      Vector weighted = scores_times_prior_;
-      for (std::size_t n = 0; n < samples; ++n) {
-        const double w = batch.weights == nullptr ? 1.0 : batch.weights[n];
-        count += w;
-        weighted[n] *= w;
-      }
       changed_.resize(prior_.size());
       rmatvec<double>(batch.scores, weighted.data(), changed_.data(), context);
-      const double divisor = batch.count.value_or(count);
-      for (std::size_t k = 0; k < changed_.size(); ++k) changed_[k] = batch.gradient[k] - changed_[k] / divisor;
+      for (std::size_t k = 0; k < changed_.size(); ++k) changed_[k] = batch.gradient[k] - changed_[k] / count;
       batch_.gradient = changed_.data();
     }
   }
