@@ -85,6 +85,11 @@ class Momentum {
       total_weight += w;
       weighted[n] *= w;
     }
+    for (const double value : scores_times_prior_) {
+      if (!std::isfinite(value)) {
+        throw std::overflow_error("previous: its product with the scores leaves the range of float64");
+      }
+    }
     const double count = batch.count.value_or(total_weight);
     if (batch.advantages != nullptr) {
       // g is divided by sum w and F by count: S^T (w A') / sum w = g - F prior.
@@ -189,7 +194,7 @@ class Step {
           "used.");
     }
     if (result_.precision == Precision::double_precision) {
-      solve_directly<double>(2.0, 3);
+      solve_in_double();
       return;
     }
     if (result_.precision == Precision::single_precision) {
@@ -202,7 +207,19 @@ class Step {
     } catch (const NotPositiveDefinite&) {
       result_.notes.push_back("The matrix has no single-precision Cholesky factor; it was factored again in double.");
     }
+    solve_in_double();
+  }
+
+  // What fitted in memory in single precision may not in double.
+  void solve_in_double() {
     result_.precision = Precision::double_precision;
+    shape_.narrow_factor = false;
+    if (!detail::fits_in_memory(shape_, result_.solver)) {
+      result_.notes.push_back("The matrix in double takes more than the memory limit; CG was used.");
+      result_.solver = Solver::conjugate_gradient;
+      solve_iteratively();
+      return;
+    }
     solve_directly<double>(2.0, 3);
   }
 
@@ -336,8 +353,12 @@ class Step {
         solution_.x[k] = (options_.initial[k] - prior) / problem_.solution_scale();
       }
     }
-    const bool single = result_.precision == Precision::single_precision;
-    if (result_.precision != Precision::single_precision) result_.precision = Precision::double_precision;
+    // Scores whose squares had to be brought into range leave single's range on the way.
+    const bool single = result_.precision == Precision::single_precision && problem_.matrix_scale == 1.0;
+    if (result_.precision == Precision::single_precision && !single) {
+      result_.notes.push_back("The products leave the range of single precision; double was used.");
+    }
+    if (!single) result_.precision = Precision::double_precision;
     if (options_.precision == Precision::mixed) {
       result_.notes.push_back("Conjugate gradients have no factor to hold in single precision; double was used.");
     }
@@ -347,7 +368,8 @@ class Step {
       if (const Index rows = detail::preconditioner_rows(shape_, plain); rows > 0) {
         preconditioner = detail::sample_preconditioner(system_, rows);
         if (preconditioner != nullptr) {
-          result_.notes.push_back("CG was preconditioned by a sample of " + std::to_string(rows) + " rows.");
+          result_.notes.push_back("CG was preconditioned by a sample of " + std::to_string(preconditioner->rows()) +
+                                  " rows.");
         }
       }
     }
@@ -381,7 +403,8 @@ class Step {
     result_.damping = problem_.damping;
     result_.sample_weights = sample_weights();
     note_what_the_scores_do_not_span();
-    if (result_.solver != Solver::conjugate_gradient && result_.residual > 1e-3) {
+    const double expected = result_.precision == Precision::single_precision ? 1e-3 : 1e-6;
+    if (result_.solver != Solver::conjugate_gradient && result_.residual > expected) {
       result_.notes.push_back("The residual is " + in_words("%.1e", result_.residual) +
                               ": the system is singular to rounding, and the direction is not to be trusted; "
                               "increase damping.");

@@ -102,6 +102,7 @@ class SamplePreconditioner final : public Preconditioner {
   }
 
   bool usable() const noexcept { return usable_; }
+  Index rows() const noexcept override { return size_; }
 
   // (r - R^T (R R^T + shift I)^-1 R r) / shift, in Real but for the difference.
   void apply(const Vector& r, Vector& z) const override {

@@ -19,6 +19,7 @@ class Preconditioner {
   virtual ~Preconditioner() = default;
   // z = P^-1 r.
   virtual void apply(const Vector& r, Vector& z) const = 0;
+  virtual Index rows() const noexcept = 0;  // of the sample
 };
 
 // From `rows` rows; null where the sample's matrix has no Cholesky factor.

@@ -92,14 +92,16 @@ void find_gradient(const Batch& batch, const Context& context, Problem& problem)
     }
     largest = std::max(largest, std::fabs(value));
   }
-  if (largest > 0.0) problem.gradient_scale = power_of_two(largest);
+  // A subnormal scale would have no reciprocal.
+  if (largest > 0.0) problem.gradient_scale = power_of_two(std::max(largest, 0x1p-1000));
 }
 
-// Products of two entries of the matrix occur (in CG's curvatures), so its own size must stay well inside the range.
+// Products of two entries of the matrix occur (in CG's curvatures), and it may be held in single precision, so its own
+// size must stay well inside that range.
 void scale_matrix(const Batch& batch, Problem& problem) {
   const double size = problem.count * std::max(problem.trace, problem.damping);
-  constexpr double small = 0x1p-200;
-  constexpr double large = 0x1p200;
+  constexpr double small = 0x1p-50;
+  constexpr double large = 0x1p50;
   if (size == 0.0 || (size > small && size < large)) return;
   problem.matrix_scale = 1.0 / power_of_two(std::isfinite(size) ? size : large);
   problem.scaled_weights.resize(static_cast<std::size_t>(problem.samples));
@@ -127,6 +129,9 @@ Problem pose(const Batch& batch, const StepOptions& options, const Context& cont
   problem.damping = options.damping;
   if (options.relative_damping) {
     problem.damping *= problem.trace / static_cast<double>(std::min(problem.samples, problem.parameters));
+    if (!std::isfinite(problem.damping)) {
+      throw std::overflow_error("damping: relative to tr(F) it leaves the range of float64; reduce it");
+    }
   }
   find_gradient(batch, context, problem);
   scale_matrix(batch, problem);

@@ -8,7 +8,7 @@ namespace fastfisher::detail {
 
 // The system that is solved is matrix_scale count (F + lambda I) x' = g / gradient_scale, so the direction is
 // x = solution_scale() x'.  The two scales are powers of two: gradient_scale brings the largest entry of g to one, and
-// matrix_scale is one unless squares of the scores are near the ends of double's range.
+// matrix_scale is one unless squares of the scores are beyond 2^50 or below 2^-50.
 struct Problem {
   const Batch* batch = nullptr;
   Index samples = 0;

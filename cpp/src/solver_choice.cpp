@@ -157,6 +157,8 @@ SolverChoice choose_solver(const SolveShape& shape) {
   return choice;
 }
 
+bool fits_in_memory(const SolveShape& shape, Solver solver) { return fits(shape, side_of(shape, solver)); }
+
 void check_memory(const SolveShape& shape, Solver solver) {
   const double side = side_of(shape, solver);
   if (fits(shape, side)) return;

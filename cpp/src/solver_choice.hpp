@@ -40,6 +40,8 @@ Index preconditioner_rows(const SolveShape& shape, double iterations);
 // Iterations of plain CG to the tolerance, at the most, from what is known of the condition.
 double iterations_bound(const SolveShape& shape);
 
+bool fits_in_memory(const SolveShape& shape, Solver solver);
+
 // Throws MemoryLimitExceeded where the matrix that this solver factors takes more than the limit.
 void check_memory(const SolveShape& shape, Solver solver);
 
