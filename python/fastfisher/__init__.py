@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from ._core import __version__
+from .cmake_package import get_cmake_dir
 from .diagnose import diagnose
 from .diagnosis.report import FisherReport
 from .fisher import Fisher
@@ -35,6 +36,7 @@ __all__ = [
     "TrainConfig",
     "__version__",
     "diagnose",
+    "get_cmake_dir",
     "get_num_threads",
     "natural_step",
     "set_num_threads",

@@ -19,6 +19,15 @@
 
 namespace fastfisher::testing {
 
+// Under a sanitizer a multiplication costs ten times as much: tests of what is large then take the least that is.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool instrumented = true;
+#elif defined(__has_feature)
+inline constexpr bool instrumented = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+inline constexpr bool instrumented = false;
+#endif
+
 // A test that runs once at each level.
 class PerLevel : public ::testing::TestWithParam<std::string> {
  protected:
