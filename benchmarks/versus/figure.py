@@ -45,7 +45,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     handles, names = axes.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False)
     figure.supxlabel(
-        "the peer's time / fastfisher's, median over pairs with its 95% interval; "
+        "the peer's time / fastfisher's, median over pairs with its 95% interval\n"
         "right of 1 fastfisher is faster; black: what it aims at",
         fontsize=10,
     )
