@@ -77,9 +77,10 @@ class Baseline:
             self.coefficients, [_TIME_POWERS + 1, _TIME_POWERS + 1 + size]
         )
         x = self._standardised(observations)
-        values: Array = of_time @ _powers(times)
+        # No BLAS here: its threads would go on spinning while the core's begin to work.
+        values: Array = np.polynomial.polynomial.polyval(times / _TIME_SCALE, of_time)
         if self.kind == "linear":
-            return values + x @ of_entries
+            return values + Scores(x) @ of_entries
         # b^T x + x^T C x = [1, x]^T [b; C] x: the features are the outer products of [1, x] and x, which
         # as a pair never have to be written out.
         matrix = np.zeros((1 + size, size))
