@@ -78,7 +78,7 @@ class Baseline:
         )
         x = self._standardised(observations)
         # No BLAS here: its threads would go on spinning while the core's begin to work.
-        values: Array = np.polynomial.polynomial.polyval(times / _TIME_SCALE, of_time)
+        values = np.asarray(np.polynomial.polynomial.polyval(times / _TIME_SCALE, of_time), np.float64)
         if self.kind == "linear":
             return values + Scores(x) @ of_entries
         # b^T x + x^T C x = [1, x]^T [b; C] x: the features are the outer products of [1, x] and x, which
