@@ -21,9 +21,7 @@ struct Blocks {
   explicit Blocks(const Shape& size)
       : shape(size), matrix(size, Laid<double>::layouts(size)[0]), weights(weights_of(size.rows)) {}
 
-  ScoresView rows(Index first, Index count) const {
-    return matrix.view().middle_rows(first, count);
-  }
+  ScoresView rows(Index first, Index count) const { return matrix.view().middle_rows(first, count); }
 };
 
 std::vector<double> matrix_of(const Fisher& fisher) {
