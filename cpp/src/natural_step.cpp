@@ -9,112 +9,27 @@
 
 #include "conjugate_gradient.hpp"
 #include "factorization.hpp"
+#include "momentum.hpp"
 #include "problem.hpp"
+#include "refinement.hpp"
 #include "solver_choice.hpp"
 
 namespace fastfisher {
 namespace {
 
 using detail::dot;
+using detail::Momentum;
 using detail::norm;
 using detail::NormalSystem;
 using detail::Problem;
+using detail::Solution;
 using detail::Vector;
-
-constexpr double epsilon = std::numeric_limits<double>::epsilon();
 
 std::string in_words(const char* format, double value) {
   char text[64];
   std::snprintf(text, sizeof(text), format, value);
   return text;
 }
-
-// A solution of M x = b, with the residual that belongs to it.
-struct Solution {
-  Vector x, residual_vector, scores_times_x;
-  Vector dual;                                                // y with x = R^T y, where the dual was solved
-  double residual = std::numeric_limits<double>::infinity();  // ||b - M x||, absolute
-  Index refinements = 0;
-};
-
-void measure(const NormalSystem& system, const Vector& b, Solution& solution) {
-  solution.residual = system.residual(b, solution.x, solution.residual_vector, &solution.scores_times_x);
-}
-
-// Iterative refinement (LAPACK's DSPOSV): `correct` gives the next solution from one that has been measured; goes on
-// while the residual falls by `least_gain`, to where the rounding of the residual itself is met.  True if it got there,
-// or as far as a float64 factor could.
-template <class Correct>
-bool refine(const NormalSystem& system, const Correct& correct, const Vector& b, double scale, double least_gain,
-            int most, Solution& solution) {
-  const auto at_rounding = [&] {
-    return solution.residual <= 2.0 * epsilon * norm(b) ||
-           solution.residual <= 4.0 * epsilon * scale * norm(solution.x);
-  };
-  for (int i = 0; i < most && !at_rounding(); ++i) {
-    Solution better = correct(solution);
-    measure(system, b, better);
-    ++solution.refinements;
-    if (!(better.residual < solution.residual)) return false;
-    const double gain = solution.residual / better.residual;
-    better.refinements = solution.refinements;
-    solution = std::move(better);
-    if (gain < least_gain) return at_rounding();
-  }
-  return at_rounding();
-}
-
-// Momentum turns the batch into another one of the same system: x = momentum previous + y, where
-// (F + lambda I) y = g - F (momentum previous), which is what advantages A - S (momentum previous) give.
-class Momentum {
- public:
-  Momentum(const Batch& batch, const Context& context) : batch_(batch) {
-    if (!(batch.momentum >= 0.0 && batch.momentum < 1.0)) {
-      throw std::invalid_argument("momentum: expected a number in [0, 1)");
-    }
-    if (batch.momentum == 0.0 || batch.previous == nullptr || rows(batch.scores) == 0) return;
-    const auto samples = static_cast<std::size_t>(rows(batch.scores));
-    prior_.assign(batch.previous, batch.previous + columns(batch.scores));
-    for (double& value : prior_) value *= batch.momentum;
-    scores_times_prior_.resize(samples);
-    matvec<double>(batch.scores, prior_.data(), scores_times_prior_.data(), context);
-    double total_weight = 0.0;
-    Vector weighted = scores_times_prior_;
-    for (std::size_t n = 0; n < samples; ++n) {
-      const double w = batch.weights == nullptr ? 1.0 : batch.weights[n];
-      total_weight += w;
-      weighted[n] *= w;
-    }
-    for (const double value : scores_times_prior_) {
-      if (!std::isfinite(value)) {
-        throw std::overflow_error("previous: its product with the scores leaves the range of float64");
-      }
-    }
-    const double count = batch.count.value_or(total_weight);
-    if (batch.advantages != nullptr) {
-      // g is divided by sum w and F by count: S^T (w A') / sum w = g - F prior.
-      changed_.resize(samples);
-      for (std::size_t n = 0; n < samples; ++n) {
-        changed_[n] = batch.advantages[n] - total_weight / count * scores_times_prior_[n];
-      }
-      batch_.advantages = changed_.data();
-    } else {
-      changed_.resize(prior_.size());
-      rmatvec<double>(batch.scores, weighted.data(), changed_.data(), context);
-      for (std::size_t k = 0; k < changed_.size(); ++k) changed_[k] = batch.gradient[k] - changed_[k] / count;
-      batch_.gradient = changed_.data();
-    }
-  }
-
-  const Batch& batch() const noexcept { return batch_; }
-  bool active() const noexcept { return !prior_.empty(); }
-  const Vector& prior() const noexcept { return prior_; }  // momentum previous
-  const Vector& scores_times_prior() const noexcept { return scores_times_prior_; }
-
- private:
-  Batch batch_;
-  Vector prior_, scores_times_prior_, changed_;
-};
 
 // Works on x / solution_scale, whose size does not depend on the units of scores and advantages (problem.hpp).
 class Step {
@@ -340,7 +255,7 @@ class Step {
     // A backward stable x is left alone: refining it as such would divide rounding outside the span of the scores by
     // the damping, for a smaller residual and a larger error.
     const double size = static_cast<double>(std::max(problem_.samples, problem_.parameters));
-    return settled || solution_.residual <= 4.0 * size * epsilon * scale * norm(solution_.x);
+    return settled || solution_.residual <= 4.0 * size * detail::double_rounding * scale * norm(solution_.x);
   }
 
   void solve_iteratively() {
