@@ -14,6 +14,7 @@ import fastfisher as ff
 
 ROOT = Path(__file__).parents[3]
 CONSUMER = ROOT / "tests" / "consumer"
+MAJOR, MINOR = map(int, ff.__version__.split(".")[:2])
 COMPILER = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
 
 
@@ -25,31 +26,43 @@ def cmake_dir() -> Path:
         pytest.skip(str(error))
 
 
-@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not on PATH")
-@pytest.mark.skipif(COMPILER is None, reason="no C++ compiler is on PATH")
-def test_a_project_finds_links_and_runs_it(cmake_dir: Path, tmp_path: Path) -> None:
-    def run(*command: str | Path) -> None:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+needs_cmake = pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not on PATH")
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler is on PATH")
 
-    run(
-        "cmake", "-S", CONSUMER, "-B", tmp_path, f"-Dfastfisher_DIR={cmake_dir}", "-DCMAKE_BUILD_TYPE=Release"
-    )
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=240)
+
+
+def configure(source: Path, build: Path, cmake_dir: Path) -> subprocess.CompletedProcess[str]:
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    return run("cmake", "-S", source, "-B", build, f"-Dfastfisher_DIR={cmake_dir}", *generator)
+
+
+@needs_cmake
+@needs_compiler
+def test_a_project_finds_links_and_runs_it(cmake_dir: Path, tmp_path: Path) -> None:
+    def succeeds(done: subprocess.CompletedProcess[str]) -> None:
+        assert done.returncode == 0, f"{done.args}\n{done.stdout}\n{done.stderr}"
+
+    succeeds(configure(CONSUMER, tmp_path, cmake_dir))
     cache = (tmp_path / "CMakeCache.txt").read_text()
     assert re.search(rf"^fastfisher_DIR:\w+={re.escape(str(cmake_dir))}$", cache, re.MULTILINE)
-    run("cmake", "--build", tmp_path)
-    run(tmp_path / "consumer")
+    succeeds(run("cmake", "--build", tmp_path))
+    succeeds(run(tmp_path / "consumer"))
 
 
-@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not on PATH")
-@pytest.mark.parametrize(("wanted", "found"), [("0.1", True), ("0.2", False), ("1", False)])
-def test_the_version_is_checked(cmake_dir: Path, tmp_path: Path, wanted: str, found: bool) -> None:
+@needs_cmake
+@needs_compiler
+@pytest.mark.parametrize(
+    ("wanted", "found"), [(f"{MAJOR}.{MINOR}", True), (f"{MAJOR}.{MINOR + 1}", False), (MAJOR + 1, False)]
+)
+def test_the_version_is_checked(cmake_dir: Path, tmp_path: Path, wanted: object, found: bool) -> None:
     (tmp_path / "CMakeLists.txt").write_text(
         f"cmake_minimum_required(VERSION 3.25)\nproject(version LANGUAGES CXX)\n"
         f"find_package(fastfisher {wanted} CONFIG REQUIRED)\n"
     )
-    command = ["cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-Dfastfisher_DIR={cmake_dir}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = configure(tmp_path, tmp_path / "build", cmake_dir)
     assert (done.returncode == 0) == found, done.stderr
 
 
