@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "blocks.hpp"
 #include "packed_operand.hpp"
 
 namespace fastfisher::detail {
@@ -12,9 +13,6 @@ constexpr Index round_up(Index value, Index step) noexcept { return ceil_divide(
 // The panel's rows of every pair stay in the second-level cache, next to what a tile touches of the vectors.
 constexpr Index panel_bytes = 384 * 1024;
 constexpr Index least_panel_rows = 32, most_panel_rows = 256;
-
-template <class View>
-concept Pair = requires(const View& view) { view.left; };
 
 }  // namespace
 
@@ -121,7 +119,7 @@ void BlockProducts<Real>::panel(Index first, Index count, const Real* v, const R
                               v + plan.offset, right_of(plan), sums);
             } else {
               const View part = view.middle_rows(first, count);
-              using In = std::remove_const_t<std::remove_pointer_t<decltype(part.data)>>;
+              using In = ScalarOf<View>;
               kernel.template products<In>().matvec(count, part.columns, part.data, part.row_stride, part.column_stride,
                                                     v + plan.offset, dense_u);
               for (Index n = 0; n < count; ++n) u[n] += dense_u[n];
@@ -152,7 +150,7 @@ void BlockProducts<Real>::panel(Index first, Index count, const Real* v, const R
                               y + plan.offset);
           } else {
             const View part = view.middle_rows(first, count);
-            using In = std::remove_const_t<std::remove_pointer_t<decltype(part.data)>>;
+            using In = ScalarOf<View>;
             kernel.template products<In>().rmatvec(count, part.columns, part.data, part.row_stride, part.column_stride,
                                                    u, y + plan.offset);
           }

@@ -1,5 +1,6 @@
 #include "expand.hpp"
 
+#include "blocks.hpp"
 #include "kernel_table.hpp"
 
 namespace fastfisher::detail {
@@ -12,8 +13,8 @@ void expand(const ScoresView& scores, Index first, Index count, const Real* scal
     std::visit(
         [&]<class View>(const View& view) {
           const View part = view.middle_rows(first, count);
-          if constexpr (requires { part.left; }) {
-            using In = std::remove_const_t<std::remove_pointer_t<decltype(part.left.data)>>;
+          if constexpr (Pair<View>) {
+            using In = ScalarOf<decltype(part.left)>;
             const auto& l = part.left;
             const auto& r = part.right;
             kernels().real<Real>().template products<In>().expand_rows(

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "blocks.hpp"
 #include "packed_operand.hpp"
 
 namespace fastfisher::detail {
@@ -34,7 +35,7 @@ template <class Real>
 FactoredGram<Real>::FactoredGram(const ScoresView& scores, const Real* row_scale)
     : scores_(&scores), row_scale_(row_scale) {
   for (const BlockView& block : scores.blocks()) {
-    empty_ = empty_ && std::visit([]<class View>(const View& view) { return !requires { view.left; }; }, block);
+    empty_ = empty_ && std::visit([]<class View>(const View&) { return !Pair<View>; }, block);
   }
 }
 
@@ -43,7 +44,7 @@ bool FactoredGram<Real>::takes(const BlockView& block) const noexcept {
   if (empty_) return false;
   return std::visit(
       []<class View>(const View& view) {
-        if constexpr (requires { view.left; }) {
+        if constexpr (Pair<View>) {
           return true;
         } else {
           return view.columns <= narrow;
@@ -71,7 +72,7 @@ void FactoredGram<Real>::assign_to(Real* k, const Context& context) const {
     if (!takes(block)) continue;
     std::visit(
         [&]<class View>(const View& view) {
-          if constexpr (requires { view.left; }) {
+          if constexpr (Pair<View>) {
             const std::size_t left = add_side(view.left, true);
             factors.push_back({left, add_side(view.right, false)});
           } else {

@@ -6,6 +6,7 @@
 
 #include "fastfisher/natural_step.hpp"
 #include "normal_system.hpp"
+#include "problem.hpp"
 
 namespace fastfisher::detail {
 
@@ -26,7 +27,7 @@ class Momentum {
     double total_weight = 0.0;
     Vector weighted = scores_times_prior_;
     for (std::size_t n = 0; n < samples; ++n) {
-      const double w = batch.weights == nullptr ? 1.0 : batch.weights[n];
+      const double w = weight_of(batch, n);
       total_weight += w;
       weighted[n] *= w;
     }

@@ -346,11 +346,7 @@ class Step {
     if (original_.gradient != nullptr) {
       result_.gradient.assign(original_.gradient, original_.gradient + prior.size());
     } else {
-      Vector weighted(system_.samples());
-      for (std::size_t n = 0; n < weighted.size(); ++n) {
-        const double w = original_.weights == nullptr ? 1.0 : original_.weights[n];
-        weighted[n] = original_.advantages[n] * (w / problem_.total_weight);
-      }
+      const Vector weighted = detail::weighted_advantages(original_, problem_.total_weight);
       rmatvec<double>(system_.scores(), weighted.data(), result_.gradient.data(), context_);
     }
     return dot(result_.gradient, solution_.x) / problem_.gradient_scale;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "blocks.hpp"
 #include "buffer.hpp"
 
 namespace fastfisher::detail {
@@ -13,10 +14,11 @@ namespace {
 // fewer.
 constexpr double looser = 4.0;
 
-// Which rows, and the square roots of their weights.
+// Which rows, and their weights.
 struct RowSample {
   std::vector<Index> rows;
   std::vector<double> weights;
+  double trace = 0.0;  // sum w ||s||^2 over all rows of the batch
 };
 
 // Rows at equal distances along the running sum of sqrt(w) ||s||: drawn in proportion to their norms, evenly over the
@@ -25,12 +27,13 @@ RowSample draw(const NormalSystem& system, Index count) {
   const Index samples = rows(system.scores());
   Vector size(static_cast<std::size_t>(samples));
   square_norms(system.scores(), size.data(), system.context());
+  RowSample sample;
   double total = 0.0;
   for (std::size_t n = 0; n < size.size(); ++n) {
+    sample.trace += system.weight(n) * size[n];
     size[n] = std::sqrt(system.weight(n) * size[n]);
     total += size[n];
   }
-  RowSample sample;
   const double distance = total / static_cast<double>(count);
   double passed = 0.0;
   double next = 0.5 * distance;
@@ -63,7 +66,7 @@ class GatheredRows {
     for (const BlockView& block : scores.blocks()) {
       std::visit(
           [&]<class View>(const View& view) {
-            if constexpr (requires { view.left; }) {
+            if constexpr (Pair<View>) {
               const auto left = gather(view.left);
               blocks.push_back(PairView<const Real>{left, gather(view.right)});
             } else {
@@ -144,12 +147,8 @@ std::unique_ptr<Preconditioner> sample_preconditioner(const NormalSystem& system
   if (sample.rows.empty()) return nullptr;
   // Single precision holds the directions of eigenvalues down to its rounding of the largest, of which the trace is a
   // bound; measured, a factor of ten below that bound still preconditions as well as double.
-  double trace = 0.0;
-  Vector norms(system.samples());
-  square_norms(system.scores(), norms.data(), system.context());
-  for (std::size_t n = 0; n < norms.size(); ++n) trace += system.weight(n) * norms[n];
   constexpr double most = 5e6;
-  if (trace <= most * looser * system.shift()) {
+  if (sample.trace <= most * looser * system.shift()) {
     if (auto single = make<float>(system, sample)) return single;
   }
   return make<double>(system, sample);

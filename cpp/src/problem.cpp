@@ -13,8 +13,6 @@ namespace {
 // 2^exponent with value = 2^exponent * [1, 2).
 double power_of_two(double value) noexcept { return std::ldexp(1.0, std::ilogb(value)); }
 
-double weight(const Batch& batch, std::size_t n) noexcept { return batch.weights == nullptr ? 1.0 : batch.weights[n]; }
-
 void check(const Batch& batch, const StepOptions& options) {
   if (rows(batch.scores) <= 0 || columns(batch.scores) <= 0) {
     throw std::invalid_argument("scores: expected at least one row and one column");
@@ -40,7 +38,7 @@ void measure(const Batch& batch, const Context& context, Problem& problem) {
   square_norms(batch.scores, norms.data(), context);
   double sum = 0.0;
   for (std::size_t n = 0; n < norms.size(); ++n) {
-    const double w = weight(batch, n);
+    const double w = weight_of(batch, n);
     if (!(w >= 0.0)) throw std::invalid_argument("weights: expected values >= 0, row " + std::to_string(n));
     problem.total_weight += w;
     sum += w * norms[n];
@@ -62,7 +60,7 @@ void measure(const Batch& batch, const Context& context, Problem& problem) {
 void find_mean(const Batch& batch, const Context& context, Problem& problem) {
   if (!batch.centre) return;
   Vector shares(static_cast<std::size_t>(problem.samples));
-  for (std::size_t n = 0; n < shares.size(); ++n) shares[n] = weight(batch, n) / problem.total_weight;
+  for (std::size_t n = 0; n < shares.size(); ++n) shares[n] = weight_of(batch, n) / problem.total_weight;
   problem.mean.resize(static_cast<std::size_t>(problem.parameters));
   rmatvec<double>(batch.scores, shares.data(), problem.mean.data(), context);
   const double of_mean = problem.total_weight / problem.count * dot(problem.mean, problem.mean);
@@ -74,10 +72,7 @@ void find_gradient(const Batch& batch, const Context& context, Problem& problem)
   if (batch.gradient != nullptr) {
     problem.gradient.assign(batch.gradient, batch.gradient + parameters);
   } else {
-    Vector weighted(static_cast<std::size_t>(problem.samples));
-    for (std::size_t n = 0; n < weighted.size(); ++n) {
-      weighted[n] = batch.advantages[n] * (weight(batch, n) / problem.total_weight);
-    }
+    const Vector weighted = weighted_advantages(batch, problem.total_weight);
     problem.gradient.resize(parameters);
     rmatvec<double>(batch.scores, weighted.data(), problem.gradient.data(), context);
     double sum = 0.0;
@@ -106,11 +101,19 @@ void scale_matrix(const Batch& batch, Problem& problem) {
   problem.matrix_scale = 1.0 / power_of_two(std::isfinite(size) ? size : large);
   problem.scaled_weights.resize(static_cast<std::size_t>(problem.samples));
   for (std::size_t n = 0; n < problem.scaled_weights.size(); ++n) {
-    problem.scaled_weights[n] = problem.matrix_scale * weight(batch, n);
+    problem.scaled_weights[n] = problem.matrix_scale * weight_of(batch, n);
   }
 }
 
 }  // namespace
+
+Vector weighted_advantages(const Batch& batch, double total_weight) {
+  Vector weighted(static_cast<std::size_t>(rows(batch.scores)));
+  for (std::size_t n = 0; n < weighted.size(); ++n) {
+    weighted[n] = batch.advantages[n] * (weight_of(batch, n) / total_weight);
+  }
+  return weighted;
+}
 
 Vector Problem::right_hand_side() const {
   Vector b = gradient;

@@ -6,6 +6,14 @@
 
 namespace fastfisher::detail {
 
+// w_n, one where none were given.
+inline double weight_of(const Batch& batch, std::size_t n) noexcept {
+  return batch.weights == nullptr ? 1.0 : batch.weights[n];
+}
+
+// w A / sum w, (N,): g = S^T of it.
+Vector weighted_advantages(const Batch& batch, double total_weight);
+
 // The system that is solved is matrix_scale count (F + lambda I) x' = g / gradient_scale, so the direction is
 // x = solution_scale() x'.  The two scales are powers of two: gradient_scale brings the largest entry of g to one, and
 // matrix_scale is one unless squares of the scores are beyond 2^50 or below 2^-50.

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "block_products.hpp"
+#include "blocks.hpp"
 #include "expand.hpp"
 #include "fastfisher/linalg.hpp"
 #include "packed_operand.hpp"
@@ -14,6 +15,7 @@ namespace {
 
 using detail::Buffer;
 using detail::ceil_divide;
+using detail::dispatch;
 
 // Blocks of rows.  Where blocks have sums of their own (d values each), there are few of them.
 struct RowBlocks {
@@ -97,21 +99,6 @@ void multiply_blocks(const Context& context, const ScoresView& scores, const Rea
   for (Index chunk = 0; chunk < chunks.count; ++chunk) products.add_unpadded(sums.data() + chunk * size, y);
 }
 
-// Calls dense(view) for scores that are one dense block, and blocks() for all others.
-template <class Dense, class Blocks>
-void dispatch(const ScoresView& scores, const Dense& dense, const Blocks& blocks) {
-  if (scores.blocks().size() != 1) return blocks();
-  std::visit(
-      [&]<class View>(const View& view) {
-        if constexpr (requires { view.left; }) {
-          blocks();
-        } else {
-          dense(view);
-        }
-      },
-      scores.blocks().front());
-}
-
 template <class In>
 void square_norms_of(const Context& context, const MatrixView<const In>& s, double* norms) {
   const auto& kernel = detail::kernels().rows<In>();
@@ -185,7 +172,7 @@ void square_norms(const ScoresView& scores, double* norms, const Context& contex
   for (const BlockView& block : scores.blocks()) {
     std::visit(
         [&]<class View>(const View& view) {
-          if constexpr (requires { view.left; }) {  // ||l r^T||^2 = ||l||^2 ||r||^2
+          if constexpr (detail::Pair<View>) {  // ||l r^T||^2 = ||l||^2 ||r||^2
             square_norms_of(context, view.left, left.data());
             square_norms_of(context, view.right, right.data());
             for (Index n = 0; n < scores.rows(); ++n) norms[n] += left[n] * right[n];
@@ -207,7 +194,7 @@ Index first_nonfinite_row(const ScoresView& scores, const Context& context) {
     for (const BlockView& block : scores.blocks()) {
       const bool finite = std::visit(
           [n]<class View>(const View& view) {
-            if constexpr (requires { view.left; }) {
+            if constexpr (detail::Pair<View>) {
               return finite_row(view.left, n) && finite_row(view.right, n);
             } else {
               return finite_row(view, n);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "blocks.hpp"
 #include "expand.hpp"
 #include "factored_gram.hpp"
 #include "fastfisher/linalg.hpp"
@@ -228,19 +229,12 @@ const Real* data_or_null(const std::vector<Real>& values) noexcept {
 template <class Real>
 void fisher_product(const ScoresView& scores, const double* weights, Update update, Real* c, const Context& context) {
   const std::vector<Real> roots = square_roots<Real>(weights, scores.rows());
-  if (scores.blocks().size() != 1) {
-    return rank_update(ExpandedOperand<Real>{scores, data_or_null(roots)}, update, c, context);
-  }
-  std::visit(
-      [&]<class View>(const View& view) {
-        if constexpr (requires { view.left; }) {
-          rank_update(ExpandedOperand<Real>{scores, data_or_null(roots)}, update, c, context);
-        } else {
-          using In = std::remove_const_t<std::remove_pointer_t<decltype(view.data)>>;
-          rank_update(DenseOperand<In, Real>{view.transposed(), nullptr, data_or_null(roots)}, update, c, context);
-        }
+  detail::dispatch(
+      scores,
+      [&]<class In>(const MatrixView<const In>& view) {
+        rank_update(DenseOperand<In, Real>{view.transposed(), nullptr, data_or_null(roots)}, update, c, context);
       },
-      scores.blocks().front());
+      [&] { rank_update(ExpandedOperand<Real>{scores, data_or_null(roots)}, update, c, context); });
 }
 
 template <class Real>
@@ -256,8 +250,8 @@ void gram_product(const ScoresView& scores, const double* weights, Real* k, cons
     if (factored.takes(block)) continue;
     std::visit(
         [&]<class View>(const View& view) {
-          if constexpr (!requires { view.left; }) {
-            using In = std::remove_const_t<std::remove_pointer_t<decltype(view.data)>>;
+          if constexpr (!detail::Pair<View>) {
+            using In = detail::ScalarOf<View>;
             rank_update(DenseOperand<In, Real>{view, data_or_null(roots), nullptr}, update, k, context);
           }
         },

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <fstream>
 
+#include "blocks.hpp"
+
 namespace fastfisher::detail {
 namespace {
 
@@ -89,7 +91,7 @@ SolveShape shape_of(const ScoresView& scores) {
   for (const BlockView& block : scores.blocks()) {
     std::visit(
         [&]<class View>(const View& view) {
-          if constexpr (requires { view.left; }) {
+          if constexpr (Pair<View>) {
             shape.row_values += static_cast<double>(view.left.columns + view.right.columns);
             if (sizeof(*view.left.data) == 8) shape.bytes_of_value = 8.0;
           } else {

@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "blocks.hpp"
+
 namespace fastfisher {
 namespace {
 
@@ -49,7 +51,7 @@ ScoresView::ScoresView(std::vector<BlockView> blocks) : blocks_(std::move(blocks
     if (count != rows_) refuse(k, " as in scores[0]", rows_, count);
     std::visit(
         [k]<class View>(const View& view) {
-          if constexpr (requires { view.left; }) {
+          if constexpr (detail::Pair<View>) {
             if (view.left.rows != view.right.rows) refuse(k, " in both of the pair", view.left.rows, view.right.rows);
           }
         },
