@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -11,14 +10,6 @@ import pytest
 from fastfisher import _core, reference
 
 SIZES = [(3, 2), (1, 1, 1), (17, 64, 64, 6), (5, 7, 33, 16, 1), (8, 8, 8)]
-
-
-@pytest.fixture(scope="module", params=_core.available_simd_levels())
-def simd(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = _core.simd_level()
-    _core.set_simd_level(request.param)
-    yield request.param
-    _core.set_simd_level(before)
 
 
 @pytest.mark.parametrize("rows", [1, 7, 128, 1029])
