@@ -31,30 +31,38 @@ namespace py = pybind11;
   throw py::value_error(std::string(name) + ": expected " + expected + ", got shape " + shape + " of " + dtype);
 }
 
+// Two axes are rows and columns; of three, the first two count rows.
 template <class Scalar>
 MatrixView<const Scalar> view_as(const py::array& array, const char* name) {
   constexpr auto size = static_cast<py::ssize_t>(sizeof(Scalar));
   // An axis of one entry has no stride that matters, and NumPy may report any.
   const auto stride = [&](int axis) -> py::ssize_t { return array.shape(axis) > 1 ? array.strides(axis) : size; };
   const auto address = reinterpret_cast<std::uintptr_t>(array.data());
-  if (stride(0) % size != 0 || stride(1) % size != 0 || address % alignof(Scalar) != 0) {
-    refuse(name, "an aligned array", array);
+  for (int axis = 0; axis < array.ndim(); ++axis) {
+    if (stride(axis) % size != 0 || address % alignof(Scalar) != 0) refuse(name, "an aligned array", array);
   }
-  return {static_cast<const Scalar*>(array.data()), array.shape(0), array.shape(1), stride(0) / size, stride(1) / size};
+  const auto* data = static_cast<const Scalar*>(array.data());
+  if (array.ndim() == 2) return {data, array.shape(0), array.shape(1), stride(0) / size, stride(1) / size};
+  const Index repeats = array.shape(1);
+  if (repeats > 1 && array.shape(0) > 1 && stride(0) != repeats * stride(1)) {
+    refuse(name, "rows at equal distances", array);
+  }
+  const py::ssize_t step = repeats > 1 ? stride(1) : stride(0);
+  return {data, array.shape(0) * repeats, array.shape(2), step / size, stride(2) / size};
 }
 
 using AnyMatrix = std::variant<MatrixView<const float>, MatrixView<const double>>;
 
 // A matrix as it lies in memory.  The array must outlive the view.
-inline AnyMatrix matrix_view(const py::array& array, const char* name) {
-  if (array.ndim() != 2) refuse(name, "a two-dimensional array", array);
+inline AnyMatrix matrix_view(const py::array& array, const char* name, bool shares_rows = false) {
+  if (array.ndim() != 2 && !(shares_rows && array.ndim() == 3)) refuse(name, "a two-dimensional array", array);
   if (array.dtype().equal(py::dtype::of<float>())) return view_as<float>(array, name);
   if (array.dtype().equal(py::dtype::of<double>())) return view_as<double>(array, name);
   refuse(name, "float32 or float64", array);
 }
 
-// Scores: an array, or a sequence of blocks, each an array or a pair (left, right) of one dtype.  The arrays must
-// outlive the view.
+// Scores: an array, or a sequence of blocks, each an array or a pair (left, right) of one dtype, whose right side has
+// three axes where m rows share one of the left side, (N, p) and (N, m, q).  The arrays must outlive the view.
 inline ScoresView scores_view(const py::object& scores) {
   const auto dense = [](const py::array& array) {
     return std::visit([](const auto& view) -> BlockView { return view; }, matrix_view(array, "scores"));
@@ -67,12 +75,14 @@ inline ScoresView scores_view(const py::object& scores) {
       continue;
     }
     const auto [left, right] = block.cast<std::pair<py::array, py::array>>();
-    const AnyMatrix right_view = matrix_view(right, "scores");
+    const AnyMatrix right_view = matrix_view(right, "scores", true);
+    const Index repeats = right.ndim() == 3 ? right.shape(1) : 1;
+    if (repeats < 1) refuse("scores", "at least one row for each of the left side", right);
     std::visit(
         [&]<class View>(const View& view) {
           if (!std::holds_alternative<View>(right_view)) refuse("scores", "a pair of one dtype", right);
           using Scalar = std::remove_pointer_t<decltype(view.data)>;
-          blocks.push_back(PairView<Scalar>{view, std::get<View>(right_view)});
+          blocks.push_back(PairView<Scalar>{view, std::get<View>(right_view), repeats});
         },
         matrix_view(left, "scores"));
   }

@@ -10,47 +10,107 @@ namespace {
 
 constexpr Index round_up(Index value, Index step) noexcept { return ceil_divide(value, step) * step; }
 
-// The panel's rows of every pair stay in the second-level cache, next to what a tile touches of the vectors.
-constexpr Index panel_bytes = 384 * 1024;
-constexpr Index least_panel_rows = 32, most_panel_rows = 256;
+// What a panel touches of the scores stays in the second-level cache between its two halves.
+constexpr Index panel_bytes = 640 * 1024;
+constexpr Index least_units = 64, most_units = 256;
+
+// Values on a cache line's boundary in either precision.
+constexpr Index alignment = 16;
 
 }  // namespace
 
 template <class Real>
 BlockProducts<Real>::BlockProducts(const ScoresView& scores) : kernel_(&kernels().real<Real>()) {
-  const Index lanes = kernel_->lanes;
-  Index column = 0;
+  // One number of repeats for all blocks, and only from the first row of a group to the last of one; pairs that have
+  // another get their left sides written out.
   for (const BlockView& block : scores.blocks()) {
-    BlockPlan plan;
-    plan.view = &block;
-    plan.first_column = column;
-    plan.columns = columns(block);
-    plan.offset = padded_size_;
-    plan.size = plan.columns;
     std::visit(
         [&]<class View>(const View& view) {
           if constexpr (Pair<View>) {
-            const Index p = view.left.columns, q = view.right.columns;
-            plan.swapped = round_up(p, lanes) * q < p * round_up(q, lanes);
-            plan.broadcasts = plan.swapped ? q : p;
-            plan.packed = plan.swapped ? p : q;
-            plan.entries = round_up(plan.packed, lanes);
-            plan.size = plan.broadcasts * plan.entries;
-            plan.panel_left = panel_values_;
-            panel_values_ += round_up(plan.broadcasts, lanes);  // every side begins on a packet's boundary
-            plan.panel_right = panel_values_;
-            panel_values_ += plan.entries;
+            const bool whole = view.skipped == 0 && view.rows() % view.repeats == 0;
+            if (granule_ == 1 && whole) granule_ = view.repeats;
           }
         },
         block);
-    column += plan.columns;
-    padded_size_ += round_up(plan.size, lanes);
-    plans_.push_back(plan);
   }
-  const Index bytes = std::max<Index>(1, panel_values_) * static_cast<Index>(sizeof(Real));
-  const Index rows = std::clamp(panel_bytes / bytes, least_panel_rows, most_panel_rows);
-  panel_rows_ = rows - rows % 16;  // whole groups of rows, and whole cache lines of values
-  scratch_size_ = panel_rows_ * (panel_values_ + lanes + 1);
+  for (const BlockView& block : scores.blocks()) {
+    std::visit(
+        [&]<class View>(const View& view) {
+          if constexpr (Pair<View>) {
+            if (view.repeats > 1 && (view.repeats != granule_ || view.skipped != 0)) {
+              using In = ScalarOf<decltype(view.left)>;
+              Buffer<In> rows = repeated_left(view);
+              const auto left = row_major<const In>(rows.data(), view.rows(), view.left.columns);
+              written_out_.push_back(std::move(rows));
+              add_plan(PairView<const In>{left, view.right});
+              return;
+            }
+          }
+          add_plan(view);
+        },
+        block);
+  }
+  allot_scratch();
+}
+
+template <class Real>
+void BlockProducts<Real>::add_plan(const BlockView& block) {
+  const Index lanes = kernel_->lanes;
+  BlockPlan plan;
+  plan.view = block;
+  plan.first_column = plans_.empty() ? 0 : plans_.back().first_column + plans_.back().columns;
+  plan.columns = columns(block);
+  plan.offset = padded_size_;
+  plan.size = plan.columns;
+  std::visit(
+      [&]<class View>(const View& view) {
+        if constexpr (Pair<View>) {
+          const Index p = view.left.columns, q = view.right.columns;
+          plan.repeats = view.repeats;
+          plan.swapped = view.repeats == 1 && round_up(p, lanes) * q < p * round_up(q, lanes);
+          plan.broadcasts = plan.swapped ? q : p;
+          plan.packed = plan.swapped ? p : q;
+          plan.entries = round_up(plan.packed, lanes);
+          plan.size = plan.broadcasts * plan.entries;
+          const auto contiguous = [](const auto& side) {
+            return sizeof(*side.data) == sizeof(Real) && side.column_stride == 1;
+          };
+          plan.broadcasts_in_place = contiguous(plan.swapped ? view.right : view.left);
+          plan.packets_in_place = contiguous(plan.swapped ? view.left : view.right) && plan.packed == plan.entries;
+        }
+      },
+      block);
+  padded_size_ += round_up(plan.size, lanes);
+  plans_.push_back(std::move(plan));
+}
+
+// A panel's rows, and its scratch memory: sums by packets, u of a dense block, copies of sides, the packet side times
+// u.
+template <class Real>
+void BlockProducts<Real>::allot_scratch() {
+  Index unit_values = 0, widest = 0;  // of the rows that share a left side
+  for (const BlockPlan& plan : plans_) {
+    if (plan.entries == 0) continue;
+    unit_values += granule_ / plan.repeats * plan.broadcasts + granule_ * plan.entries;
+    widest = std::max(widest, plan.entries);
+  }
+  const Index bytes = std::max<Index>(1, unit_values) * static_cast<Index>(sizeof(Real));
+  const Index units = std::clamp(panel_bytes / bytes, least_units, most_units) / alignment * alignment;
+  panel_rows_ = units * granule_;
+  Index size = panel_rows_ * kernel_->lanes;
+  const auto allot = [&](Index values) {
+    const Index begin = size;
+    size += round_up(values, alignment);
+    return begin;
+  };
+  dense_u_ = allot(panel_rows_);
+  for (BlockPlan& plan : plans_) {
+    if (plan.entries == 0) continue;
+    if (!plan.broadcasts_in_place) plan.panel_left = allot(panel_rows_ / plan.repeats * plan.broadcasts);
+    if (!plan.packets_in_place) plan.panel_right = allot(panel_rows_ * plan.entries);
+  }
+  combined_ = allot(panel_rows_ * widest);
+  scratch_size_ = size;
 }
 
 template <class Real>
@@ -89,43 +149,63 @@ void BlockProducts<Real>::add_unpadded(const Real* padded, Real* v) const {
 }
 
 template <class Real>
+template <class In>
+auto BlockProducts<Real>::rows_of(const MatrixView<const In>& side, bool in_place, Index width, Real* copy,
+                                  bool copied) const -> Rows {
+  if constexpr (std::is_same_v<In, Real>) {
+    if (in_place) return {side.data, side.row_stride};
+  }
+  if (!copied) {
+    kernel_->template products<In>().copy_rows(side.rows, side.columns, side.data, side.row_stride, side.column_stride,
+                                               nullptr, copy, width);
+  }
+  return {copy, width};
+}
+
+template <class Real>
+template <class In>
+auto BlockProducts<Real>::broadcast_rows(const BlockPlan& plan, const PairView<const In>& part, Real* scratch,
+                                         bool copied) const -> Rows {
+  return rows_of(plan.swapped ? part.right : part.left, plan.broadcasts_in_place, plan.broadcasts,
+                 scratch + plan.panel_left, copied);
+}
+
+template <class Real>
+template <class In>
+auto BlockProducts<Real>::packet_rows(const BlockPlan& plan, const PairView<const In>& part, Real* scratch,
+                                      bool copied) const -> Rows {
+  return rows_of(plan.swapped ? part.left : part.right, plan.packets_in_place, plan.entries, scratch + plan.panel_right,
+                 copied);
+}
+
+template <class Real>
 void BlockProducts<Real>::panel(Index first, Index count, const Real* v, const Real* weights, Real* products, Real* u,
                                 Real* y, Real* scratch) const {
   const RealKernels<Real>& kernel = *kernel_;
-  const Index padded_rows = round_up(count, pair_row_group);
   Real* sums = scratch;
-  Real* dense_u = sums + panel_rows_ * kernel.lanes;
-  Real* panel = dense_u + panel_rows_;
-
-  const auto copy_side = [&]<class In>(const MatrixView<const In>& side, const Real* scale, Real* to, Index stride) {
-    const MatrixView<const In> part = side.middle_rows(first, count);
-    kernel.template products<In>().copy_rows(count, part.columns, part.data, part.row_stride, part.column_stride, scale,
-                                             to, stride);
-    std::fill_n(to + count * stride, (padded_rows - count) * stride, Real(0));
-  };
-  const auto left_of = [&](const BlockPlan& plan) { return panel + plan.panel_left * panel_rows_; };
-  const auto right_of = [&](const BlockPlan& plan) { return panel + plan.panel_right * panel_rows_; };
+  Real* dense_u = scratch + dense_u_;
+  Real* combined = scratch + combined_;
 
   if (v != nullptr) {
-    std::fill_n(sums, padded_rows * kernel.lanes, Real(0));
+    std::fill_n(sums, count * kernel.lanes, Real(0));
     std::fill_n(u, count, Real(0));
     for (const BlockPlan& plan : plans_) {
       std::visit(
           [&]<class View>(const View& view) {
+            const View part = view.middle_rows(first, count);
             if constexpr (Pair<View>) {
-              copy_side(plan.swapped ? view.right : view.left, nullptr, left_of(plan), plan.broadcasts);
-              copy_side(plan.swapped ? view.left : view.right, nullptr, right_of(plan), plan.entries);
-              kernel.contract(padded_rows, plan.broadcasts, plan.entries, left_of(plan), plan.broadcasts,
-                              v + plan.offset, right_of(plan), sums);
+              const Rows left = broadcast_rows(plan, part, scratch, false);
+              const Rows right = packet_rows(plan, part, scratch, false);
+              kernel.contract(count / plan.repeats, plan.repeats, plan.broadcasts, plan.entries, left.data, left.stride,
+                              v + plan.offset, right.data, right.stride, sums);
             } else {
-              const View part = view.middle_rows(first, count);
               using In = ScalarOf<View>;
               kernel.template products<In>().matvec(count, part.columns, part.data, part.row_stride, part.column_stride,
                                                     v + plan.offset, dense_u);
               for (Index n = 0; n < count; ++n) u[n] += dense_u[n];
             }
           },
-          *plan.view);
+          plan.view);
     }
     kernel.add_packets(count, sums, u);
     if (products != nullptr) std::copy_n(u, count, products);
@@ -137,25 +217,21 @@ void BlockProducts<Real>::panel(Index first, Index count, const Real* v, const R
   for (const BlockPlan& plan : plans_) {
     std::visit(
         [&]<class View>(const View& view) {
+          const View part = view.middle_rows(first, count);
           if constexpr (Pair<View>) {
-            Real* right = right_of(plan);
-            if (v == nullptr) {
-              copy_side(plan.swapped ? view.right : view.left, nullptr, left_of(plan), plan.broadcasts);
-              copy_side(plan.swapped ? view.left : view.right, u, right, plan.entries);
-            } else {  // in place: it has been copied above
-              kernel.template products<Real>().copy_rows(count, plan.entries, right, plan.entries, 1, u, right,
-                                                         plan.entries);
-            }
-            kernel.accumulate(count, plan.broadcasts, plan.entries, left_of(plan), plan.broadcasts, right,
-                              y + plan.offset);
+            const bool copied = v != nullptr;
+            const Rows left = broadcast_rows(plan, part, scratch, copied);
+            const Rows right = packet_rows(plan, part, scratch, copied);
+            const Index units = count / plan.repeats;
+            kernel.combine(units, plan.repeats, plan.entries, right.data, right.stride, u, combined);
+            kernel.accumulate(units, plan.broadcasts, plan.entries, left.data, left.stride, combined, y + plan.offset);
           } else {
-            const View part = view.middle_rows(first, count);
             using In = ScalarOf<View>;
             kernel.template products<In>().rmatvec(count, part.columns, part.data, part.row_stride, part.column_stride,
                                                    u, y + plan.offset);
           }
         },
-        *plan.view);
+        plan.view);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 #include <variant>
 
+#include "buffer.hpp"
 #include "fastfisher/views.hpp"
 
 namespace fastfisher::detail {
@@ -18,6 +19,17 @@ template <class Scalar>
 Scalar scalar_of(const MatrixView<const Scalar>&);
 template <class View>
 using ScalarOf = decltype(scalar_of(std::declval<const View&>()));
+
+// The left side of a pair with a row for each of the pair's: shared rows written out.
+template <class Scalar>
+Buffer<Scalar> repeated_left(const PairView<const Scalar>& pair) {
+  Buffer<Scalar> rows(pair.rows() * pair.left.columns);
+  for (Index n = 0; n < pair.rows(); ++n) {
+    const Index from = pair.left_row(n);
+    for (Index k = 0; k < pair.left.columns; ++k) rows[n * pair.left.columns + k] = pair.left(from, k);
+  }
+  return rows;
+}
 
 // Calls dense(view) for scores that are one dense block, and blocks() for all others.
 template <class Dense, class Blocks>

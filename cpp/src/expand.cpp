@@ -1,5 +1,7 @@
 #include "expand.hpp"
 
+#include <algorithm>
+
 #include "blocks.hpp"
 #include "kernel_table.hpp"
 
@@ -17,9 +19,15 @@ void expand(const ScoresView& scores, Index first, Index count, const Real* scal
             using In = ScalarOf<decltype(part.left)>;
             const auto& l = part.left;
             const auto& r = part.right;
-            kernels().real<Real>().template products<In>().expand_rows(
-                count, l.columns, r.columns, l.data, l.row_stride, l.column_stride, r.data, r.row_stride,
-                r.column_stride, scale, dense + column, d);
+            const auto expand_rows = kernels().real<Real>().template products<In>().expand_rows;
+            // Rows at once: all, or those that share a row of the left side, whose stride is then zero.
+            for (Index n = 0, run = 0; n < count; n += run) {
+              const bool shared = part.repeats > 1;
+              run = shared ? std::min(count - n, part.repeats - (part.skipped + n) % part.repeats) : count;
+              expand_rows(run, l.columns, r.columns, l.data + part.left_row(n) * l.row_stride,
+                          shared ? 0 : l.row_stride, l.column_stride, r.data + n * r.row_stride, r.row_stride,
+                          r.column_stride, scale == nullptr ? nullptr : scale + n, dense + n * d + column, d);
+            }
           } else {
             for (Index n = 0; n < count; ++n) {
               const Real factor = scale == nullptr ? Real(1) : scale[n];

@@ -62,6 +62,7 @@ void FactoredGram<Real>::assign_to(Real* k, const Context& context) const {
 
   std::vector<Side> sides;
   std::vector<Factor> factors;
+  std::vector<std::variant<Buffer<float>, Buffer<double>>> written_out;  // left sides of pairs that share their rows
   Index depth = 0;
   const auto add_side = [&](const auto& view, bool scaled) {
     sides.push_back({view, scaled, view.columns, depth});
@@ -73,7 +74,13 @@ void FactoredGram<Real>::assign_to(Real* k, const Context& context) const {
     std::visit(
         [&]<class View>(const View& view) {
           if constexpr (Pair<View>) {
-            const std::size_t left = add_side(view.left, true);
+            auto left_view = view.left;
+            if (view.repeats > 1) {
+              auto rows = repeated_left(view);
+              left_view = row_major<const ScalarOf<decltype(view.left)>>(rows.data(), view.rows(), view.left.columns);
+              written_out.push_back(std::move(rows));
+            }
+            const std::size_t left = add_side(left_view, true);
             factors.push_back({left, add_side(view.right, false)});
           } else {
             const std::size_t only = add_side(view, true);

@@ -49,8 +49,7 @@ struct ProductKernels {
                std::int64_t depth_stride, const Real* row_scale, const Real* depth_scale, Real* packed,
                std::int64_t strip_stride);
 
-  // target[n * target_stride + k] = scale[n] * source[n, k], and zero from `columns` to the stride; scale may be null,
-  // and the target may be the source.
+  // target[n * target_stride + k] = scale[n] * source[n, k], and zero from `columns` to the stride; scale may be null.
   void (*copy_rows)(std::int64_t rows, std::int64_t columns, const In* source, std::int64_t row_stride,
                     std::int64_t column_stride, const Real* scale, Real* target, std::int64_t target_stride);
 
@@ -95,15 +94,19 @@ struct RealKernels {
                     std::int64_t column, Real* c, std::int64_t c_stride, std::int64_t first_row, std::int64_t rows,
                     std::int64_t columns);
 
-  // Factored blocks times vectors (factored.inl).  All pointers are aligned; `entries` is a whole number of packets;
-  // rows of contract are a multiple of pair_row_group.
-  //   contract:   sums[n * lanes ...] += the packets of (l_n^T V) o r_n; left (rows, broadcasts), v (broadcasts,
-  //               entries), right (rows, entries)
+  // Factored blocks times vectors (factored.inl).  `entries` is a whole number of packets.  A row of the left side
+  // serves `repeats` of the right one: left (rows, broadcasts), right (rows * repeats, entries); these two may lie
+  // anywhere, all else is aligned.
+  //   contract:    sums[n * lanes ...] += the packets of (l^T V) o r_n; v (broadcasts, entries)
   //   add_packets: u[n] += the entries of packet n of sums
-  //   accumulate: y (broadcasts, entries) += L^T R
-  void (*contract)(std::int64_t rows, std::int64_t broadcasts, std::int64_t entries, const Real* left,
-                   std::int64_t left_stride, const Real* v, const Real* right, Real* sums);
+  //   combine:     target (rows, entries) = the sum over a row's repeats of scale[n] r_n
+  //   accumulate:  y (broadcasts, entries) += L^T R, R (rows, entries) without gaps
+  void (*contract)(std::int64_t rows, std::int64_t repeats, std::int64_t broadcasts, std::int64_t entries,
+                   const Real* left, std::int64_t left_stride, const Real* v, const Real* right,
+                   std::int64_t right_stride, Real* sums);
   void (*add_packets)(std::int64_t rows, const Real* sums, Real* u);
+  void (*combine)(std::int64_t rows, std::int64_t repeats, std::int64_t entries, const Real* right,
+                  std::int64_t right_stride, const Real* scale, Real* target);
   void (*accumulate)(std::int64_t rows, std::int64_t broadcasts, std::int64_t entries, const Real* left,
                      std::int64_t left_stride, const Real* right, Real* y);
 
@@ -185,9 +188,6 @@ inline const RowKernels<double>& KernelTable::rows<double>() const noexcept {
 
 // Rows that ProductKernels::fisher_matvec takes through the cache at once: the size of its scratch.
 inline constexpr std::int64_t product_panel_rows = 512;
-
-// Rows of a panel of a factored block come in groups of this many, the last filled up with zeros.
-inline constexpr std::int64_t pair_row_group = 8;
 
 // The tables that were compiled in; each lives in its own translation unit.
 const KernelTable& kernel_table_generic() noexcept;

@@ -1,6 +1,7 @@
 #include "preconditioner.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <vector>
 
 #include "blocks.hpp"
@@ -54,11 +55,11 @@ template <class Real>
 class GatheredRows {
  public:
   GatheredRows(const ScoresView& scores, const std::vector<Index>& chosen) {
-    const auto gather = [&](const auto& from) {
+    const auto gather = [&](const auto& from, const auto& row_of) {
       auto& copy = memory_.emplace_back(static_cast<Index>(chosen.size()) * from.columns);
       Real* to = copy.data();
       for (const Index n : chosen) {
-        for (Index k = 0; k < from.columns; ++k) *to++ = static_cast<Real>(from(n, k));
+        for (Index k = 0; k < from.columns; ++k) *to++ = static_cast<Real>(from(row_of(n), k));
       }
       return row_major<const Real>(copy.data(), static_cast<Index>(chosen.size()), from.columns);
     };
@@ -67,10 +68,10 @@ class GatheredRows {
       std::visit(
           [&]<class View>(const View& view) {
             if constexpr (Pair<View>) {
-              const auto left = gather(view.left);
-              blocks.push_back(PairView<const Real>{left, gather(view.right)});
+              const auto left = gather(view.left, [&view](Index n) { return view.left_row(n); });
+              blocks.push_back(PairView<const Real>{left, gather(view.right, std::identity{})});
             } else {
-              blocks.push_back(gather(view));
+              blocks.push_back(gather(view, std::identity{}));
             }
           },
           block);

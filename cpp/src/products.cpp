@@ -75,7 +75,8 @@ void multiply_blocks(const Context& context, const ScoresView& scores, const Rea
 
   constexpr Index least_rows = 512;  // of a chunk: its sum is zeroed, added up, and costs memory
   RowBlocks chunks(scores.rows(), scores.columns(), y == nullptr ? most_blocks_of_rows : most_blocks_of_sums);
-  if (chunks.size < least_rows) chunks = RowBlocks::of_size(scores.rows(), least_rows);
+  const Index chunk_rows = std::max(chunks.size, least_rows);
+  chunks = RowBlocks::of_size(scores.rows(), detail::ceil_divide(chunk_rows, products.granule()) * products.granule());
   int threads = detail::thread_count(context);
   if (threads > chunks.count) threads = static_cast<int>(chunks.count);
   const Index scratch_size = detail::ceil_divide(products.scratch_size() + products.panel_rows(), 16) * 16;
@@ -175,7 +176,7 @@ void square_norms(const ScoresView& scores, double* norms, const Context& contex
           if constexpr (detail::Pair<View>) {  // ||l r^T||^2 = ||l||^2 ||r||^2
             square_norms_of(context, view.left, left.data());
             square_norms_of(context, view.right, right.data());
-            for (Index n = 0; n < scores.rows(); ++n) norms[n] += left[n] * right[n];
+            for (Index n = 0; n < scores.rows(); ++n) norms[n] += left[view.left_row(n)] * right[n];
           } else {
             square_norms_of(context, view, left.data());
             for (Index n = 0; n < scores.rows(); ++n) norms[n] += left[n];
@@ -195,7 +196,7 @@ Index first_nonfinite_row(const ScoresView& scores, const Context& context) {
       const bool finite = std::visit(
           [n]<class View>(const View& view) {
             if constexpr (detail::Pair<View>) {
-              return finite_row(view.left, n) && finite_row(view.right, n);
+              return finite_row(view.left, view.left_row(n)) && finite_row(view.right, n);
             } else {
               return finite_row(view, n);
             }

@@ -15,7 +15,7 @@ Index rows_of(const MatrixView<Scalar>& block) noexcept {
 }
 template <class Scalar>
 Index rows_of(const PairView<Scalar>& block) noexcept {
-  return block.left.rows;
+  return block.rows();
 }
 template <class Scalar>
 Index columns_of(const MatrixView<Scalar>& block) noexcept {
@@ -52,7 +52,8 @@ ScoresView::ScoresView(std::vector<BlockView> blocks) : blocks_(std::move(blocks
     std::visit(
         [k]<class View>(const View& view) {
           if constexpr (detail::Pair<View>) {
-            if (view.left.rows != view.right.rows) refuse(k, " in both of the pair", view.left.rows, view.right.rows);
+            const Index wanted = view.rows() == 0 ? 0 : view.left_row(view.rows() - 1) + 1;
+            if (view.left.rows != wanted) refuse(k, " of the pair's left side", wanted, view.left.rows);
           }
         },
         blocks_[k]);

@@ -3,6 +3,10 @@
 Row n holds grad log pi(a_n | s_n), (N, d).  Scores are one array, or a list of blocks side by side, each an
 array (N, k) or a pair (left, right) of arrays (N, p) and (N, q) that stands for the k = p q columns of the
 outer products left[n] right[n]^T, flattened in C order: a dense layer's inputs and back-propagated errors.
+
+Where m rows share their left side, the right one has three axes, (N, p) and (N, m, q): row n m + k is the outer
+product left[n] right[n, k]^T, and work on the left side is done once.  An exact Fisher matrix has such rows: a
+network's m outputs for each of its inputs.
 """
 
 from __future__ import annotations
@@ -61,7 +65,8 @@ class Scores:
     ----------
     blocks : (N, d) array, or sequence of blocks
         Each block an array (N, k) or a pair (left, right) of arrays (N, p) and (N, q), which stands for the
-        k = p q columns of the outer products left[n] right[n]^T, flattened in C order.
+        k = p q columns of the outer products left[n] right[n]^T, flattened in C order.  A pair of arrays
+        (N / m, p) and (N / m, m, q) has m consecutive rows for each of `left`.
 
     Raises
     ------
@@ -103,7 +108,10 @@ class Scores:
 
     @property
     def blocks(self) -> tuple[NativeBlock, ...]:
-        """The blocks, in the order of their columns: arrays (N, k), and pairs of arrays (N, p), (N, q)."""
+        """The blocks, in the order of their columns: arrays (N, k), and pairs of arrays (N, p), (N, q).
+
+        A pair whose rows share their left side is (N / m, p), (N / m, m, q).
+        """
         return self._blocks
 
     @property
@@ -138,7 +146,7 @@ class Scores:
         """Some rows: a view for a slice, a copy for an array of indices or booleans."""
         if not isinstance(rows, (slice, np.ndarray)):
             raise TypeError(f"rows: expected a slice or an index array, got {type(rows).__name__}")
-        return Scores([(b[0][rows], b[1][rows]) if isinstance(b, tuple) else b[rows] for b in self._blocks])
+        return Scores([_some_rows(block, rows) for block in self._blocks])
 
     def gram(
         self, weights: ArrayLike | None = None, *, precision: Literal["single", "double"] = "double"
@@ -170,7 +178,8 @@ class Scores:
     def __repr__(self) -> str:
         def words(block: NativeBlock) -> str:
             if isinstance(block, tuple):
-                return f"({block[0].shape[1]} x {block[1].shape[1]})"
+                shared = f", {block[1].shape[1]} rows each" if block[1].ndim == 3 else ""
+                return f"({block[0].shape[1]} x {block[1].shape[-1]}{shared})"
             return str(block.shape[1])
 
         return f"Scores(shape={self._shape}, blocks=[{', '.join(map(words, self._blocks))}])"
@@ -234,9 +243,9 @@ def as_weights(weights: object, size: int, *, zeros: bool = False) -> NDArray[np
     return vector
 
 
-def _is_matrix(value: object) -> bool:
+def _axes(value: object) -> int:
     shape = getattr(value, "shape", None)
-    return len(shape) == 2 if shape is not None else np.ndim(value) == 2  # type: ignore[arg-type]
+    return len(shape) if shape is not None else np.ndim(value)  # type: ignore[arg-type]
 
 
 def _is_blocks(scores: object) -> bool:
@@ -245,18 +254,43 @@ def _is_blocks(scores: object) -> bool:
         return False
     first = scores[0]
     if isinstance(first, (tuple, list)):
-        return len(first) == 2 and all(map(_is_matrix, first))
-    return _is_matrix(first)
+        return len(first) == 2 and _axes(first[0]) == 2 and _axes(first[1]) in (2, 3)
+    return _axes(first) == 2
 
 
 def _rows(block: NativeBlock) -> int:
-    return len(block[0]) if isinstance(block, tuple) else len(block)
+    if not isinstance(block, tuple):
+        return len(block)
+    right = block[1]
+    return len(right) if right.ndim == 2 else right.shape[0] * right.shape[1]
 
 
 def _columns(block: NativeBlock) -> int:
     if isinstance(block, tuple):
-        return int(block[0].shape[1] * block[1].shape[1])
+        return int(block[0].shape[1] * block[1].shape[-1])
     return int(block.shape[1])
+
+
+def with_own_left(block: NativeBlock) -> NativeBlock:
+    """Return a pair whose rows share their left side with the left side written out, anything else as it is."""
+    if not isinstance(block, tuple) or block[1].ndim == 2:
+        return block
+    left, right = block
+    return np.repeat(left, right.shape[1], axis=0), right.reshape(-1, right.shape[2])
+
+
+def _some_rows(block: NativeBlock, rows: slice | NDArray[Any]) -> NativeBlock:
+    if not isinstance(block, tuple):
+        return block[rows]
+    left, right = block
+    if right.ndim == 3:
+        repeats = right.shape[1]
+        whole = isinstance(rows, slice) and rows.indices(_rows(block))
+        if whole and whole[2] == 1 and whole[0] % repeats == whole[1] % repeats == 0:
+            groups = slice(whole[0] // repeats, whole[1] // repeats)
+            return left[groups], right[groups]
+        left, right = with_own_left(block)
+    return left[rows], right[rows]
 
 
 def _block(block: Any, name: str) -> NativeBlock:
@@ -269,11 +303,17 @@ def _block(block: Any, name: str) -> NativeBlock:
         raise ValueError(f"{name}: expected an array or a pair (left, right), got {len(block)} items")
     left = as_float_array(block[0], f"{name}[0]")
     right = as_float_array(block[1], f"{name}[1]")
-    if left.ndim != 2 or right.ndim != 2 or len(left) != len(right):
+    if left.ndim != 2 or right.ndim not in (2, 3) or len(left) != len(right):
         raise ValueError(
-            f"{name}: expected a pair of two-dimensional arrays with as many rows, "
+            f"{name}: expected a pair of two-dimensional arrays with as many rows, or (N, p) and (N, m, q), "
             f"got {describe(left)} and {describe(right)}"
         )
     if left.dtype != right.dtype:  # the wider of the two
         left, right = left.astype(np.float64, copy=False), right.astype(np.float64, copy=False)
+    if right.ndim == 3:
+        rows, repeats, _ = right.shape
+        if repeats == 0:
+            raise ValueError(f"{name}[1]: expected at least one row for each of the left side, got none")
+        if repeats > 1 and rows > 1 and right.strides[0] != repeats * right.strides[1]:
+            right = np.ascontiguousarray(right)  # all rows at one distance
     return left, right

@@ -83,6 +83,11 @@ TEST_P(BitIdentity, Blocks) {
     const ScoresView scores(
         {matrix(7), PairView<const In>{matrix(19), matrix(5)}, PairView<const In>{matrix(3), matrix(33)}});
     expect_same_products<Real>(scores);
+    // Two rows for each of the left side; a slice that begins between such two.
+    const auto half = row_major<const In>(memory.front().data(), rows / 2, 7);
+    const ScoresView shared({PairView<const In>{half, matrix(5), 2}, matrix(3)});
+    expect_same_products<Real>(shared);
+    expect_same_products<Real>(shared.middle_rows(1, rows - 2));
   });
 }
 

@@ -36,15 +36,23 @@ MatrixView<Scalar> row_major(Scalar* data, Index rows, Index columns) noexcept {
 
 // A factored block of scores, (N, p q): row n is the outer product left[n] right[n]^T, flattened in C order.  A dense
 // layer's score is one: its inputs and its back-propagated errors.  The products are never stored.
+//
+// With `repeats` m > 1, m consecutive rows share a row of `left`: row n is left[n / m] right[n]^T.  An exact Fisher
+// matrix has such rows, m outputs of a network for each of its inputs; products with the left side are done once.
 template <class Scalar>
 struct PairView {
-  MatrixView<Scalar> left;   // (N, p)
+  MatrixView<Scalar> left;   // (N / m, p)
   MatrixView<Scalar> right;  // (N, q)
+  Index repeats = 1;         // m
+  Index skipped = 0;         // rows, < m, of left[0] that lie before this view's first: of a slice
 
+  Index rows() const noexcept { return right.rows; }
   Index columns() const noexcept { return left.columns * right.columns; }
+  Index left_row(Index row) const noexcept { return (skipped + row) / repeats; }
 
   PairView middle_rows(Index first, Index count) const noexcept {
-    return {left.middle_rows(first, count), right.middle_rows(first, count)};
+    const Index from = left_row(first), to = count == 0 ? from : left_row(first + count - 1) + 1;
+    return {left.middle_rows(from, to - from), right.middle_rows(first, count), repeats, (skipped + first) % repeats};
   }
 };
 

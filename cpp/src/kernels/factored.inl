@@ -3,7 +3,7 @@
 // Products with vectors are matrix products: for V the block's part of v as a (p, q) matrix,
 //
 //     (S v)_n  = l_n^T V r_n            contract:    rows of L times V, multiplied by R and summed along
-//     S^T u    = L^T diag(u) R          accumulate:  a (p, q) matrix
+//     S^T u    = L^T (diag(u) R)        combine:     diag(u) R; accumulate: a (p, q) matrix
 //
 // and entries of the Gram matrix are products of two small ones, (L L^T) o (R R^T).  All three keep the tile kernel's
 // shape: packets along one side of the pair ("packet side", padded with zeros to whole packets), broadcasts along the
@@ -29,6 +29,7 @@ EIGEN_STRONG_INLINE StridedTile<packets, columns, Real> multiply_strided(Index d
 #pragma GCC unroll 4
     for (Index i = 0; i < packets; ++i) c.value[j][i] = simd::pzero(Packet());
   }
+#pragma GCC unroll 4
   for (Index k = 0; k < depth; ++k, a += a_step, b += b_step) {
     Packet row[packets];
 #pragma GCC unroll 4
@@ -43,8 +44,18 @@ EIGEN_STRONG_INLINE StridedTile<packets, columns, Real> multiply_strided(Index d
   return c;
 }
 
+// With 32 registers a tile may also be wide: 24 accumulators as 4 packets by 6 columns, so that 64 single-precision
+// values, a common layer, are one tile.
+inline constexpr Index wide_packets = 4;
+inline constexpr bool wide_tiles = tile_packets * tile_columns == 24;
+
+// Columns of a tile of so many packets.
+template <Index packets>
+inline constexpr Index columns_beside = packets == wide_packets ? 6 : tile_columns;
+
 // Packets to take of `left`: whole tiles, but rather 2 + 2 than 3 + 1, whose last has too few chains for the latency.
 constexpr Index packets_of_tile(Index left) noexcept {
+  if (wide_tiles && left % wide_packets == 0) return wide_packets;
   if (left > tile_packets + 1 || left == tile_packets) return tile_packets;
   return left > tile_packets ? 2 : left;
 }
@@ -59,8 +70,10 @@ EIGEN_STRONG_INLINE void for_tiles_of_packets(Index entries, const Body& body) {
       body(std::integral_constant<Index, 1>{}, first);
     } else if (packets == 2) {
       body(std::integral_constant<Index, 2>{}, first);
-    } else {
+    } else if (packets == tile_packets) {
       body(std::integral_constant<Index, tile_packets>{}, first);
+    } else if constexpr (wide_tiles) {
+      body(std::integral_constant<Index, wide_packets>{}, first);
     }
     first += packets * lanes<Real>;
   }
@@ -86,28 +99,61 @@ void copy_rows(Index rows, Index columns, const In* source, Index row_stride, In
   }
 }
 
-// sums[n * lanes ...] += the products of l_n^T V with r_n, a packet still to be added up.
-template <class Real>
-void contract(Index rows, Index broadcasts, Index entries, const Real* left, Index left_stride, const Real* v,
-              const Real* right, Real* sums) {
+// The packets that rows n ... of l^T V give with the right sides, added to those rows' sums.
+template <Index packets, Index columns, class Real>
+EIGEN_STRONG_INLINE void contract_rows(const StridedTile<packets, columns, Real>& tile, Index repeats,
+                                       const Real* right, Index right_stride, Real* sums) noexcept {
   namespace simd = Eigen::internal;
   using Packet = PacketOf<Real>;
-  for_tiles_of_packets<Real>(entries, [&]<Index packets>(std::integral_constant<Index, packets>, Index first) {
-    for (Index n = 0; n < rows; n += tile_columns) {
-      const auto tile = multiply_strided<packets, tile_columns>(broadcasts, v + first, entries, left + n * left_stride,
-                                                                Index{1}, left_stride);
 #pragma GCC unroll 16
-      for (Index j = 0; j < tile_columns; ++j) {
-        Packet sum = simd::pload<Packet>(sums + (n + j) * lanes<Real>);
+  for (Index j = 0; j < columns; ++j) {
+    for (Index k = 0; k < repeats; ++k, right += right_stride, sums += lanes<Real>) {
+      Packet sum = simd::pload<Packet>(sums);
 #pragma GCC unroll 4
-        for (Index i = 0; i < packets; ++i) {
-          const Packet value = simd::pload<Packet>(right + (n + j) * entries + first + i * lanes<Real>);
-          sum = simd::pmadd(tile.value[j][i], value, sum);
-        }
-        simd::pstore(sums + (n + j) * lanes<Real>, sum);
+      for (Index i = 0; i < packets; ++i) {
+        sum = simd::pmadd(tile.value[j][i], simd::ploadu<Packet>(right + i * lanes<Real>), sum);
+      }
+      simd::pstore(sums, sum);
+    }
+  }
+}
+
+// sums[n * lanes ...] += the products of l^T V with r_n, a packet still to be added up; `repeats` rows of the right
+// side share one of the left.
+template <class Real>
+void contract(Index rows, Index repeats, Index broadcasts, Index entries, const Real* left, Index left_stride,
+              const Real* v, const Real* right, Index right_stride, Real* sums) {
+  for_tiles_of_packets<Real>(entries, [&]<Index packets>(std::integral_constant<Index, packets>, Index first) {
+    const auto contract_tile = [&]<Index columns>(std::integral_constant<Index, columns>, Index n) {
+      const auto tile = multiply_strided<packets, columns>(broadcasts, v + first, entries, left + n * left_stride,
+                                                           Index{1}, left_stride);
+      const Index row = n * repeats;
+      // A constant where it can be: the loop over repeats is then none.
+      contract_rows(tile, repeats == 1 ? Index{1} : repeats, right + row * right_stride + first, right_stride,
+                    sums + row * lanes<Real>);
+    };
+    Index n = 0;
+    constexpr Index columns = columns_beside<packets>;
+    for (; n + columns <= rows; n += columns) contract_tile(std::integral_constant<Index, columns>{}, n);
+    for (; n < rows; ++n) contract_tile(std::integral_constant<Index, 1>{}, n);
+  });
+}
+
+// target (rows x entries) = for each row the sum of its `repeats` rows of the right side, times their scales.
+template <class Real>
+void combine(Index rows, Index repeats, Index entries, const Real* right, Index right_stride, const Real* scale,
+             Real* target) {
+  namespace simd = Eigen::internal;
+  using Packet = PacketOf<Real>;
+  for (Index n = 0; n < rows; ++n, target += entries) {
+    for (Index k = 0; k < repeats; ++k, right += right_stride, ++scale) {
+      const Packet factor = simd::pset1<Packet>(*scale);
+      for (Index e = 0; e < entries; e += lanes<Real>) {
+        const Packet value = simd::pmul(simd::ploadu<Packet>(right + e), factor);
+        simd::pstore(target + e, k == 0 ? value : simd::padd(simd::pload<Packet>(target + e), value));
       }
     }
-  });
+  }
 }
 
 // u[n] += the entries of the n-th packet of sums.
@@ -118,13 +164,13 @@ void add_packets(Index rows, const Real* sums, Real* u) {
 }
 
 // y (broadcasts x entries) += L^T R.
-template <Index columns, class Real>
-EIGEN_STRONG_INLINE void accumulate_columns(Index rows, Index entries, Index first_broadcast, Index last_broadcast,
-                                            const Real* left, Index left_stride, const Real* right, Real* y) noexcept {
+template <class Real>
+void accumulate(Index rows, Index broadcasts, Index entries, const Real* left, Index left_stride, const Real* right,
+                Real* y) {
   namespace simd = Eigen::internal;
   using Packet = PacketOf<Real>;
   for_tiles_of_packets<Real>(entries, [&]<Index packets>(std::integral_constant<Index, packets>, Index first) {
-    for (Index a = first_broadcast; a + columns <= last_broadcast; a += columns) {
+    const auto accumulate_tile = [&]<Index columns>(std::integral_constant<Index, columns>, Index a) {
       const auto tile =
           multiply_strided<packets, columns>(rows, right + first, entries, left + a, left_stride, Index{1});
 #pragma GCC unroll 16
@@ -135,18 +181,13 @@ EIGEN_STRONG_INLINE void accumulate_columns(Index rows, Index entries, Index fir
           simd::pstore(target, simd::padd(simd::pload<Packet>(target), tile.value[j][i]));
         }
       }
-    }
+    };
+    constexpr Index columns = columns_beside<packets>;
+    Index a = 0;
+    for (; a + columns <= broadcasts; a += columns) accumulate_tile(std::integral_constant<Index, columns>{}, a);
+    for (; a + 2 <= broadcasts; a += 2) accumulate_tile(std::integral_constant<Index, 2>{}, a);
+    for (; a < broadcasts; ++a) accumulate_tile(std::integral_constant<Index, 1>{}, a);
   });
-}
-
-template <class Real>
-void accumulate(Index rows, Index broadcasts, Index entries, const Real* left, Index left_stride, const Real* right,
-                Real* y) {
-  const Index whole = broadcasts - broadcasts % tile_columns;
-  accumulate_columns<tile_columns>(rows, entries, Index{0}, whole, left, left_stride, right, y);
-  const Index pairs = broadcasts - broadcasts % 2;
-  accumulate_columns<2>(rows, entries, whole, pairs, left, left_stride, right, y);
-  accumulate_columns<1>(rows, entries, pairs, broadcasts, left, left_stride, right, y);
 }
 
 // target[n * target_stride + a * q + b] = scale[n] left[n, a] right[n, b]: the rows after all.
@@ -246,8 +287,9 @@ void dense_layer(Index rows, Index inputs, Index entries, const Real* x, Index x
         }
       }
     };
+    constexpr Index columns = columns_beside<packets>;
     Index n = 0;
-    for (; n + tile_columns <= rows; n += tile_columns) layer(std::integral_constant<Index, tile_columns>{}, n);
+    for (; n + columns <= rows; n += columns) layer(std::integral_constant<Index, columns>{}, n);
     for (; n < rows; ++n) layer(std::integral_constant<Index, 1>{}, n);
   });
 }

@@ -73,6 +73,7 @@ constexpr RealKernels<Real> real_kernels() {
           &gram_tile<Real>,
           &contract<Real>,
           &add_packets<Real>,
+          &combine<Real>,
           &accumulate<Real>,
           &dense_layer<Real>,
           &through_tanh<Real>,

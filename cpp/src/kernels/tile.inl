@@ -45,6 +45,7 @@ EIGEN_STRONG_INLINE TileRegisters<Real, packets> multiply_strips(Index depth, co
 #pragma GCC unroll 4
     for (Index i = 0; i < packets; ++i) c.value[j][i] = simd::pzero(Packet());
   }
+#pragma GCC unroll 4
   for (Index k = 0; k < depth; ++k, a += rows, b += rows) {
     Packet row[packets];
 #pragma GCC unroll 4

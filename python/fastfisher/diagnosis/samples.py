@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _core
-from ..scores import FloatArray, NativeBlock, Scores, ScoresLike, as_scores, as_weights
+from ..scores import FloatArray, NativeBlock, Scores, ScoresLike, as_scores, as_weights, with_own_left
 from .parameters import Indices, Parameters, parameters, random_vector
 from .spectrum import DOUBLE, Array, terms, unit_diagonal
 
@@ -48,7 +48,7 @@ class Samples:
             raise ValueError(f"scores: expected finite values, got NaN or Inf at row {row}")
         exponent = max(sum(map(_exponent, _arrays(block))) for block in given.blocks)
         self.exponent = exponent if abs(exponent) > LARGEST_EXPONENT else 0
-        self._scores = Scores([_scaled(block, self.exponent) for block in given.blocks])
+        self._scores = Scores([_scaled(with_own_left(block), self.exponent) for block in given.blocks])
         self._threads = threads
         self._eps = max(float(np.finfo(part.dtype).eps) for block in given.blocks for part in _arrays(block))
         self.rows, self.columns = given.shape

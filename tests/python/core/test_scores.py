@@ -26,6 +26,8 @@ def written_out(blocks: Blocks) -> Array:
     def columns(block: Any) -> Array:
         if isinstance(block, tuple):
             left, right = (side.astype(np.float64) for side in block)
+            if right.ndim == 3:  # rows that share their left side
+                left, right = np.repeat(left, right.shape[1], axis=0), right.reshape(-1, right.shape[2])
             return np.einsum("np,nq->npq", left, right).reshape(len(left), -1)
         return np.asarray(block, dtype=np.float64)
 
@@ -36,10 +38,12 @@ def written_out(blocks: Blocks) -> Array:
 def mixes(draw: st.DrawFn) -> Blocks:
     """Draw blocks of any kind, precision and layout, around the widths of packets and tiles."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    rows = draw(st.sampled_from([1, 2, 7, 8, 9, 33, 100, 257]))
+    repeats = draw(st.sampled_from([1, 1, 2, 3, 6]))
+    groups = draw(st.sampled_from([1, 2, 7, 8, 9, 33, 100, 257]))
+    rows = groups * repeats
     widths = st.sampled_from([1, 2, 3, 4, 6, 7, 8, 9, 15, 16, 17, 31, 33, 48, 65])
 
-    def matrix(dtype: type, columns: int) -> Array:
+    def matrix(dtype: type, columns: int, rows: int = rows) -> Array:
         values = rng.standard_normal((2 * rows, 2 * columns)).astype(dtype)
         layout = draw(st.integers(0, 3))
         if layout == 0:
@@ -51,7 +55,11 @@ def mixes(draw: st.DrawFn) -> Blocks:
     blocks: Blocks = []
     for _ in range(draw(st.integers(1, 4))):
         dtype = draw(st.sampled_from([np.float32, np.float64]))
-        if draw(st.booleans()):
+        kind = draw(st.sampled_from(["pair", "shared", "dense"]))
+        if kind == "shared":
+            right = np.ascontiguousarray(matrix(dtype, draw(widths))).reshape(groups, repeats, -1)
+            blocks.append((matrix(dtype, draw(widths), groups), right))
+        elif kind == "pair":
             blocks.append((matrix(dtype, draw(widths)), matrix(dtype, draw(widths))))
         else:
             blocks.append(matrix(dtype, draw(st.one_of(widths, st.just(300)))))
@@ -112,6 +120,40 @@ def test_bits_do_not_depend_on_threads(simd: str, precision: str) -> None:
     ):
         first = product(1)
         assert all(same_bits(product(threads), first) for threads in THREADS)
+
+
+def test_slices_of_rows_that_share_their_left_side() -> None:
+    rng = np.random.default_rng(7)
+    pair = (rng.standard_normal((20, 5)), rng.standard_normal((20, 3, 4)))
+    S, D = ff.Scores([pair, rng.standard_normal((60, 2))]), written_out([pair])
+    assert repr(S) == "Scores(shape=(60, 22), blocks=[(5 x 4, 3 rows each), 2])"
+    for rows in (slice(6, 30), slice(7, 30), slice(6, 31), slice(None, None, -2), np.array([59, 0, 0])):
+        part = S[rows]
+        np.testing.assert_array_equal(part.to_dense()[:, :20], D[rows])
+        np.testing.assert_allclose(part.gram(), (d := part.to_dense()) @ d.T, rtol=1e-12, atol=1e-12)
+    assert np.shares_memory(S[6:30].blocks[0][0], pair[0])
+    # The core cuts rows of its own accord: a panel, a chunk and a strip may part those that belong together.
+    apart = (pair[0], np.broadcast_to(pair[1][:, :1], (20, 3, 4)))
+    np.testing.assert_array_equal(ff.Scores([apart]).to_dense(), written_out([apart]))
+    with pytest.raises(ValueError, match=r"scores\[0\]\[1\]: expected at least one row"):
+        ff.Scores([(pair[0], np.ones((20, 0, 4)))])
+    with pytest.raises(ValueError, match=r"scores\[0\]: expected a pair"):
+        ff.Scores([(pair[0], np.ones((19, 3, 4)))])
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "gram", "cg"])
+def test_a_step_from_rows_that_share_their_left_side(simd: str, solver: str) -> None:
+    rng = np.random.default_rng(8)
+    left, right = rng.standard_normal((700, 9)), rng.standard_normal((700, 2, 5))
+    own = rng.standard_normal((1400, 3))
+    A, w = rng.standard_normal(1400), rng.exponential(size=1400)
+    written = [(np.repeat(left, 2, axis=0), right.reshape(1400, 5)), own]
+    for scores in ([(left, right), own], [(left.astype(np.float32), right.astype(np.float32)), own]):
+        expected = ff.natural_step(written, A, weights=w, solver="cholesky", precision="double")
+        step = ff.natural_step(scores, A, weights=w, solver=solver, precision="double", tol=1e-12)
+        np.testing.assert_allclose(step.step, expected.step, rtol=1e-5 if scores[0][0].dtype == np.float32 else 1e-8)
+    report = ff.diagnose([(left, right), own])
+    assert report.rank == ff.diagnose(written).rank == 48
 
 
 def test_scores_are_a_matrix() -> None:
