@@ -81,7 +81,7 @@ class TrainConfig:
     damping_rule: DampingRuleName = "fixed"
     """Keep the damping, or adapt it by achieved over predicted improvement (Levenberg-Marquardt)."""
 
-    min_damping: float = 1e-4
+    min_damping: float = 1e-3
     """Least damping of the adaptive rule, in the units of damping."""
 
     max_damping: float = 10.0
