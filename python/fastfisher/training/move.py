@@ -71,17 +71,16 @@ def take_within(
     ``constrain`` may touch.  ``max_kl``, ``factor`` and ``tries`` are those of :func:`.backtrack`.
     """
     walk = _Walk(policy, before, step, act, A)
-    theta = policy.parameters.copy()
     constants = {name: np.array(values) for name, values in policy.constants().items()}
 
     def restore() -> None:
         if constants:
             policy.load_constants(constants)
-        policy.parameters = theta
+        policy.parameters = walk.start
 
     def measure(fraction: float) -> tuple[float, float]:
         restore()
-        if not np.isfinite(theta + fraction * step.step).all():
+        if not np.isfinite(walk.start + fraction * step.step).all():
             return float("nan"), float("nan")
         # Where the numbers overflow the candidate is rejected, and the reason is said there.
         with np.errstate(all="ignore"):
@@ -103,7 +102,7 @@ class _Walk:
         self, policy: Policy, before: Snapshot, step: NaturalStep, act: NDArray[Any], A: Array
     ) -> None:
         self._policy, self._before, self._act, self._A = policy, before, act, A
-        self._theta, self._step = policy.parameters.copy(), step.step
+        self._step, self.start = step.step, policy.parameters.copy()
         self._log_prob = before.log_prob(act)
         self.here = before
         """The policy where it was last put."""
@@ -111,7 +110,7 @@ class _Walk:
     def to(self, fraction: float) -> tuple[float, float]:
         """Put the policy at this share of the step; return KL divergence and improvement."""
         policy, before = self._policy, self._before
-        policy.parameters = self._theta + fraction * self._step
+        policy.parameters = self.start + fraction * self._step
         policy.constrain()
         self.here = after = before.after(policy)
         gain = np.expm1(after.log_prob(self._act) - self._log_prob) * self._A

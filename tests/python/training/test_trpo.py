@@ -123,6 +123,23 @@ def test_a_loaded_agent_has_forgotten_nothing(
     assert again.policy.parameters.tobytes() == whole.policy.parameters.tobytes()
 
 
+def test_an_interrupted_iteration_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    options: dict[str, Any] = {
+        "momentum": 0.9, "damping_rule": "adaptive", "normalize_rewards": True, "normalize_observations": True
+    }  # fmt: skip
+    agent = TRPO("Pendulum-v1", **SMALL, **options).learn(600)
+    state = {name: array.tobytes() for name, array in agent._learner.state().items()}
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(agent._learner.baseline, "fit", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            agent.learn(300)
+    assert {name: array.tobytes() for name, array in agent._learner.state().items()} == state
+
+
 def test_the_class_is_that_of_the_file(tmp_path: Path) -> None:
     assert ff.TRPO is TRPO
     trpo, npg = tmp_path / "trpo.zip", tmp_path / "npg.zip"
