@@ -18,16 +18,19 @@ if TYPE_CHECKING:
     from .config import TrainConfig
     from .policies import Policy
     from .training.agent import NPG
+    from .training.trpo import TRPO
 
 # The trainer needs gymnasium, which the core does not: it is imported when it is first named.
 _LAZY = {
     "NPG": "fastfisher.training.agent",
+    "TRPO": "fastfisher.training.trpo",
     "Policy": "fastfisher.policies",
     "TrainConfig": "fastfisher.config",
 }
 
 __all__ = [
     "NPG",
+    "TRPO",
     "Fisher",
     "FisherReport",
     "NaturalStep",

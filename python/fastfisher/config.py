@@ -9,12 +9,15 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_type_hints
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+AlgorithmName = Literal["npg", "trpo"]
 PolicyName = Literal["linear", "rbf", "mlp"]
 BaselineName = Literal["auto", "linear", "quadratic"]
 FisherName = Literal["empirical", "exact"]
 SolverName = Literal["auto", "cholesky", "gram", "cg"]
+DampingRuleName = Literal["fixed", "adaptive"]
 PrecisionName = Literal["auto", "single", "double", "mixed"]
 
 
@@ -36,11 +39,17 @@ class TrainConfig:
     env: str
     """Gymnasium environment id, e.g. HalfCheetah-v5."""
 
+    algorithm: AlgorithmName = "npg"
+    """Natural step as it is (arXiv 1703.02660), or shortened until KL and gain hold (TRPO, 1502.05477)."""
+
     policy: PolicyName = "linear"
     """Actions linear in the observation, linear in random Fourier features of it, or from a tanh network."""
 
     steps: int = 2_500_000
     """Environment steps of the whole run, all workers together; the last iteration is not cut."""
+
+    target_return: float | None = None
+    """Stop after an iteration whose batch has a mean return of at least this (None: train all steps)."""
 
     seed: int = 0
     """Seed of everything random in the run."""
@@ -52,19 +61,40 @@ class TrainConfig:
     """Discount factor."""
 
     gae_lambda: float = 0.95
-    """Lambda of generalised advantage estimation (arXiv 1506.02438); 1 uses whole returns."""
+    """Lambda of generalised advantage estimation (arXiv 1506.02438); 1: Monte Carlo returns less baseline."""
 
     max_kl: float | None = None
     """KL divergence of one step, half arXiv 1703.02660's delta (None: 0.05; 0.025 for discrete actions)."""
 
-    fisher: FisherName = "empirical"
-    """Fisher matrix of the sampled actions (equation 4), or its expectation over actions (as TRPO's)."""
+    fisher: FisherName | None = None
+    """Fisher of the sampled actions (equation 4), or its mean over all (None: empirical; exact for trpo)."""
+
+    fisher_fraction: float = 1.0
+    """Share of the batch's rows, evenly spread, that the Fisher matrix is made of; the gradient uses all."""
 
     damping: float = 1e-2
-    """Lambda of (F + lambda I)^-1 g."""
+    """Lambda of (F + lambda I)^-1 g; where the rule is adaptive, that of the first step."""
 
     relative_damping: bool = False
     """Measure the damping in units of the Fisher matrix's mean eigenvalue."""
+
+    damping_rule: DampingRuleName = "fixed"
+    """Keep the damping, or adapt it by achieved over predicted improvement (Levenberg-Marquardt)."""
+
+    min_damping: float = 1e-3
+    """Least damping of the adaptive rule, in the units of damping."""
+
+    max_damping: float = 10.0
+    """Largest damping of the adaptive rule, in the units of damping."""
+
+    momentum: float = 0.0
+    """Share of the last direction that the next one is drawn to (SPRING, arXiv 2401.10190), below 1."""
+
+    line_search_factor: float = 0.8
+    """TRPO: what a rejected step is shortened by."""
+
+    line_search_steps: int = 10
+    """TRPO: step lengths to try before the policy stays as it is."""
 
     solver: SolverName = "auto"
     """Algebra of the step: parameters x parameters, samples x samples, matrix-free, or the cheapest."""
@@ -83,6 +113,9 @@ class TrainConfig:
 
     normalize_advantages: bool = True
     """Centre advantages and divide them by their standard deviation."""
+
+    normalize_rewards: bool = False
+    """Divide rewards by the running standard deviation of discounted returns."""
 
     initial_log_std: float = -1.0
     """Initial log standard deviation of Gaussian actions."""
@@ -123,7 +156,13 @@ class TrainConfig:
         _check_range(self, "gamma", at_least=0.0, at_most=1.0)
         _check_range(self, "gae_lambda", at_least=0.0, at_most=1.0)
         _check_range(self, "max_kl", above=0.0)
+        _check_range(self, "fisher_fraction", above=0.0, at_most=1.0)
         _check_range(self, "damping", at_least=0.0)
+        _check_range(self, "min_damping", above=0.0)
+        _check_range(self, "max_damping", at_least=self.min_damping)
+        _check_range(self, "momentum", at_least=0.0, below=1.0)
+        _check_range(self, "line_search_factor", above=0.0, below=1.0)
+        _check_range(self, "line_search_steps", at_least=1)
         _check_range(self, "ridge", above=0.0)
         _check_range(self, "rbf_features", at_least=1)
         _check_range(self, "rbf_bandwidth", above=0.0)
@@ -134,6 +173,8 @@ class TrainConfig:
         if self.min_log_std > self.initial_log_std:
             bound = f"initial_log_std = {self.initial_log_std}"
             raise ValueError(f"min_log_std: expected at most {bound}, got {self.min_log_std}")
+        if self.damping_rule == "adaptive":
+            _check_range(self, "damping", at_least=self.min_damping, at_most=self.max_damping)
         if any(size < 1 for size in self.hidden):
             raise ValueError(f"hidden: expected positive layer sizes, got {self.hidden}")
 
@@ -178,6 +219,13 @@ def _is_real(value: object) -> bool:
     return isinstance(value, float) or _is_integer(value)
 
 
+def _choices(hint: object) -> list[Any]:
+    """Return the values of a Literal, and None where the field may be it."""
+    parts = (hint, *get_args(hint))
+    names = [name for part in parts if get_origin(part) is Literal for name in get_args(part)]
+    return [*names, None] if NoneType in parts else names
+
+
 def _is_sizes(value: object) -> bool:
     return isinstance(value, (tuple, list)) and all(_is_integer(size) for size in value)
 
@@ -199,15 +247,15 @@ def _check_types(config: TrainConfig) -> None:
     """Refuse wrong types; integers may stand for reals, and lists, which JSON has, for tuples."""
     for name, hint in get_type_hints(TrainConfig).items():
         value = getattr(config, name)
-        choices = get_args(hint)
         if hint not in _TYPES:
+            choices = _choices(hint)
             if value not in choices:
-                raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+                raise ValueError(f"{name}: expected one of {', '.join(map(str, choices))}, got {value!r}")
             continue
         expected, fits = _TYPES[hint]
         if not fits(value):
             raise TypeError(f"{name}: expected {expected}, got {value!r} ({type(value).__name__})")
-        if float in (hint, *choices) and value is not None:
+        if float in (hint, *get_args(hint)) and value is not None:
             if not math.isfinite(value):
                 raise ValueError(f"{name}: expected a finite number, got {value}")
             object.__setattr__(config, name, float(value))
@@ -222,13 +270,19 @@ def _check_range(
     at_least: float = -math.inf,
     above: float = -math.inf,
     at_most: float = math.inf,
+    below: float = math.inf,
 ) -> None:
     value = getattr(config, name)
-    if value is None or (at_least <= value <= at_most and (value > above or above == -math.inf)):
+    if value is None or (
+        at_least <= value <= at_most
+        and (value > above or above == -math.inf)
+        and (value < below or below == math.inf)
+    ):
         return
     bounds = [
         f"at least {at_least}" if at_least > -math.inf else "",
         f"above {above}" if above > -math.inf else "",
         f"at most {at_most}" if at_most < math.inf else "",
+        f"below {below}" if below < math.inf else "",
     ]
     raise ValueError(f"{name}: expected a number {' and '.join(b for b in bounds if b)}, got {value}")

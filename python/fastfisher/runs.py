@@ -91,6 +91,10 @@ def resume(config: TrainConfig, path: Path, *, quiet: bool = False) -> int:
     agent = folder.load_agent() or NPG.from_config(config)
     agent.config = config
     try:
+        if agent.target_reached:
+            if not quiet:
+                print(f"{path} is done: its last batch reached the target return, {config.target_return}")
+            return 0
         if agent.steps >= config.steps:
             if not quiet:
                 print(
@@ -152,7 +156,8 @@ def _run(folder: RunFolder, agent: NPG, *, quiet: bool, resumed: bool = False) -
     finally:
         session.log.close()
     session.draw()
-    done = agent.steps >= config.steps and session.saved == agent.iteration
+    trained = agent.steps >= config.steps or agent.target_reached
+    done = trained and session.saved == agent.iteration
     results = _results(folder.path, agent, first_step, time.monotonic() - begin)
     if done:
         quoted = shlex.quote(str(folder.path))
@@ -214,6 +219,7 @@ def _introduction(path: Path, agent: NPG, *, resumed: bool) -> tuple[str, dict[s
     damping = f"{config.damping:g}" + (" of the mean eigenvalue" if config.relative_damping else "")
     facts = {
         "policy": f"{config.policy}, {agent.policy.parameters.size:,} parameters",
+        "algorithm": config.algorithm.upper(),
         "step": f"{config.fisher} Fisher, solver {config.solver}, damping {damping}, KL {config.max_kl}",
         "workers": str(config.workers or usable_cores()),
         "folder": str(path),

@@ -6,5 +6,6 @@ A run is a pure function of its config: the same bits on any number of workers, 
 from .agent import NPG, Evaluation
 from .errors import UserError, WorkerError
 from .iteration import IterationInfo
+from .trpo import TRPO
 
-__all__ = ["NPG", "Evaluation", "IterationInfo", "UserError", "WorkerError"]
+__all__ = ["NPG", "TRPO", "Evaluation", "IterationInfo", "UserError", "WorkerError"]

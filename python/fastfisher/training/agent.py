@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import gymnasium
 import numpy as np
@@ -14,7 +15,7 @@ from gymnasium.spaces.utils import flatdim, flatten
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from ..config import PolicyName, TrainConfig
+from ..config import AlgorithmName, PolicyName, TrainConfig
 from ..policies import Policy, make_policy
 from .checkpoint import read_checkpoint, write_checkpoint
 from .environment import (
@@ -80,6 +81,8 @@ class NPG:
     ------
     UserError
         Where the environment is unknown, lacks a package, or has unsupported spaces.
+    ValueError
+        Where ``algorithm`` is given and is another class's.
 
     Examples
     --------
@@ -88,20 +91,43 @@ class NPG:
     True
     """
 
+    algorithm: ClassVar[AlgorithmName] = "npg"
+    """What the class calls itself in a config."""
+
     def __init__(
         self, env: EnvLike, *, policy: PolicyName | Policy = "linear", seed: int = 0, **overrides: Any
     ) -> None:
         name = env if isinstance(env, str) else ""
         custom = policy if isinstance(policy, Policy) else None
         kind = get_args(PolicyName)[0] if isinstance(policy, Policy) else policy
-        self._set_up(TrainConfig(env=name, policy=kind, seed=seed, **overrides), env, custom)
+        config = TrainConfig(env=name, policy=kind, seed=seed, **{"algorithm": self.algorithm, **overrides})
+        if config.algorithm != self.algorithm:
+            other = _class_of(config.algorithm).__name__
+            raise ValueError(
+                f"algorithm: expected {self.algorithm} of {type(self).__name__}, got {config.algorithm}; "
+                f"that is {other}'s"
+            )
+        self._set_up(config, env, custom)
 
     @classmethod
     def from_config(
         cls, config: TrainConfig, env: EnvLike | None = None, policy: Policy | None = None
     ) -> Self:
-        """Make the agent of a config; ``env`` and ``policy`` are given where the config cannot name them."""
-        agent = cls.__new__(cls)
+        """Make the agent of a config; ``env`` and ``policy`` are given where the config cannot name them.
+
+        It is of the class that the config's ``algorithm`` names: NPG's method makes a TRPO, too.
+
+        Raises
+        ------
+        UserError
+            Where that is not a subclass of this one.
+        """
+        kind = cls if cls.algorithm == config.algorithm else _class_of(config.algorithm)
+        if not issubclass(kind, cls):
+            raise UserError(
+                f"this is an agent of {kind.__name__}, not of {cls.__name__}: use {kind.__name__}"
+            )
+        agent = kind.__new__(kind)
         agent._set_up(config, config.env if env is None else env, policy)
         return agent
 
@@ -109,6 +135,8 @@ class NPG:
         self.iteration = 0
         self.steps = 0
         self.episodes = 0
+        self.last_return = float("nan")
+        """Mean return of the last batch's whole episodes."""
         self._rollouts: Rollouts | None = None
         self._open_environment(env, config)
         self.config = config = with_defaults(config, self.action_space)
@@ -148,13 +176,20 @@ class NPG:
         """The policy in training."""
         return self._learner.policy
 
+    @property
+    def target_reached(self) -> bool:
+        """Whether the last batch's mean return is at least the config's ``target_return``."""
+        target = self.config.target_return
+        return target is not None and self.last_return >= target
+
     # Training.
 
     def learn(self, total_steps: int | None = None, callback: Callback | None = None) -> Self:
         """Train for at least this many environment steps more; the last iteration is not cut.
 
         Training is a pure function of the config and the iteration: stopped, saved and loaded
-        anywhere, it continues to the same bits.
+        anywhere, it continues to the same bits.  With a ``target_return`` it ends with the first batch
+        that reaches it; an agent whose last batch did has nothing to learn.
 
         Parameters
         ----------
@@ -164,7 +199,7 @@ class NPG:
             Called after each iteration; True stops.
         """
         stop = self.config.steps if total_steps is None else self.steps + total_steps
-        while self.steps < stop:
+        while self.steps < stop and not self.target_reached:
             info = self._iterate()
             if callback is not None and callback(info):
                 break
@@ -190,11 +225,16 @@ class NPG:
         self.iteration += 1
         self.steps += len(batch.rewards)
         self.episodes += int(batch.complete.sum())
-        return describe(
+        info = describe(
             self.config, (self.iteration, self.steps, self.episodes), batch, update, self.policy.std(),
             self._rollouts.notes if self.iteration == 1 else (),
             seconds_rollout=collected - start, seconds=perf_counter() - start,
         )  # fmt: skip
+        self.last_return = info.return_mean
+        if self.target_reached:
+            reached = f"the target return of {self.config.target_return:g} is reached: training ends"
+            info = dataclasses.replace(info, notes=(*info.notes, reached))
+        return info
 
     # Acting.
 
@@ -283,6 +323,7 @@ class NPG:
         header = {
             "config": self.config.to_dict(),
             "counters": {"iteration": self.iteration, "steps": self.steps, "episodes": self.episodes},
+            "last_return": self.last_return,
             "custom_policy": self._custom_policy,
         }
         write_checkpoint(path, header, self._learner.state())
@@ -292,6 +333,8 @@ class NPG:
         cls, path: str | PathLike[str], env: EnvLike | None = None, *, policy: Policy | None = None
     ) -> Self:
         """Read an agent back; ``learn`` then continues to the bits of the run that was never stopped.
+
+        It is of the class that was saved: ``NPG.load`` reads a TRPO, too.
 
         Parameters
         ----------
@@ -306,7 +349,8 @@ class NPG:
         Raises
         ------
         UserError
-            Where the file is truncated, corrupt or no checkpoint, or more than the path is needed.
+            Where the file is truncated, corrupt or no checkpoint, is of an algorithm that is not this
+            class's, or more than the path is needed.
         """
         header, arrays = read_checkpoint(path)
         config = TrainConfig.from_dict(header["config"])
@@ -322,6 +366,7 @@ class NPG:
         agent._learner.load_state(arrays)
         for name, value in header["counters"].items():
             setattr(agent, name, int(value))
+        agent.last_return = float(header.get("last_return", "nan"))
         return agent
 
     def _close_rollouts(self) -> None:
@@ -343,3 +388,10 @@ class NPG:
         """Close it."""
         self.close()
         return False
+
+
+def _class_of(algorithm: AlgorithmName) -> type[NPG]:
+    """Return the class that trains by an algorithm."""
+    from .trpo import TRPO
+
+    return {kind.algorithm: kind for kind in (NPG, TRPO)}[algorithm]

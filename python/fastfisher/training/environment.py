@@ -120,7 +120,7 @@ def make_head(space: spaces.Space[Any], config: TrainConfig) -> Head:
 
 
 def with_defaults(config: TrainConfig, space: spaces.Space[Any]) -> TrainConfig:
-    """Return the config with what it leaves to the kind of actions filled in.
+    """Return the config with what it leaves to the algorithm and the kind of actions filled in.
 
     A categorical policy turns nearly deterministic within a few steps, after which an error in the step's
     direction costs more.  On CartPole-v1 (100,000 steps, 5 seeds) a KL of 0.05 reached 475 on 3 seeds, 0.025
@@ -132,6 +132,8 @@ def with_defaults(config: TrainConfig, space: spaces.Space[Any]) -> TrainConfig:
         changes["max_kl"] = 0.025 if discrete else 0.05
     if config.normalize_observations is None:
         changes["normalize_observations"] = discrete
+    if config.fisher is None:
+        changes["fisher"] = "exact" if config.algorithm == "trpo" else "empirical"
     return config.replace(**changes)
 
 

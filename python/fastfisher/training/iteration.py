@@ -37,20 +37,27 @@ class IterationInfo:
     kl_asked: float
     """The config's ``max_kl``."""
     kl_predicted: float
-    """alpha^2 x^T F x / 2 of the step."""
+    """alpha^2 x^T F x / 2 of the step that was taken."""
     kl_achieved: float
     """KL(old || new), mean over the batch's observations, measured after the step."""
     improvement_predicted: float
-    """alpha g^T x."""
+    """alpha g^T x of the step that was taken."""
     improvement_achieved: float
     """Change of the surrogate mean(ratio * advantage) on the batch."""
+    improvement_ratio: float
+    """Achieved over predicted improvement of the full step, which adapts the damping; NaN without a move."""
+    line_search_candidates: int
+    """Step lengths that TRPO tried; 0 for NPG.  The notes say why each was rejected."""
+    line_search_fraction: float
+    """Share of the full step that was taken: 1 for NPG, 0 where the policy stays."""
     gradient_norm: float
     step_norm: float
+    algorithm: str
     fisher: str
     solver: str
     precision: str
     damping: float
-    """The absolute value used."""
+    """The absolute value used (the config's number where there was no step)."""
     cg_iterations: int
     residual: float
     """Relative residual of (F + lambda I) x = g."""

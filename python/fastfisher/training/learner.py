@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import TrainConfig
-from ..natural import NaturalStep, natural_step
+from ..natural import NaturalStep
 from ..policies import Policy, Snapshot
-from ..scores import Scores
 from .advantages import discounted_returns, generalized_advantages
 from .baseline import Baseline
 from .batch import Batch
 from .moments import RunningMoments
+from .move import Move, stay, take, take_within
+from .reward_unit import RewardUnit
+from .stepper import Stepper
 
 Array = NDArray[np.float64]
 
@@ -27,59 +29,63 @@ class Update:
 
     step: NaturalStep | None
     """None where the advantages were all zero, so that there was no direction to go."""
-    kl: float
-    improvement: float
-    entropy: float
+    move: Move
+    """How much of the step was taken, and what came of it."""
+    damping: float
+    """That of the step, in the units of the config's."""
     explained_variance: float
     notes: tuple[str, ...]
 
 
 class Learner:
-    """The state that training moves: policy, baseline, observation statistics.
+    """The state that training moves: policy, baseline, statistics, what one step hands to the next.
 
     :meth:`update` is a function of this state and the batch; nothing in it is random.
+
+    Raises
+    ------
+    ValueError
+        Where the config leaves ``max_kl`` or ``fisher`` open.
     """
 
     def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
+        if config.max_kl is None or config.fisher is None:
+            raise ValueError(
+                f"max_kl, fisher: expected values, got {config.max_kl} and {config.fisher}; see with_defaults"
+            )
         self.config = config
         self.policy = policy
         self.baseline = Baseline(config.baseline, observation_size, config.ridge)
         self.moments = RunningMoments(observation_size)
+        self.reward_unit = RewardUnit()
+        self.stepper = Stepper(config)
+        self._max_kl = config.max_kl
 
     def update(self, batch: Batch) -> Update:
         """Take one natural-gradient step on the batch, then fit the baseline to it."""
-        config, policy, baseline = self.config, self.policy, self.baseline
+        config, policy, baseline, unit = self.config, self.policy, self.baseline, self.reward_unit
         obs, act, times = batch.observations, batch.actions, batch.times
         self._see(obs)
 
         # Advantages by the value function of the batches before: one fitted to these very returns
         # would take from them what the actions did (arXiv 1703.02660, Algorithm 1, line 6).
-        values = baseline.predict(obs, times)
-        final_values = baseline.predict(batch.final_observations, batch.lengths)
+        values = unit.value * baseline.predict(obs, times)
+        final_values = unit.value * baseline.predict(batch.final_observations, batch.lengths)
         advantages = generalized_advantages(batch, values, final_values, config.gamma, config.gae_lambda)
-        A = _standardized(advantages) if config.normalize_advantages else advantages
-
-        # theta <- theta + alpha F^-1 g, alpha = sqrt(delta / g^T F^-1 g), delta = 2 max_kl (equation 5).
-        before = policy.at(obs)
-        step = self._natural_step(before, act, A)
-        if step is not None:
-            policy.parameters += step.step
-            policy.constrain()
-        after = before.after(policy)
-
         # Whole returns and not lambda-returns: with those HalfCheetah-v5 settled at half the return.
         targets = discounted_returns(batch, final_values, config.gamma)
-        baseline.fit(obs, times, targets)
-        return Update(
-            step=step,
-            kl=before.kl(after),
-            improvement=float(np.mean(np.expm1(after.log_prob(act) - before.log_prob(act)) * A)),
-            entropy=after.entropy(),
-            explained_variance=_explained_variance(targets, values),
-            notes=_worth_telling(step.notes)
-            if step is not None
-            else ("all advantages are zero: the policy stays",),
-        )
+        if config.normalize_rewards:
+            unit.update(targets)
+        A = _standardized(advantages) if config.normalize_advantages else advantages / unit.value
+
+        # theta <- theta + alpha F^-1 g, alpha = sqrt(delta / g^T F^-1 g), delta = 2 max_kl (equation 5).
+        before, damping = policy.at(obs), self.stepper.damping
+        step = self.stepper.step(policy, before, obs, act, A)
+        move = self._take(step, before, act, A)
+        self.stepper.learn(step, move)
+
+        baseline.fit(obs, times, targets / unit.value)
+        return Update(step, move, damping, _explained_variance(targets, values), _notes(step, move))
 
     def _see(self, obs: Array) -> None:
         """Let policy and statistics follow the observations, before anything is computed from them."""
@@ -87,30 +93,20 @@ class Learner:
             self.policy.prepare(obs)
         self.moments.update(obs)
         if self.config.normalize_observations:
-            self.policy.set_input_transform(self.moments.mean, self.moments.std())
+            mean, std = self.moments.mean, self.moments.std()
+            self.stepper.carry(self.policy, mean, std)
+            self.policy.set_input_transform(mean, std)
 
-    def _natural_step(self, snapshot: Snapshot, act: NDArray[Any], A: Array) -> NaturalStep | None:
+    def _take(self, step: NaturalStep | None, before: Snapshot, act: NDArray[Any], A: Array) -> Move:
         config = self.config
-        if not A.any():
-            return None
-
-        def step(S: Scores, *advantages: Array, **options: Any) -> NaturalStep:
-            return natural_step(
-                S,
-                *advantages,
-                damping=float(config.damping),
-                relative_damping=config.relative_damping,
-                max_kl=config.max_kl,
-                solver=config.solver,
-                precision=config.precision,
-                **options,
-            )
-
-        S = Scores(snapshot.scores(act))
-        if config.fisher == "empirical":
-            return step(S, A)
-        R = Scores(snapshot.fisher_scores())
-        return step(R, gradient=S.T @ A / len(A), count=len(A))
+        if step is None:
+            return stay(before)
+        if config.algorithm == "npg":
+            return take(self.policy, before, step, act, A)
+        return take_within(
+            self.policy, before, step, act, A,
+            max_kl=self._max_kl, factor=config.line_search_factor, tries=config.line_search_steps,
+        )  # fmt: skip
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return everything that the next update depends on, as copies, by names of the form part/name."""
@@ -118,6 +114,8 @@ class Learner:
             "policy": {"parameters": self.policy.parameters, **self.policy.constants()},
             "baseline": self.baseline.state(),
             "moments": self.moments.state(),
+            "reward_unit": self.reward_unit.state() if self.config.normalize_rewards else {},
+            "stepper": self.stepper.state(),
         }
         return {
             f"{part}/{name}": np.array(array)
@@ -137,11 +135,16 @@ class Learner:
         self.policy.parameters = policy["parameters"]
         self.baseline.load_state(part("baseline"))
         self.moments.load_state(part("moments"))
+        if self.config.normalize_rewards:
+            self.reward_unit.load_state(part("reward_unit"))
+        self.stepper.load_state(part("stepper"))
 
 
-def _worth_telling(notes: tuple[str, ...]) -> tuple[str, ...]:
-    """Leave out why the solver was chosen: the same every iteration."""
-    return tuple(note for note in notes if not note.startswith("auto chose"))
+def _notes(step: NaturalStep | None, move: Move) -> tuple[str, ...]:
+    """Return what is worth telling; why the solver was chosen is the same every iteration."""
+    if step is None:
+        return ("all advantages are zero: the policy stays",)
+    return (*(note for note in step.notes if not note.startswith("auto chose")), *move.notes)
 
 
 def _standardized(advantages: Array) -> Array:

@@ -26,8 +26,9 @@ def describe(
     """Return the measurements of an iteration; ``counters`` are iteration, steps and episodes so far."""
     iteration, steps, episodes = counters
     returns, lengths = batch.returns[batch.complete], batch.lengths[batch.complete]
-    whole, step = len(returns) > 0, update.step
-    assert config.max_kl is not None  # the agent has filled it in
+    whole, step, move = len(returns) > 0, update.step, update.move
+    # Of the step as far as it was taken: the models are a square and a line in its length.
+    length = move.fraction
     return IterationInfo(
         iteration=iteration,
         steps=steps,
@@ -39,21 +40,25 @@ def describe(
         episode_length_mean=float(lengths.mean()) if whole else _NAN,
         batch_episodes=len(returns),
         batch_steps=len(batch.rewards),
-        kl_asked=config.max_kl,
-        kl_predicted=float(step.predicted_kl) if step else 0.0,
-        kl_achieved=update.kl,
-        improvement_predicted=float(step.predicted_improvement) if step else 0.0,
-        improvement_achieved=update.improvement,
+        kl_asked=_NAN if config.max_kl is None else config.max_kl,
+        kl_predicted=length**2 * float(step.predicted_kl) if step else 0.0,
+        kl_achieved=move.kl,
+        improvement_predicted=length * float(step.predicted_improvement) if step else 0.0,
+        improvement_achieved=move.improvement,
+        improvement_ratio=move.ratio,
+        line_search_candidates=len(move.candidates),
+        line_search_fraction=move.fraction,
         gradient_norm=float(np.linalg.norm(step.gradient)) if step else 0.0,
-        step_norm=float(np.linalg.norm(step.step)) if step else 0.0,
-        fisher=config.fisher,
+        step_norm=length * float(np.linalg.norm(step.step)) if step else 0.0,
+        algorithm=config.algorithm,
+        fisher=str(config.fisher),
         solver=step.solver if step else "none",
         precision=step.precision if step else "none",
-        damping=float(step.damping) if step else config.damping,
+        damping=float(step.damping) if step else update.damping,
         cg_iterations=step.iterations if step else 0,
         residual=float(step.residual) if step else 0.0,
         std=std,
-        entropy=update.entropy,
+        entropy=move.entropy,
         explained_variance=update.explained_variance,
         notes=(*notes, *update.notes),
         seconds=seconds,

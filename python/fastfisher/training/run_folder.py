@@ -31,7 +31,7 @@ PREVIOUS_CHECKPOINT = "checkpoint.previous.zip"
 CURVE = "curve.png"
 LOCK = ".lock"
 
-RESUMABLE = frozenset({"steps", "workers", "checkpoint_every"})
+RESUMABLE = frozenset({"steps", "workers", "checkpoint_every", "target_return"})
 """Fields of the config that a resumed run may change: none of them alters an iteration's bits."""
 
 

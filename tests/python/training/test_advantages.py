@@ -94,3 +94,15 @@ def test_a_bad_reward_or_observation_is_named(bad: float) -> None:
     batch.observations[0, 1] = bad
     with pytest.raises(FloatingPointError, match=r"observation .* at step 0 of trajectory 0"):
         batch.check_finite()
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.9, 0.995, 1.0])
+def test_monte_carlo_is_lambda_one(gamma: float) -> None:
+    batch = make_batch([5, 1, 8, 70], [True, False, False, True])
+    rng = np.random.default_rng(1)
+    values, final_values = rng.standard_normal(84), rng.standard_normal(4)
+    np.testing.assert_allclose(
+        generalized_advantages(batch, values, final_values, gamma, 1.0),
+        discounted_returns(batch, final_values, gamma) - values,
+        rtol=1e-10, atol=1e-10,
+    )  # fmt: skip

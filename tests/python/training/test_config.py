@@ -43,6 +43,15 @@ def test_unknown_keys_are_refused_by_name() -> None:
         ("hidden", 64, TypeError, r"hidden"),
         ("normalize_advantages", 1, TypeError, r"normalize_advantages"),
         ("initial_log_std", -5.0, ValueError, r"min_log_std: expected at most initial_log_std"),
+        ("algorithm", "ppo", ValueError, r"algorithm: expected one of npg, trpo, got 'ppo'"),
+        ("fisher", "observed", ValueError, r"fisher: expected one of empirical, exact, None, got 'observed'"),
+        ("fisher_fraction", 0.0, ValueError, r"fisher_fraction: .* above 0.0 and at most 1.0, got 0.0"),
+        ("momentum", 1.0, ValueError, r"momentum: .* at least 0.0 and below 1.0, got 1.0"),
+        ("line_search_factor", 1.0, ValueError, r"line_search_factor: .* above 0.0 and below 1.0, got 1.0"),
+        ("line_search_steps", 0, ValueError, r"line_search_steps: expected a number at least 1, got 0"),
+        ("damping_rule", "none", ValueError, r"damping_rule: expected one of fixed, adaptive, got 'none'"),
+        ("max_damping", 1e-9, ValueError, r"max_damping: expected a number at least 0.001, got 1e-09"),
+        ("target_return", float("inf"), ValueError, r"target_return: expected a finite number, got inf"),
         ("env_kwargs", [1], TypeError, r"env_kwargs"),
         ("env", None, TypeError, r"env: expected a string, got None"),
     ],
@@ -50,6 +59,14 @@ def test_unknown_keys_are_refused_by_name() -> None:
 def test_bad_values_are_named(name: str, value: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         TrainConfig(**{"env": "X-v0", name: value})
+
+
+def test_an_adaptive_damping_starts_within_its_bounds() -> None:
+    with pytest.raises(
+        ValueError, match=r"damping: expected a number at least 0.001 and at most 10.0, got 0"
+    ):
+        TrainConfig("X-v0", damping=0.0, damping_rule="adaptive")
+    assert TrainConfig("X-v0", damping=0.0).damping == 0.0
 
 
 def test_integers_stand_for_reals() -> None:

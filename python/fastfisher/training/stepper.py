@@ -1,0 +1,134 @@
+"""The natural-gradient step that a config asks for: the rows of F, the damping, the momentum."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import TrainConfig
+from ..natural import NaturalStep, natural_step
+from ..policies import Policy, Snapshot
+from ..scores import Scores
+from .damping import adapted_damping
+from .move import Move
+
+Array = NDArray[np.float64]
+
+
+class Stepper:
+    """Makes x = (F + lambda I)^-1 g and alpha, and keeps what one step hands to the next.
+
+    That is the damping, where it adapts, and with momentum the direction before.  The direction is kept in
+    the coordinates of theta: where the policy moves those (:meth:`carry`) it moves along, S x staying what it
+    was.  It is forgotten where it led nowhere: where every candidate of a line search was rejected, and where
+    the new direction would lose by the gradient, g^T x <= 0 (the restart of O'Donoghue and Candes, arXiv
+    1204.3982).
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.damping = config.damping
+        """That of the next step, in the units of the config's."""
+        self.previous: Array | None = None
+        """The direction x of the step before; None without momentum, and at its start."""
+
+    def step(
+        self, policy: Policy, before: Snapshot, obs: Array, act: NDArray[Any], A: Array
+    ) -> NaturalStep | None:
+        """Return the step of a batch; None where the advantages are all zero, so that there is none.
+
+        Parameters
+        ----------
+        policy, before
+            The policy, and its snapshot on ``obs``.
+        obs, act, A
+            Of the batch: (N, D), (N, m) or (N,), and the advantages, (N,).
+        """
+        if not A.any():
+            return None
+        system = self._system(policy, before, obs, act, A)
+        step = self._solve(system, self.previous)
+        if self.previous is None or step.predicted_improvement > 0.0:
+            return step
+        self.previous = None
+        restart = "the momentum pointed against the gradient and was forgotten"
+        step = self._solve(system, None)
+        return dataclasses.replace(step, notes=(*step.notes, restart))
+
+    def _system(
+        self, policy: Policy, before: Snapshot, obs: Array, act: NDArray[Any], A: Array
+    ) -> dict[str, Any]:
+        """Return the rows of F and where g comes from, as :func:`.natural_step` takes them."""
+        exact, fraction = self.config.fisher == "exact", self.config.fisher_fraction
+        S = Scores(before.scores(act))
+        if fraction == 1.0 and not exact:
+            return {"scores": S, "advantages": A}
+        gradient = S.T @ A / len(A)
+        if fraction == 1.0:
+            return {"scores": Scores(before.fisher_scores()), "gradient": gradient, "count": len(A)}
+        rows = fisher_rows(len(A), fraction)
+        if not exact:
+            return {"scores": S[rows], "gradient": gradient}
+        R = Scores(policy.at(obs[rows]).fisher_scores())
+        return {"scores": R, "gradient": gradient, "count": len(rows)}
+
+    def _solve(self, system: dict[str, Any], previous: Array | None) -> NaturalStep:
+        config = self.config
+        return natural_step(
+            **system,
+            damping=self.damping,
+            relative_damping=config.relative_damping,
+            max_kl=config.max_kl,
+            solver=config.solver,
+            precision=config.precision,
+            momentum=config.momentum,
+            previous=previous,
+        )
+
+    def carry(self, policy: Policy, shift: Array, scale: Array) -> None:
+        """Take the direction along, before ``policy.set_input_transform(shift, scale)`` moves theta.
+
+        That map is linear in theta, so a direction goes where theta would go in its place.
+        """
+        if self.previous is not None:
+            carrier = policy.copy()
+            carrier.parameters = self.previous
+            carrier.set_input_transform(shift, scale)
+            self.previous = carrier.parameters
+
+    def learn(self, step: NaturalStep | None, move: Move) -> None:
+        """See how the step turned out."""
+        config = self.config
+        if step is None:
+            return
+        if config.momentum > 0.0:
+            self.previous = step.direction if move.fraction > 0.0 else None
+        if config.damping_rule == "adaptive" and step.predicted_improvement > 0.0:
+            self.damping = adapted_damping(
+                self.damping, move.ratio, least=config.min_damping, most=config.max_damping
+            )
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what a checkpoint has to keep."""
+        state = {"damping": np.array(self.damping)} if self.config.damping_rule == "adaptive" else {}
+        return state if self.previous is None else {**state, "previous": self.previous}
+
+    def load_state(self, values: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what :meth:`state` returned."""
+        self.damping = float(values.get("damping", self.config.damping))
+        self.previous = np.array(values["previous"]) if "previous" in values else None
+
+
+def fisher_rows(count: int, fraction: float) -> NDArray[np.int64]:
+    """Return about ``fraction`` of the rows 0 to count - 1, at least one, at equal distances.
+
+    Without chance, so that every product of the step and every run has the same ones; and spread over the
+    batch, so that every trajectory and every part of it has its share.
+    """
+    kept = max(1, round(fraction * count))
+    rows: NDArray[np.int64] = ((np.arange(kept) + 0.5) * (count / kept)).astype(np.int64)
+    return rows
