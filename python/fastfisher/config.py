@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_type_hints
 
 PolicyName = Literal["linear", "rbf", "mlp"]
-BaselineName = Literal["auto", "linear", "quadratic"]
+BaselineName = Literal["auto", "linear", "quadratic", "mlp"]
+StdName = Literal["independent", "dependent"]
 FisherName = Literal["empirical", "exact"]
 SolverName = Literal["auto", "cholesky", "gram", "cg"]
 PrecisionName = Literal["auto", "single", "double", "mixed"]
@@ -90,6 +91,12 @@ class TrainConfig:
     min_log_std: float = -3.0
     """Floor of the log standard deviation."""
 
+    std: StdName = "independent"
+    """Standard deviation of Gaussian actions: the same everywhere, or dependent on the observation."""
+
+    squash: bool = False
+    """Squash Gaussian actions into their bounds by tanh, where they are clipped otherwise."""
+
     hidden: tuple[int, ...] = (32, 32)
     """Hidden layer sizes of the mlp policy."""
 
@@ -131,9 +138,12 @@ class TrainConfig:
         _check_range(self, "num_envs", at_least=0)
         _check_range(self, "max_episode_steps", at_least=1)
         _check_range(self, "checkpoint_every", at_least=1)
+        bound = f"initial_log_std = {self.initial_log_std}"
         if self.min_log_std > self.initial_log_std:
-            bound = f"initial_log_std = {self.initial_log_std}"
             raise ValueError(f"min_log_std: expected at most {bound}, got {self.min_log_std}")
+        if self.std == "dependent" and self.min_log_std == self.initial_log_std:
+            # The floor is approached and never reached: see StateDependentGaussianHead.
+            raise ValueError(f"min_log_std: expected below {bound} with std = 'dependent'")
         if any(size < 1 for size in self.hidden):
             raise ValueError(f"hidden: expected positive layer sizes, got {self.hidden}")
 
