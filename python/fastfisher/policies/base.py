@@ -59,7 +59,7 @@ class Policy(ABC):
 
     @property
     def squash(self) -> Callable[[Array], Array] | None:
-        """From the policy's actions, one or rows of them, to the environment's; None where they are the same."""
+        """From actions of the policy, one or rows, to the environment's; None where they are the same."""
         return None
 
     @abstractmethod

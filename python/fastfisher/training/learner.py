@@ -14,8 +14,8 @@ from ..natural import NaturalStep, natural_step
 from ..policies import Policy, Snapshot
 from ..scores import Scores
 from .advantages import discounted_returns, generalized_advantages
-from .baseline import Baseline
 from .batch import Batch
+from .make_baseline import make_baseline
 from .moments import RunningMoments
 
 Array = NDArray[np.float64]
@@ -43,7 +43,7 @@ class Learner:
     def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
         self.config = config
         self.policy = policy
-        self.baseline = Baseline(config.baseline, observation_size, config.ridge)
+        self.baseline = make_baseline(config, observation_size)
         self.moments = RunningMoments(observation_size)
 
     def update(self, batch: Batch) -> Update:

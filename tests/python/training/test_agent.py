@@ -15,6 +15,7 @@ from fastfisher.config import TrainConfig
 from fastfisher.policies import GaussianHead, LinearPolicy
 from fastfisher.training import NPG, IterationInfo, UserError
 from fastfisher.training import learner as learner_module
+from fastfisher.training.ridge_baseline import RidgeBaseline
 
 SMALL: dict[str, Any] = {"batch_steps": 300, "workers": 1}
 
@@ -79,13 +80,13 @@ def test_values_come_from_the_batches_before(monkeypatch: pytest.MonkeyPatch) ->
         calls.append("zero values" if not values.any() else "values")
         return advantages(batch, values, *rest)
 
-    class Recorded(learner_module.Baseline):
+    class Recorded(RidgeBaseline):
         def fit(self, *arguments: Any) -> None:
             calls.append("fit")
             super().fit(*arguments)
 
     monkeypatch.setattr(learner_module, "generalized_advantages", recorded)
-    monkeypatch.setattr(learner_module, "Baseline", Recorded)
+    monkeypatch.setattr(learner_module, "make_baseline", lambda *_: Recorded("linear", 4, 1e-5))
     NPG("CartPole-v1", **SMALL).learn(900)
     assert calls == ["zero values", "fit", "values", "fit", "values", "fit"]
 
@@ -148,7 +149,7 @@ def test_an_interrupted_iteration_never_happened(monkeypatch: pytest.MonkeyPatch
         def interrupt(*_: Any) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr(learner_module.Baseline, "fit", interrupt)
+        patch.setattr(RidgeBaseline, "fit", interrupt)
         with pytest.raises(KeyboardInterrupt):
             agent.learn(300)
     assert_same_rows(rows, first + rows_of(agent, 600 - 1))

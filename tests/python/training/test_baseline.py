@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastfisher.training.baseline import Baseline
+from fastfisher.config import TrainConfig
+from fastfisher.training.make_baseline import make_baseline
 from fastfisher.training.moments import RunningMoments
+from fastfisher.training.ridge_baseline import RidgeBaseline
 
 
 def problem(entries: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -16,7 +18,7 @@ def problem(entries: int = 3) -> tuple[np.ndarray, np.ndarray]:
 
 def test_no_value_before_the_first_fit() -> None:
     obs, times = problem()
-    np.testing.assert_array_equal(Baseline("quadratic", 3, 1e-5).predict(obs, times), 0.0)
+    np.testing.assert_array_equal(RidgeBaseline("quadratic", 3, 1e-5).predict(obs, times), 0.0)
 
 
 @pytest.mark.parametrize(("kind", "features"), [("linear", 5 + 3), ("quadratic", 5 + 3 + 6)])
@@ -26,7 +28,7 @@ def test_recovers_functions_of_its_family(kind: str, features: int) -> None:
     targets = 2.0 + obs @ [1.0, -2.0, 0.5] + 3.0 * (times / 1000.0) ** 2
     if kind == "quadratic":
         targets = targets + obs[:, 0] * obs[:, 2] - 0.3 * obs[:, 1] ** 2
-    baseline = Baseline(kind, 3, 1e-12)  # type: ignore[arg-type]
+    baseline = RidgeBaseline(kind, 3, 1e-12)  # type: ignore[arg-type]
     baseline.fit(obs, times, targets)
     assert baseline.features(obs, times).shape == (500, features)
     np.testing.assert_allclose(baseline.predict(obs, times), targets, atol=1e-3 * targets.std())
@@ -35,14 +37,14 @@ def test_recovers_functions_of_its_family(kind: str, features: int) -> None:
 def test_a_linear_baseline_cannot_do_products() -> None:
     obs, times = problem()
     targets = (obs[:, 0] - 3.0) * (obs[:, 1] - 3.0)
-    baseline = Baseline("linear", 3, 1e-5)
+    baseline = RidgeBaseline("linear", 3, 1e-5)
     baseline.fit(obs, times, targets)
     assert (baseline.predict(obs, times) - targets).var() > 0.9 * targets.var()
 
 
 def test_products_are_all_products() -> None:
     obs, times = problem()
-    baseline = Baseline("quadratic", 3, 1e-5)
+    baseline = RidgeBaseline("quadratic", 3, 1e-5)
     features = baseline.features(obs, times)
     x = features[:, 5:8]
     expected = [x[:, i] * x[:, j] for i in range(3) for j in range(i, 3)]
@@ -52,14 +54,16 @@ def test_products_are_all_products() -> None:
 
 def test_survives_constant_and_repeated_entries() -> None:
     obs = np.ones((50, 2))
-    baseline = Baseline("quadratic", 2, 1e-5)
+    baseline = RidgeBaseline("quadratic", 2, 1e-5)
     baseline.fit(obs, np.zeros(50, dtype=np.int64), np.full(50, 4.0))
     np.testing.assert_allclose(baseline.predict(obs, np.zeros(50, dtype=np.int64)), 4.0, rtol=1e-3)
 
 
 def test_auto_is_quadratic_for_small_observations_only() -> None:
-    assert Baseline("auto", 17, 1e-5).kind == "quadratic"
-    assert Baseline("auto", 348, 1e-5).kind == "linear"
+    for size, kind in ((17, "quadratic"), (348, "linear")):
+        baseline = make_baseline(TrainConfig("x"), size)
+        assert isinstance(baseline, RidgeBaseline)
+        assert baseline.kind == kind
 
 
 def test_running_moments_are_those_of_all_rows() -> None:
