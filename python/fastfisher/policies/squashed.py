@@ -15,10 +15,14 @@ from .head import Head
 
 Array = NDArray[np.float64]
 
-_NODES = 24
-"""Of the quadrature in the entropy: its error is below 1e-3 nats an action for sigma up to one."""
-_ENTROPY_ROWS = 1_000
-"""Observations that the entropy is averaged over: it is for the log, and not worth a millisecond more."""
+_NODES: Array = np.linspace(-6.0, 6.0, 97)
+"""Standard deviations from the mean at which the entropy's integrand is summed.
+
+The integrand being singular at +-i pi / 2, the trapezoidal rule errs by about exp(-pi^2 / (sigma / 8)): by
+less than 1e-6 nats for sigma up to 5.
+"""
+_ENTROPY_ROWS = 250
+"""Observations that the entropy is averaged over: it is for the log, and not worth more time."""
 
 
 class SquashedHead(Head):
@@ -120,16 +124,15 @@ class SquashedHead(Head):
         return self.gaussian.kl(z, own, other_z, other_own)
 
     def entropy(self, z: Array, own: Array) -> float:
-        """Return the mean of H(u) + sum E[log da/du], over up to 1,000 observations, spread evenly.
+        """Return the mean of H(u) + sum E[log da/du], over up to 250 observations, spread evenly.
 
-        The expectation has no closed form.  It is a Gauss-Hermite sum, so there is no randomness in it.
+        The expectation has no closed form.  It is summed by the trapezoidal rule, without randomness.
         """
         rows = z[np.unique(np.linspace(0, len(z) - 1, _ENTROPY_ROWS).astype(np.int64))]
         mean, log_std = self.gaussian.moments(rows, own)
-        nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-        u = mean[..., None] + np.exp(log_std)[..., None] * nodes
-        slopes = self._log_slope(np.moveaxis(u, -1, 0))
-        expected = np.tensordot(weights / math.sqrt(2.0 * math.pi), slopes, axes=1)
+        density = np.exp(-0.5 * np.square(_NODES))
+        slopes = self._log_slope(mean + np.exp(log_std) * _NODES[:, None, None])
+        expected = np.tensordot(density / density.sum(), slopes, axes=1)
         return self.gaussian.entropy(rows, own) + float(expected.sum(axis=1).mean())
 
     def std(self, own: Array) -> float:
