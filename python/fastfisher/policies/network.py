@@ -69,6 +69,10 @@ class NetworkPolicy(Policy):
             start = stop
         return layers
 
+    def layers(self) -> list[Array]:
+        """Return copies of W_1, ..., W_L."""
+        return [layer.copy() for layer in self._layers()]
+
     def _own(self) -> Array:
         return self._parameters[len(self._parameters) - self.head.own_size :]
 
@@ -81,8 +85,9 @@ class NetworkPolicy(Policy):
         return obs
 
     def _snapshot_of_features(self, features: Array) -> NetworkSnapshot:
-        layers = [layer.copy() for layer in self._layers()]
-        return NetworkSnapshot(self.head, layers, self._own().copy(), features, single=self.single_scores)
+        return NetworkSnapshot(
+            self.head, self.layers(), self._own().copy(), features, single=self.single_scores
+        )
 
     def at(self, obs: Array) -> NetworkSnapshot:
         return self._snapshot_of_features(self.features(obs))

@@ -12,7 +12,6 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces.utils import flatten
-from gymnasium.vector.utils import iterate
 from numpy.typing import NDArray
 
 from ..config import TrainConfig
@@ -234,14 +233,14 @@ def observation_rows(space: spaces.Space[Any], observation: Any) -> tuple[Array,
             raise ValueError(f"observation: expected shape {expected}, got {array.shape}")
         return array.reshape(1 if single else len(array), -1), single
     try:
-        single = _is_single(space, observation)
-        if single:
-            several = [observation]
-        elif isinstance(observation, (list, np.ndarray)):
-            several = list(observation)
-        else:
-            several = list(iterate(space, observation))
         composite = isinstance(space, (spaces.Dict, spaces.Tuple))
+        if composite and not isinstance(observation, list):
+            part, leaf = _first_part(space, observation)
+            single = np.ndim(leaf) == len(part.shape or ())
+            several = [observation] if single else [_row(space, observation, n) for n in range(len(leaf))]
+        else:
+            single = not composite and np.ndim(observation) == len(space.shape or ())
+            several = [observation] if single else list(observation)
         if composite or all(space.contains(one) for one in several):
             return np.array([flatten(space, one) for one in several], dtype=np.float64), single
     except (IndexError, KeyError, TypeError, ValueError):
@@ -249,14 +248,21 @@ def observation_rows(space: spaces.Space[Any], observation: Any) -> tuple[Array,
     raise ValueError(f"observation: expected one of {space}, or several, got {observation!r}")
 
 
-def _is_single(space: spaces.Space[Any], observation: Any) -> bool:
-    """Say whether it has the dimensions of one observation, by its first part where it has several."""
-    if isinstance(space, (spaces.Dict, spaces.Tuple)):
-        if isinstance(observation, (list, np.ndarray)):
-            return False
+def _first_part(space: spaces.Space[Any], observation: Any) -> tuple[spaces.Space[Any], Any]:
+    """Return the first space in a space that holds no others, and what is observed of it."""
+    while isinstance(space, (spaces.Dict, spaces.Tuple)):
         first: Any = next(iter(space.spaces)) if isinstance(space, spaces.Dict) else 0
-        return _is_single(space[first], observation[first])
-    return np.ndim(observation) == len(space.shape or ())
+        space, observation = space[first], observation[first]
+    return space, observation
+
+
+def _row(space: spaces.Space[Any], observations: Any, n: int) -> Any:
+    """Return the n-th of observations whose parts are stacked."""
+    if isinstance(space, spaces.Dict):
+        return {name: _row(part, observations[name], n) for name, part in space.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(_row(part, one, n) for part, one in zip(space, observations, strict=True))
+    return observations[n]
 
 
 def episode_limit(env: Env) -> int | None:
