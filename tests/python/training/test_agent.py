@@ -11,6 +11,7 @@ import pytest
 from environments import Countdown, Failing
 from gymnasium.vector import SyncVectorEnv
 
+from fastfisher import get_num_threads, set_num_threads
 from fastfisher.config import TrainConfig
 from fastfisher.policies import GaussianHead, LinearPolicy
 from fastfisher.training import NPG, IterationInfo, UserError
@@ -54,6 +55,27 @@ def test_a_loaded_agent_continues_to_the_bit(tmp_path: Path, env: str, policy: A
     assert_same_rows(rows, first + second)
     assert again.policy.parameters.tobytes() == whole.policy.parameters.tobytes()
     assert (again.steps, again.iteration, again.episodes) == (whole.steps, whole.iteration, whole.episodes)
+
+
+def test_a_value_network_and_a_squashed_dependent_std_continue_to_the_bit(tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        **SMALL, "policy": "mlp", "hidden": (8,), "baseline": "mlp", "baseline_hidden": (6,),
+        "squash": True, "std": "dependent", "seed": 3,
+    }  # fmt: skip
+    whole = NPG("Pendulum-v1", **options)
+    rows = rows_of(whole, 2_000)
+    threads = get_num_threads()
+    try:
+        set_num_threads(1)
+        half = NPG("Pendulum-v1", **options)
+        first = rows_of(half, 800)
+        half.save(tmp_path / "run.zip")
+        set_num_threads(2)
+        again = NPG.load(tmp_path / "run.zip")
+        assert_same_rows(rows, first + rows_of(again, whole.steps - again.steps))
+    finally:
+        set_num_threads(threads)
+    assert again.policy.parameters.tobytes() == whole.policy.parameters.tobytes()
 
 
 def test_one_and_two_workers_train_to_the_same_bits() -> None:
