@@ -14,11 +14,15 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 AlgorithmName = Literal["npg", "trpo"]
 PolicyName = Literal["linear", "rbf", "mlp"]
-BaselineName = Literal["auto", "linear", "quadratic"]
+BaselineName = Literal["auto", "linear", "quadratic", "mlp"]
+StdName = Literal["independent", "dependent"]
 FisherName = Literal["empirical", "exact"]
 SolverName = Literal["auto", "cholesky", "gram", "cg"]
 DampingRuleName = Literal["fixed", "adaptive"]
 PrecisionName = Literal["auto", "single", "double", "mixed"]
+
+_SIZES = ("hidden", "baseline_hidden")
+"""Fields that are tuples here and lists in JSON."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,14 @@ class TrainConfig:
     baseline: BaselineName = "auto"
     """Value baseline; auto is quadratic up to 40 observation entries and linear above."""
 
+    baseline_hidden: tuple[int, ...] = (32, 32)
+    """Hidden layer sizes of the mlp baseline."""
+
+    baseline_steps: int = 4
+    """Gauss-Newton steps that fit the mlp baseline to a batch, from where the batch before left it."""
+
     ridge: float = 1e-5
-    """Ridge of the baseline's least-squares fit, per sample."""
+    """Ridge of the linear and quadratic baselines' least-squares fit, per sample."""
 
     normalize_observations: bool | None = None
     """Standardise by running statistics, the first layer making up for them (None: for discrete actions)."""
@@ -122,6 +132,12 @@ class TrainConfig:
 
     min_log_std: float = -3.0
     """Floor of the log standard deviation."""
+
+    std: StdName = "independent"
+    """Standard deviation of Gaussian actions: the same everywhere, or dependent on the observation."""
+
+    squash: bool = False
+    """Squash Gaussian actions into their bounds by tanh, where they are clipped otherwise."""
 
     hidden: tuple[int, ...] = (32, 32)
     """Hidden layer sizes of the mlp policy."""
@@ -164,19 +180,25 @@ class TrainConfig:
         _check_range(self, "line_search_factor", above=0.0, below=1.0)
         _check_range(self, "line_search_steps", at_least=1)
         _check_range(self, "ridge", above=0.0)
+        _check_range(self, "baseline_steps", at_least=1)
         _check_range(self, "rbf_features", at_least=1)
         _check_range(self, "rbf_bandwidth", above=0.0)
         _check_range(self, "workers", at_least=1)
         _check_range(self, "num_envs", at_least=0)
         _check_range(self, "max_episode_steps", at_least=1)
         _check_range(self, "checkpoint_every", at_least=1)
+        bound = f"initial_log_std = {self.initial_log_std}"
         if self.min_log_std > self.initial_log_std:
-            bound = f"initial_log_std = {self.initial_log_std}"
             raise ValueError(f"min_log_std: expected at most {bound}, got {self.min_log_std}")
         if self.damping_rule == "adaptive":
             _check_range(self, "damping", at_least=self.min_damping, at_most=self.max_damping)
-        if any(size < 1 for size in self.hidden):
-            raise ValueError(f"hidden: expected positive layer sizes, got {self.hidden}")
+        if self.std == "dependent" and self.min_log_std == self.initial_log_std:
+            # The floor is approached and never reached: see StateDependentGaussianHead.
+            raise ValueError(f"min_log_std: expected below {bound} with std = 'dependent'")
+        for name in _SIZES:
+            sizes = getattr(self, name)
+            if any(size < 1 for size in sizes):
+                raise ValueError(f"{name}: expected positive layer sizes, got {sizes}")
 
     def replace(self, **changes: Any) -> TrainConfig:
         """Return a copy with these fields changed; an unknown name is a ValueError."""
@@ -186,7 +208,7 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the config as JSON-serialisable values, in the order of the fields."""
         values = dataclasses.asdict(self)
-        values["hidden"] = list(self.hidden)
+        values.update({name: list(values[name]) for name in _SIZES})
         return values
 
     @classmethod
@@ -259,7 +281,8 @@ def _check_types(config: TrainConfig) -> None:
             if not math.isfinite(value):
                 raise ValueError(f"{name}: expected a finite number, got {value}")
             object.__setattr__(config, name, float(value))
-    object.__setattr__(config, "hidden", tuple(config.hidden))
+    for name in _SIZES:
+        object.__setattr__(config, name, tuple(getattr(config, name)))
     object.__setattr__(config, "env_kwargs", dict(config.env_kwargs))
 
 

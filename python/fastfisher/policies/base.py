@@ -57,6 +57,11 @@ class Policy(ABC):
             raise ValueError("parameters: expected finite numbers")
         self._parameters[...] = values
 
+    @property
+    def squash(self) -> Callable[[Array], Array] | None:
+        """From actions of the policy, one or rows, to the environment's; None where they are the same."""
+        return None
+
     @abstractmethod
     def act(self, obs: Array, rng: Generator) -> NDArray[Any]:
         """Sample an action for each observation."""

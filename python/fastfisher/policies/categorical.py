@@ -6,6 +6,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from .functions import log_softmax
 from .head import Head
 
 Array = NDArray[np.float64]
@@ -41,12 +42,12 @@ class CategoricalHead(Head):
 
     def log_prob(self, z: Array, own: Array, act: Indices) -> Array:
         """Return log softmax(z)_a."""
-        chosen: Array = _log_softmax(z)[np.arange(len(z)), act]
+        chosen: Array = log_softmax(z)[np.arange(len(z)), act]
         return chosen
 
     def errors(self, z: Array, own: Array, act: Indices) -> Array:
         """Return e_a - p, p = softmax(z)."""
-        errors: Array = -np.exp(_log_softmax(z))
+        errors: Array = -np.exp(log_softmax(z))
         errors[np.arange(len(z)), act] += 1.0
         return errors
 
@@ -56,7 +57,7 @@ class CategoricalHead(Head):
 
     def fisher_factors(self, z: Array, own: Array) -> list[Array]:
         """Return sqrt(p_a) (e_a - p) for each a: the Fisher matrix is sum_a p_a (e_a - p)(e_a - p)^T."""
-        p: Array = np.exp(_log_softmax(z))
+        p: Array = np.exp(log_softmax(z))
         identity = np.eye(self.size)
         return [np.sqrt(p[:, a : a + 1]) * (identity[a] - p) for a in range(self.size)]
 
@@ -66,17 +67,11 @@ class CategoricalHead(Head):
 
     def kl(self, z: Array, own: Array, other_z: Array, other_own: Array) -> Array:
         """Return sum p log(p / p')."""
-        log_p = _log_softmax(z)
-        divergence: Array = (np.exp(log_p) * (log_p - _log_softmax(other_z))).sum(axis=1)
+        log_p = log_softmax(z)
+        divergence: Array = (np.exp(log_p) * (log_p - log_softmax(other_z))).sum(axis=1)
         return divergence
 
     def entropy(self, z: Array, own: Array) -> float:
         """Return the mean of -sum p log p."""
-        log_p = _log_softmax(z)
+        log_p = log_softmax(z)
         return float(-(np.exp(log_p) * log_p).sum(axis=1).mean())
-
-
-def _log_softmax(z: Array) -> Array:
-    shifted: Array = z - z.max(axis=1, keepdims=True)
-    normalizer: Array = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return shifted - normalizer

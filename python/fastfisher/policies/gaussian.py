@@ -1,13 +1,15 @@
-"""Gaussian actions with a learned, state-independent log standard deviation."""
+"""Gaussian actions, their standard deviation the same everywhere or a function of the observation."""
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from .functions import sigmoid, softplus
 from .head import Head
 
 Array = NDArray[np.float64]
@@ -15,12 +17,12 @@ Array = NDArray[np.float64]
 _LOG_2_PI = math.log(2.0 * math.pi)
 
 
-class GaussianHead(Head):
-    """a ~ N(z, diag(sigma^2)), log sigma the head's own parameters.
+class DiagonalGaussianHead(Head):
+    """a ~ N(mu, diag(sigma^2)), for whatever mu and sigma z and ``own`` stand for.
 
     Parameters
     ----------
-    size
+    actions
         Number of action dimensions m.
     initial_log_std, min_log_std
         Where log sigma starts, and its floor: the step towards zero variance never ends, since
@@ -29,34 +31,71 @@ class GaussianHead(Head):
 
     action_dtype = np.float64
 
-    def __init__(self, size: int, initial_log_std: float = -0.5, min_log_std: float = -3.0) -> None:
-        self.size = size
-        self.own_size = size
-        self.action_shape = (size,)
+    def __init__(self, actions: int, initial_log_std: float = -0.5, min_log_std: float = -3.0) -> None:
+        self.action_shape = (actions,)
         self.initial_log_std = initial_log_std
         self.min_log_std = min_log_std
 
-    def initial_own(self) -> Array:
-        """Return log sigma."""
-        return np.full(self.size, self.initial_log_std)
+    @property
+    def actions(self) -> int:
+        """m, the number of action dimensions."""
+        return self.action_shape[0]
 
-    def noise(self, own: Array, count: int, rng: Generator) -> Array:
-        """Return sigma eps, eps standard normal."""
-        noise: Array = rng.standard_normal((count, self.size)) * np.exp(own)
-        return noise
+    @abstractmethod
+    def moments(self, z: Array, own: Array) -> tuple[Array, Array]:
+        """Return mu, (N, m), and log sigma, (N, m) or, where all rows have the same, (m,)."""
 
     def choose(self, noisy: Array) -> Array:
-        """Return a = z + sigma eps."""
+        """Return a = mu + sigma eps."""
         return noisy
 
     def choose_rows(self, noisy: Array) -> Array:
-        """Return a = z + sigma eps."""
+        """Return a = mu + sigma eps."""
         return noisy
 
     def log_prob(self, z: Array, own: Array, act: Array) -> Array:
-        """Return -|(a - z) / sigma|^2 / 2 - sum log sigma - (m / 2) log 2 pi."""
-        square: Array = np.square((act - z) * np.exp(-own)).sum(axis=1)
-        return -0.5 * (square + self.size * _LOG_2_PI) - float(own.sum())
+        """Return -|(a - mu) / sigma|^2 / 2 - sum log sigma - (m / 2) log 2 pi."""
+        mean, log_std = self.moments(z, own)
+        square = np.square((act - mean) * np.exp(-log_std)).sum(axis=1)
+        log_p: Array = -0.5 * (square + self.actions * _LOG_2_PI) - log_std.sum(axis=-1)
+        return log_p
+
+    def kl(self, z: Array, own: Array, other_z: Array, other_own: Array) -> Array:
+        """Return sum (((mu - mu')^2 + sigma^2) / sigma'^2 - 1) / 2 + log(sigma' / sigma)."""
+        mean, log_std = self.moments(z, own)
+        other_mean, other_log_std = self.moments(other_z, other_own)
+        ratio = np.exp(2.0 * (log_std - other_log_std))
+        distance = np.square((mean - other_mean) * np.exp(-other_log_std))
+        logs = (other_log_std - log_std).sum(axis=-1)
+        divergence: Array = 0.5 * (distance + ratio - 1.0).sum(axis=1) + logs
+        return divergence
+
+    def entropy(self, z: Array, own: Array) -> float:
+        """Return the mean of sum log sigma + (m / 2)(1 + log 2 pi)."""
+        _, log_std = self.moments(z, own)
+        return float(log_std.sum(axis=-1).mean() + 0.5 * self.actions * (1.0 + _LOG_2_PI))
+
+
+class GaussianHead(DiagonalGaussianHead):
+    """a ~ N(z, diag(sigma^2)), log sigma the head's own parameters."""
+
+    def __init__(self, actions: int, initial_log_std: float = -0.5, min_log_std: float = -3.0) -> None:
+        super().__init__(actions, initial_log_std, min_log_std)
+        self.size = actions
+        self.own_size = actions
+
+    def initial_own(self) -> Array:
+        """Return log sigma."""
+        return np.full(self.actions, self.initial_log_std)
+
+    def moments(self, z: Array, own: Array) -> tuple[Array, Array]:
+        """Return z and the head's own parameters."""
+        return z, own
+
+    def noise(self, own: Array, count: int, rng: Generator) -> Array:
+        """Return sigma eps, eps standard normal."""
+        noise: Array = rng.standard_normal((count, self.actions)) * np.exp(own)
+        return noise
 
     def errors(self, z: Array, own: Array, act: Array) -> Array:
         """Return (a - z) / sigma^2."""
@@ -74,18 +113,7 @@ class GaussianHead(Head):
 
     def own_fisher_root(self, own: Array) -> Array:
         """Return sqrt(2) I: E[(eps^2 - 1)^2] = 2, and eps^2 - 1 is uncorrelated with the score of z."""
-        return math.sqrt(2.0) * np.eye(self.size)
-
-    def kl(self, z: Array, own: Array, other_z: Array, other_own: Array) -> Array:
-        """Return sum (((z - z')^2 + sigma^2) / sigma'^2 - 1) / 2 + log(sigma' / sigma)."""
-        ratio = np.exp(2.0 * (own - other_own))
-        distance = np.square((z - other_z) * np.exp(-other_own))
-        divergence: Array = 0.5 * (distance + ratio - 1.0).sum(axis=1) + (other_own - own).sum()
-        return divergence
-
-    def entropy(self, z: Array, own: Array) -> float:
-        """Return sum log sigma + (m / 2)(1 + log 2 pi)."""
-        return float(own.sum() + 0.5 * self.size * (1.0 + _LOG_2_PI))
+        return math.sqrt(2.0) * np.eye(self.actions)
 
     def std(self, own: Array) -> float:
         """Return the mean of sigma."""
@@ -94,3 +122,79 @@ class GaussianHead(Head):
     def constrain(self, own: Array) -> None:
         """Raise log sigma to its floor."""
         np.maximum(own, self.min_log_std, out=own)
+
+
+class StateDependentGaussianHead(DiagonalGaussianHead):
+    """a ~ N(mu, diag(sigma^2)), z = [mu, y] and log sigma = floor + softplus(y + c).
+
+    The floor is approached smoothly, so that the score is exact everywhere and never vanishes
+    altogether: a policy that has come near the floor can leave it again.  The constant c makes y = 0,
+    which a new network gives, the initial log sigma.
+
+    Raises
+    ------
+    ValueError
+        Where ``initial_log_std`` is not above the floor, which no y reaches.
+    """
+
+    own_size = 0
+    additive = False
+
+    def __init__(self, actions: int, initial_log_std: float = -0.5, min_log_std: float = -3.0) -> None:
+        super().__init__(actions, initial_log_std, min_log_std)
+        above = initial_log_std - min_log_std
+        if not above > 0.0:
+            raise ValueError(
+                f"initial_log_std: expected above min_log_std = {min_log_std}, got {initial_log_std}"
+            )
+        self.size = 2 * actions
+        self._offset = above + math.log(-math.expm1(-above))  # softplus of it is `above`
+
+    @property
+    def noise_size(self) -> int:
+        """A number for each action."""
+        return self.actions
+
+    def initial_own(self) -> Array:
+        """Return no parameters."""
+        return np.zeros(0)
+
+    def moments(self, z: Array, own: Array) -> tuple[Array, Array]:
+        """Return mu and log sigma, (N, m) each."""
+        return z[:, : self.actions], self._log_std(z)
+
+    def _log_std(self, z: Array) -> Array:
+        return self.min_log_std + softplus(z[..., self.actions :] + self._offset)
+
+    def noise(self, own: Array, count: int, rng: Generator) -> Array:
+        """Return eps, standard normal, (count, m)."""
+        return rng.standard_normal((count, self.actions))
+
+    def perturb(self, z: Array, noise: Array) -> Array:
+        """Return mu + sigma eps."""
+        perturbed: Array = z[..., : self.actions] + np.exp(self._log_std(z)) * noise
+        return perturbed
+
+    def _slope(self, z: Array) -> Array:
+        """Return d log sigma / d y."""
+        return sigmoid(z[:, self.actions :] + self._offset)
+
+    def errors(self, z: Array, own: Array, act: Array) -> Array:
+        """Return (a - mu) / sigma^2, then (((a - mu) / sigma)^2 - 1) d log sigma / d y."""
+        mean, log_std = self.moments(z, own)
+        standard = (act - mean) * np.exp(-log_std)
+        return np.hstack([standard * np.exp(-log_std), (np.square(standard) - 1.0) * self._slope(z)])
+
+    def own_scores(self, z: Array, own: Array, act: Array) -> Array:
+        """Return no columns."""
+        return np.zeros((len(z), 0))
+
+    def fisher_factors(self, z: Array, own: Array) -> list[Array]:
+        """Return e_k / sigma_k, then sqrt(2) (d log sigma_k / d y_k) e_{m + k}: a diagonal matrix's."""
+        _, log_std = self.moments(z, own)
+        diagonal = np.hstack([np.exp(-log_std), math.sqrt(2.0) * self._slope(z)])
+        return [diagonal[:, k : k + 1] * row for k, row in enumerate(np.eye(self.size))]
+
+    def own_fisher_root(self, own: Array) -> Array:
+        """Return no rows."""
+        return np.zeros((0, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,21 +14,34 @@ Array = NDArray[np.float64]
 
 
 class Head(ABC):
-    """A family of distributions with m natural coordinates z, the network's outputs, (N, m).
+    """A family of distributions with coordinates z, the network's outputs, (N, size).
 
-    Both families here sample by adding noise to z and then choosing (a Gaussian by nature, a
-    categorical one by the Gumbel-max identity), so the noise of a whole episode can be drawn at
-    once, with the bias of the last layer already in it.
+    To sample is to perturb z by noise and then to choose.  The distribution of the noise does not
+    depend on the observation, so that of a whole episode can be drawn at once.  Most heads add
+    it to z (a Gaussian by nature, a categorical one by the Gumbel-max identity, bits by logistic
+    noise); then it can have the bias of the last layer in it.
 
     ``own`` is the vector of the head's own parameters, which sit at the end of theta.
     """
 
     size: int
-    """m, the number of outputs the network has to give."""
+    """The number of outputs the network has to give."""
     own_size: int
     """Number of the head's own parameters."""
     action_shape: tuple[int, ...]
     action_dtype: type
+    additive = True
+    """:meth:`perturb` is z + noise."""
+
+    @property
+    def noise_size(self) -> int:
+        """Entries of a row of noise."""
+        return self.size
+
+    @property
+    def squash(self) -> Callable[[Array], Array] | None:
+        """From recorded actions to the environment's, one or rows of them, where the two differ."""
+        return None
 
     @abstractmethod
     def initial_own(self) -> Array:
@@ -35,15 +49,19 @@ class Head(ABC):
 
     @abstractmethod
     def noise(self, own: Array, count: int, rng: Generator) -> Array:
-        """Return noise to add to z, (count, m)."""
+        """Return noise for :meth:`perturb`, (count, noise_size)."""
+
+    def perturb(self, z: Array, noise: Array) -> Array:
+        """Return what :meth:`choose` chooses from, for one row or several; zero noise gives the mode."""
+        return z + noise
 
     @abstractmethod
     def choose(self, noisy: Array) -> Any:
-        """Return the action that one row z + noise stands for, (m,)."""
+        """Return the action that one perturbed row stands for."""
 
     @abstractmethod
     def choose_rows(self, noisy: Array) -> NDArray[Any]:
-        """Return the actions of rows z + noise; without noise, the modes."""
+        """Return the actions that perturbed rows stand for."""
 
     @abstractmethod
     def log_prob(self, z: Array, own: Array, act: NDArray[Any]) -> Array:
@@ -51,7 +69,7 @@ class Head(ABC):
 
     @abstractmethod
     def errors(self, z: Array, own: Array, act: NDArray[Any]) -> Array:
-        """Return d log p(act | z) / d z, (N, m)."""
+        """Return d log p(act | z) / d z, (N, size)."""
 
     @abstractmethod
     def own_scores(self, z: Array, own: Array, act: NDArray[Any]) -> Array:
@@ -59,7 +77,7 @@ class Head(ABC):
 
     @abstractmethod
     def fisher_factors(self, z: Array, own: Array) -> list[Array]:
-        """Return matrices E_k, (N, m), with sum_k E_k[n]^T E_k[n] the Fisher matrix of z[n]."""
+        """Return matrices E_k, (N, size), with sum_k E_k[n]^T E_k[n] the Fisher matrix of z[n]."""
 
     @abstractmethod
     def own_fisher_root(self, own: Array) -> Array:

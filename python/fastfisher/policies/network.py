@@ -69,25 +69,35 @@ class NetworkPolicy(Policy):
             start = stop
         return layers
 
+    def layers(self) -> list[Array]:
+        """Return copies of W_1, ..., W_L."""
+        return [layer.copy() for layer in self._layers()]
+
     def _own(self) -> Array:
         return self._parameters[len(self._parameters) - self.head.own_size :]
+
+    @property
+    def squash(self) -> Callable[[Array], Array] | None:
+        return self.head.squash
 
     def features(self, obs: Array) -> Array:
         """Return the fixed features of the observations, (N, features)."""
         return obs
 
     def _snapshot_of_features(self, features: Array) -> NetworkSnapshot:
-        layers = [layer.copy() for layer in self._layers()]
-        return NetworkSnapshot(self.head, layers, self._own().copy(), features, single=self.single_scores)
+        return NetworkSnapshot(
+            self.head, self.layers(), self._own().copy(), features, single=self.single_scores
+        )
 
     def at(self, obs: Array) -> NetworkSnapshot:
         return self._snapshot_of_features(self.features(obs))
 
     def act(self, obs: Array, rng: Generator) -> NDArray[Any]:
-        return self.head.choose_rows(self.at(obs).z + self.head.noise(self._own(), len(obs), rng))
+        noise = self.head.noise(self._own(), len(obs), rng)
+        return self.head.choose_rows(self.head.perturb(self.at(obs).z, noise))
 
     def mode(self, obs: Array) -> NDArray[Any]:
-        return self.head.choose_rows(self.at(obs).z)
+        return self.head.choose_rows(self.head.perturb(self.at(obs).z, np.zeros(self.head.noise_size)))
 
     def log_prob(self, obs: Array, act: NDArray[Any]) -> Array:
         return self.at(obs).log_prob(act)
@@ -120,7 +130,7 @@ class NetworkPolicy(Policy):
     def actor(self, rng: Generator | None) -> Actor:
         """Return a closure over contiguous copies of the weights.
 
-        The bias of the last layer rides on the noise, drawn some rows at a time, so a linear
+        The bias of the last layer rides on noise that is added, drawn some rows at a time, so a linear
         policy costs one matrix-vector product and one addition a step.
         """
         weights, bias = self._first_layer_of_observation()
@@ -128,13 +138,21 @@ class NetworkPolicy(Policy):
         layers += [(layer[:-1].copy(), layer[-1].copy()) for layer in self._layers()[1:]]
         last_weights, last_bias = layers.pop()
         next_noise = self._noise_rows(last_bias, rng).__next__
-        choose = self.head.choose
+        choose, perturb = self.head.choose, self.head.perturb
         dot = np.dot
+        if self.head.additive:
+
+            def choose_at(outputs: Array) -> Any:
+                return choose(outputs + next_noise())
+        else:
+
+            def choose_at(outputs: Array) -> Any:
+                return choose(perturb(outputs + last_bias, next_noise()))
 
         if not layers:
 
             def act_linear(observation: Array) -> Any:
-                return choose(dot(observation, last_weights) + next_noise())
+                return choose_at(dot(observation, last_weights))
 
             return act_linear
 
@@ -146,16 +164,17 @@ class NetworkPolicy(Policy):
                 hidden = dot(hidden, layer_weights)
                 hidden += layer_bias
                 tanh(hidden, out=hidden)
-            return choose(dot(hidden, last_weights) + next_noise())
+            return choose_at(dot(hidden, last_weights))
 
         return act_deep
 
     def _noise_source(self, bias: Array, rng: Generator | None) -> Callable[[], Array]:
-        """Return a function to the next rows of noise + bias."""
-        own, bias = self._own().copy(), bias.copy()
+        """Return a function to the next rows of noise, with the bias added where the head adds the noise."""
+        head, own = self.head, self._own().copy()
+        shift = bias.copy() if head.additive else np.zeros(head.noise_size)
         if rng is None:
-            return lambda: bias[None, :]
-        return lambda: self.head.noise(own, _NOISE_ROWS, rng) + bias
+            return lambda: shift[None, :]
+        return lambda: head.noise(own, _NOISE_ROWS, rng) + shift
 
     def _noise_rows(self, bias: Array, rng: Generator | None) -> Iterator[Array]:
         draw = self._noise_source(bias, rng)

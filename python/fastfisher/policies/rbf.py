@@ -110,7 +110,8 @@ def mean_pairwise_distance(obs: Array) -> float:
 
     Where all observations are the same it is 1.
     """
-    sample = obs[:: max(1, len(obs) // _BANDWIDTH_SAMPLES)][:_BANDWIDTH_SAMPLES]
+    rows = np.linspace(0, len(obs) - 1, min(len(obs), _BANDWIDTH_SAMPLES)).astype(np.int64)
+    sample = obs[rows]
     if len(sample) < 2:
         return 1.0
     centred = sample - sample.mean(axis=0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import gymnasium
 import numpy as np
-from gymnasium.spaces.utils import flatdim, flatten
+from gymnasium.spaces.utils import flatdim
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
@@ -24,6 +24,7 @@ from .environment import (
     episode_limit,
     make_environment,
     make_head,
+    observation_rows,
     prepared,
     recipe_for,
     with_defaults,
@@ -261,25 +262,10 @@ class NPG:
         tuple
             Action or actions, within the bounds, and ``state``.
         """
-        rows, single = self._observation_rows(observation)
+        rows, single = observation_rows(self.observation_space, observation)
         actions = self.policy.mode(rows) if deterministic else self.policy.act(rows, self._prediction_rng)
-        converted = action_converter(self.action_space, batch=True)(actions)
+        converted = action_converter(self.action_space, batch=True, squash=self.policy.squash)(actions)
         return (converted[0] if single else converted), state
-
-    def _observation_rows(self, observation: Any) -> tuple[NDArray[np.float64], bool]:
-        space = self.observation_space
-        if isinstance(space, gymnasium.spaces.Box):
-            array = np.asarray(observation, dtype=np.float64)
-            single = array.shape == space.shape
-            if not single and array.shape[1:] != space.shape:
-                raise ValueError(
-                    f"observation: expected shape {space.shape} or (n, {', '.join(map(str, space.shape))}), "
-                    f"got {array.shape}"
-                )
-            return array.reshape(1 if single else len(array), -1), single
-        single = not (isinstance(observation, np.ndarray) and observation.ndim > len(space.shape or ()))
-        several = [observation] if single else observation
-        return np.array([flatten(space, one) for one in several], dtype=np.float64), single
 
     def evaluate(self, episodes: int = 10, *, deterministic: bool = True, seed: int = 0) -> Evaluation:
         """Run whole episodes without learning.

@@ -11,10 +11,19 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.spaces.utils import flatten
 from numpy.typing import NDArray
 
 from ..config import TrainConfig
-from ..policies import CategoricalHead, GaussianHead, Head
+from ..policies import (
+    BernoulliHead,
+    CategoricalHead,
+    GaussianHead,
+    Head,
+    MultiCategoricalHead,
+    SquashedHead,
+    StateDependentGaussianHead,
+)
 from .errors import UserError
 from .model_warnings import model_warnings_logged
 
@@ -107,16 +116,37 @@ def make_head(space: spaces.Space[Any], config: TrainConfig) -> Head:
     Raises
     ------
     UserError
-        Where the space is neither a Box of floats nor Discrete.
+        Where the space is neither a Box of floats nor Discrete, MultiDiscrete or MultiBinary, or the
+        config wants of it what only a Box, or a bounded one, has.
     """
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        return _gaussian_head(space, config)
+    if not isinstance(space, (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)):
+        raise UserError(
+            f"actions of {space} are not supported; wrap the environment to a Box of floats, Discrete, "
+            "MultiDiscrete or MultiBinary actions"
+        )
+    if config.squash or config.std == "dependent":
+        asked = "squash = True" if config.squash else "std = 'dependent'"
+        raise UserError(f"{asked} is for actions of a Box, and here they are of {space}")
     if isinstance(space, spaces.Discrete):
         return CategoricalHead(int(space.n))
-    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
-        size = int(np.prod(space.shape))
-        return GaussianHead(size, config.initial_log_std, config.min_log_std)
-    raise UserError(
-        f"actions of {space} are not supported; wrap the environment to a Box of floats or Discrete actions"
-    )
+    if isinstance(space, spaces.MultiDiscrete):
+        return MultiCategoricalHead(space.nvec.ravel().tolist())
+    return BernoulliHead(int(np.prod(space.shape)))
+
+
+def _gaussian_head(space: spaces.Box, config: TrainConfig) -> Head:
+    kind = GaussianHead if config.std == "independent" else StateDependentGaussianHead
+    gaussian = kind(int(np.prod(space.shape)), config.initial_log_std, config.min_log_std)
+    if not config.squash:
+        return gaussian
+    if not space.is_bounded("both"):
+        raise UserError(
+            f"squash needs actions with finite bounds, and those of {space} are not; "
+            "wrap the environment in RescaleAction or ClipAction, or leave squash out"
+        )
+    return SquashedHead(gaussian, space.low.astype(np.float64).ravel(), space.high.astype(np.float64).ravel())
 
 
 def with_defaults(config: TrainConfig, space: spaces.Space[Any]) -> TrainConfig:
@@ -126,7 +156,7 @@ def with_defaults(config: TrainConfig, space: spaces.Space[Any]) -> TrainConfig:
     direction costs more.  On CartPole-v1 (100,000 steps, 5 seeds) a KL of 0.05 reached 475 on 3 seeds, 0.025
     on 4, and 0.025 with standardised observations on 5.  HalfCheetah-v5 learns faster at 0.05.
     """
-    discrete = isinstance(space, spaces.Discrete)
+    discrete = not isinstance(space, spaces.Box)
     changes: dict[str, Any] = {}
     if config.max_kl is None:
         changes["max_kl"] = 0.025 if discrete else 0.05
@@ -137,11 +167,16 @@ def with_defaults(config: TrainConfig, space: spaces.Space[Any]) -> TrainConfig:
     return config.replace(**changes)
 
 
-def action_converter(space: spaces.Space[Any], batch: bool = False) -> Callable[[Any], Any]:
+Converter = Callable[[Any], Any]
+
+
+def action_converter(
+    space: spaces.Space[Any], batch: bool = False, squash: Callable[[Array], Array] | None = None
+) -> Converter:
     """Return a function from the policy's actions to the environment's.
 
-    Box actions are clipped to the bounds (the score uses the unclipped one), Discrete ones
-    shifted to the space's start.  Each call returns a new array: environments may keep it.
+    Box actions are clipped to the bounds (the score uses the unclipped one), those of Discrete and
+    MultiDiscrete shifted to the space's start.  Each call returns a new array: environments may keep it.
 
     Parameters
     ----------
@@ -149,22 +184,87 @@ def action_converter(space: spaces.Space[Any], batch: bool = False) -> Callable[
         Of one environment.
     batch
         The function takes rows of actions.
+    squash
+        The policy's :attr:`~fastfisher.policies.Policy.squash`, applied before the clipping.
     """
     if isinstance(space, spaces.Discrete):
         start = space.start
         if batch:
             return lambda rows: rows + start
         return lambda index: index + start if start else index
+    assert space.shape is not None
+    dtype, shape = space.dtype, ((-1, *space.shape) if batch else space.shape)
+    if isinstance(space, spaces.MultiDiscrete):
+        starts = space.start.ravel()
+        return lambda indices: (indices + starts).astype(dtype).reshape(shape)
+    if isinstance(space, spaces.MultiBinary):
+        return lambda bits: bits.astype(dtype).reshape(shape)
     assert isinstance(space, spaces.Box)
     low, high = space.low.astype(np.float64).ravel(), space.high.astype(np.float64).ravel()
-    dtype, shape = space.dtype, space.shape
     # Not np.clip: its Python layers cost more than both ufuncs.
     maximum, minimum = np.maximum, np.minimum
-    if batch:
-        return lambda rows: minimum(maximum(rows, low), high).astype(dtype).reshape(-1, *shape)
-    if len(shape) == 1:
-        return lambda action: minimum(maximum(action, low), high).astype(dtype)
-    return lambda action: minimum(maximum(action, low), high).astype(dtype).reshape(shape)
+
+    def clip(action: Array) -> NDArray[Any]:
+        return minimum(maximum(action, low), high).astype(dtype)
+
+    bounded = clip if squash is None else lambda action: clip(squash(action))
+    return bounded if len(shape) == 1 + batch else lambda action: bounded(action).reshape(shape)
+
+
+def observation_rows(space: spaces.Space[Any], observation: Any) -> tuple[Array, bool]:
+    """Return observations as the policy takes them, (n, D), and whether there was but one.
+
+    Parameters
+    ----------
+    space
+        Of one observation, before it was flattened.
+    observation
+        One, or several: an array of rows, a list, or what a gymnasium vector environment gives, for a
+        Dict or Tuple space a dict or tuple of such.
+
+    Raises
+    ------
+    ValueError
+        Where it is neither.
+    """
+    if isinstance(space, spaces.Box):
+        array = np.asarray(observation, dtype=np.float64)
+        single = array.shape == space.shape
+        if not single and array.shape[1:] != space.shape:
+            expected = f"{space.shape} or (n, {', '.join(map(str, space.shape))})"
+            raise ValueError(f"observation: expected shape {expected}, got {array.shape}")
+        return array.reshape(1 if single else len(array), -1), single
+    try:
+        composite = isinstance(space, (spaces.Dict, spaces.Tuple))
+        if composite and not isinstance(observation, list):
+            part, leaf = _first_part(space, observation)
+            single = np.ndim(leaf) == len(part.shape or ())
+            several = [observation] if single else [_row(space, observation, n) for n in range(len(leaf))]
+        else:
+            single = not composite and np.ndim(observation) == len(space.shape or ())
+            several = [observation] if single else list(observation)
+        if composite or all(space.contains(one) for one in several):
+            return np.array([flatten(space, one) for one in several], dtype=np.float64), single
+    except (IndexError, KeyError, TypeError, ValueError):
+        pass
+    raise ValueError(f"observation: expected one of {space}, or several, got {observation!r}")
+
+
+def _first_part(space: spaces.Space[Any], observation: Any) -> tuple[spaces.Space[Any], Any]:
+    """Return the first space in a space that holds no others, and what is observed of it."""
+    while isinstance(space, (spaces.Dict, spaces.Tuple)):
+        first: Any = next(iter(space.spaces)) if isinstance(space, spaces.Dict) else 0
+        space, observation = space[first], observation[first]
+    return space, observation
+
+
+def _row(space: spaces.Space[Any], observations: Any, n: int) -> Any:
+    """Return the n-th of observations whose parts are stacked."""
+    if isinstance(space, spaces.Dict):
+        return {name: _row(part, observations[name], n) for name, part in space.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(_row(part, one, n) for part, one in zip(space, observations, strict=True))
+    return observations[n]
 
 
 def episode_limit(env: Env) -> int | None:

@@ -70,7 +70,7 @@ def make_chooser(policy: Policy, rng: Generator | None, space: Space[Any], slot:
             slot.actions,
             single=space.dtype == np.float32,
         )
-    act, convert = policy.actor(rng), action_converter(space)
+    act, convert = policy.actor(rng), action_converter(space, squash=policy.squash)
     observations, actions = slot.observations, slot.actions
 
     def choose(t: int, observation: Any) -> Any:

@@ -13,8 +13,8 @@ from ..config import TrainConfig
 from ..natural import NaturalStep
 from ..policies import Policy, Snapshot
 from .advantages import discounted_returns, generalized_advantages
-from .baseline import Baseline
 from .batch import Batch
+from .make_baseline import make_baseline
 from .moments import RunningMoments
 from .move import Move, stay, take, take_within
 from .reward_unit import RewardUnit
@@ -55,7 +55,7 @@ class Learner:
             )
         self.config = config
         self.policy = policy
-        self.baseline = Baseline(config.baseline, observation_size, config.ridge)
+        self.baseline = make_baseline(config, observation_size)
         self.moments = RunningMoments(observation_size)
         self.reward_unit = RewardUnit()
         self.stepper = Stepper(config)

@@ -16,6 +16,7 @@ class Stream(IntEnum):
     VECTOR = 2
     EVALUATION = 3
     PREDICTION = 4
+    BASELINE = 5
 
 
 def stream(seed: int, purpose: Stream, *key: int) -> tuple[int, Generator]:

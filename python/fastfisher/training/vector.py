@@ -50,7 +50,6 @@ class VectorRollouts:
         self._owns_envs = False
         self._envs, self._seed, self._batch_steps = envs, seed, batch_steps
         self._observation_size = space.shape[0]
-        self._convert = action_converter(envs.single_action_space, batch=True)
 
     @classmethod
     def from_recipe(cls, recipe: Recipe, copies: int, seed: int, batch_steps: int) -> VectorRollouts:
@@ -64,6 +63,7 @@ class VectorRollouts:
     def collect(self, policy: Policy, iteration: int) -> Batch:
         """Return the transitions of this iteration."""
         n = self._envs.num_envs
+        convert = action_converter(self._envs.single_action_space, batch=True, squash=policy.squash)
         env_seeds = [stream(self._seed, Stream.VECTOR, iteration, lane)[0] for lane in range(n)]
         _, rng = stream(self._seed, Stream.VECTOR, iteration)
         seen: list[Array] = []
@@ -78,7 +78,7 @@ class VectorRollouts:
             seen.append(np.array(raw, dtype=np.float64))
             chosen.append(policy.act(seen[-1], rng))
             transitions += n - int(resetting.sum())
-            env_actions = self._convert(chosen[-1])
+            env_actions = convert(chosen[-1])
             start = perf_counter()
             raw, rewards, terminated, truncated, _ = self._envs.step(env_actions)
             seconds += perf_counter() - start

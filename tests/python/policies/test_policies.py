@@ -74,6 +74,9 @@ def test_rbf_bandwidth_is_the_mean_distance_of_the_first_observations() -> None:
     policy.prepare(2.0 * obs)
     assert policy.bandwidth == pytest.approx(np.mean(distances), rel=1e-9), "set once"
     assert mean_pairwise_distance(np.ones((5, 3))) == 1.0
+    # A thousand of 1,998, spread over all of them and not from the first half alone, which is one point.
+    halves = np.repeat([[0.0], [1.0]], 999, axis=0)
+    assert mean_pairwise_distance(halves) == pytest.approx(0.5, abs=1e-3)
 
 
 @pytest.mark.parametrize(

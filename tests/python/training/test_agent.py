@@ -11,10 +11,12 @@ import pytest
 from environments import Countdown, Failing
 from gymnasium.vector import SyncVectorEnv
 
+from fastfisher import get_num_threads, set_num_threads
 from fastfisher.config import TrainConfig
 from fastfisher.policies import GaussianHead, LinearPolicy
 from fastfisher.training import NPG, IterationInfo, UserError
 from fastfisher.training import learner as learner_module
+from fastfisher.training.ridge_baseline import RidgeBaseline
 
 SMALL: dict[str, Any] = {"batch_steps": 300, "workers": 1}
 
@@ -55,6 +57,27 @@ def test_a_loaded_agent_continues_to_the_bit(tmp_path: Path, env: str, policy: A
     assert (again.steps, again.iteration, again.episodes) == (whole.steps, whole.iteration, whole.episodes)
 
 
+def test_a_value_network_and_a_squashed_dependent_std_continue_to_the_bit(tmp_path: Path) -> None:
+    options: dict[str, Any] = {
+        **SMALL, "policy": "mlp", "hidden": (8,), "baseline": "mlp", "baseline_hidden": (6,),
+        "squash": True, "std": "dependent", "seed": 3,
+    }  # fmt: skip
+    whole = NPG("Pendulum-v1", **options)
+    rows = rows_of(whole, 2_000)
+    threads = get_num_threads()
+    try:
+        set_num_threads(1)
+        half = NPG("Pendulum-v1", **options)
+        first = rows_of(half, 800)
+        half.save(tmp_path / "run.zip")
+        set_num_threads(2)
+        again = NPG.load(tmp_path / "run.zip")
+        assert_same_rows(rows, first + rows_of(again, whole.steps - again.steps))
+    finally:
+        set_num_threads(threads)
+    assert again.policy.parameters.tobytes() == whole.policy.parameters.tobytes()
+
+
 def test_one_and_two_workers_train_to_the_same_bits() -> None:
     def factory() -> gymnasium.Env:  # type: ignore[type-arg]
         return Countdown()
@@ -79,13 +102,13 @@ def test_values_come_from_the_batches_before(monkeypatch: pytest.MonkeyPatch) ->
         calls.append("zero values" if not values.any() else "values")
         return advantages(batch, values, *rest)
 
-    class Recorded(learner_module.Baseline):
+    class Recorded(RidgeBaseline):
         def fit(self, *arguments: Any) -> None:
             calls.append("fit")
             super().fit(*arguments)
 
     monkeypatch.setattr(learner_module, "generalized_advantages", recorded)
-    monkeypatch.setattr(learner_module, "Baseline", Recorded)
+    monkeypatch.setattr(learner_module, "make_baseline", lambda *_: Recorded("linear", 4, 1e-5))
     NPG("CartPole-v1", **SMALL).learn(900)
     assert calls == ["zero values", "fit", "values", "fit", "values", "fit"]
 
@@ -148,7 +171,7 @@ def test_an_interrupted_iteration_never_happened(monkeypatch: pytest.MonkeyPatch
         def interrupt(*_: Any) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr(learner_module.Baseline, "fit", interrupt)
+        patch.setattr(RidgeBaseline, "fit", interrupt)
         with pytest.raises(KeyboardInterrupt):
             agent.learn(300)
     assert_same_rows(rows, first + rows_of(agent, 600 - 1))
@@ -256,12 +279,12 @@ def test_what_the_user_can_mend_is_one_line(env: str, options: dict[str, Any], m
 
 def test_unsupported_spaces_are_one_line() -> None:
     class Several(Countdown):
-        action_space = gymnasium.spaces.MultiDiscrete([2, 3])  # type: ignore[assignment]
+        action_space = gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(2)] * 2)  # type: ignore[assignment]
 
     class Unbounded(Countdown):
         observation_space = gymnasium.spaces.Sequence(gymnasium.spaces.Discrete(2))  # type: ignore[assignment]
 
-    for env, message in ((Several, "actions of MultiDiscrete"), (Unbounded, "no fixed size")):
+    for env, message in ((Several, "actions of Tuple"), (Unbounded, "no fixed size")):
         with pytest.raises(UserError, match=message):
             NPG(env)
 

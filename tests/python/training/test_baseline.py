@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from fastfisher.training.baseline import Baseline
+from fastfisher.config import TrainConfig
+from fastfisher.training import network_baseline
+from fastfisher.training.make_baseline import make_baseline
 from fastfisher.training.moments import RunningMoments
+from fastfisher.training.network_baseline import NetworkBaseline
+from fastfisher.training.ridge_baseline import RidgeBaseline
 
 
 def problem(entries: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -16,7 +22,7 @@ def problem(entries: int = 3) -> tuple[np.ndarray, np.ndarray]:
 
 def test_no_value_before_the_first_fit() -> None:
     obs, times = problem()
-    np.testing.assert_array_equal(Baseline("quadratic", 3, 1e-5).predict(obs, times), 0.0)
+    np.testing.assert_array_equal(RidgeBaseline("quadratic", 3, 1e-5).predict(obs, times), 0.0)
 
 
 @pytest.mark.parametrize(("kind", "features"), [("linear", 5 + 3), ("quadratic", 5 + 3 + 6)])
@@ -26,7 +32,7 @@ def test_recovers_functions_of_its_family(kind: str, features: int) -> None:
     targets = 2.0 + obs @ [1.0, -2.0, 0.5] + 3.0 * (times / 1000.0) ** 2
     if kind == "quadratic":
         targets = targets + obs[:, 0] * obs[:, 2] - 0.3 * obs[:, 1] ** 2
-    baseline = Baseline(kind, 3, 1e-12)  # type: ignore[arg-type]
+    baseline = RidgeBaseline(kind, 3, 1e-12)  # type: ignore[arg-type]
     baseline.fit(obs, times, targets)
     assert baseline.features(obs, times).shape == (500, features)
     np.testing.assert_allclose(baseline.predict(obs, times), targets, atol=1e-3 * targets.std())
@@ -35,14 +41,14 @@ def test_recovers_functions_of_its_family(kind: str, features: int) -> None:
 def test_a_linear_baseline_cannot_do_products() -> None:
     obs, times = problem()
     targets = (obs[:, 0] - 3.0) * (obs[:, 1] - 3.0)
-    baseline = Baseline("linear", 3, 1e-5)
+    baseline = RidgeBaseline("linear", 3, 1e-5)
     baseline.fit(obs, times, targets)
     assert (baseline.predict(obs, times) - targets).var() > 0.9 * targets.var()
 
 
 def test_products_are_all_products() -> None:
     obs, times = problem()
-    baseline = Baseline("quadratic", 3, 1e-5)
+    baseline = RidgeBaseline("quadratic", 3, 1e-5)
     features = baseline.features(obs, times)
     x = features[:, 5:8]
     expected = [x[:, i] * x[:, j] for i in range(3) for j in range(i, 3)]
@@ -52,14 +58,16 @@ def test_products_are_all_products() -> None:
 
 def test_survives_constant_and_repeated_entries() -> None:
     obs = np.ones((50, 2))
-    baseline = Baseline("quadratic", 2, 1e-5)
+    baseline = RidgeBaseline("quadratic", 2, 1e-5)
     baseline.fit(obs, np.zeros(50, dtype=np.int64), np.full(50, 4.0))
     np.testing.assert_allclose(baseline.predict(obs, np.zeros(50, dtype=np.int64)), 4.0, rtol=1e-3)
 
 
 def test_auto_is_quadratic_for_small_observations_only() -> None:
-    assert Baseline("auto", 17, 1e-5).kind == "quadratic"
-    assert Baseline("auto", 348, 1e-5).kind == "linear"
+    for size, kind in ((17, "quadratic"), (348, "linear")):
+        baseline = make_baseline(TrainConfig("x"), size)
+        assert isinstance(baseline, RidgeBaseline)
+        assert baseline.kind == kind
 
 
 def test_running_moments_are_those_of_all_rows() -> None:
@@ -73,3 +81,94 @@ def test_running_moments_are_those_of_all_rows() -> None:
     other = RunningMoments(3)
     other.load_state(moments.state())
     np.testing.assert_array_equal(other.std(), moments.std())
+
+
+def network(steps: int = 4, hidden: tuple[int, ...] = (16, 16)) -> NetworkBaseline:
+    return NetworkBaseline(3, hidden, steps, np.random.default_rng(2))
+
+
+def curved(obs: np.ndarray) -> np.ndarray:
+    x = (obs - 3.0) / 7.0
+    return 40.0 + 10.0 * np.sin(2.0 * x[:, 0]) * x[:, 1] + 5.0 * np.abs(x[:, 2])
+
+
+def test_a_network_learns_what_a_quadratic_cannot_and_goes_on_from_fit_to_fit() -> None:
+    obs, times = problem()
+    targets = curved(obs)
+    baseline, quadratic = network(), RidgeBaseline("quadratic", 3, 1e-5)
+    np.testing.assert_array_equal(baseline.predict(obs, times), 0.0)
+    quadratic.fit(obs, times, targets)
+    errors = []
+    for _ in range(25):
+        baseline.fit(obs, times, targets)
+        errors.append((baseline.predict(obs, times) - targets).var() / targets.var())
+    assert all(np.diff(errors) <= 1e-9), "a step that raises the loss is rejected"
+    assert errors[-1] < 0.25 * errors[0]
+    assert errors[-1] < 0.3 * (quadratic.predict(obs, times) - targets).var() / targets.var()
+
+
+def test_other_units_of_the_next_batch_leave_the_value_network_as_it_was() -> None:
+    obs, times = problem()
+    baseline = network()
+    baseline.fit(obs, times, curved(obs))
+    before = baseline.predict(obs, times)
+    baseline._restandardize(2.0 * obs - 9.0, 1e3 * curved(obs) + 7.0)
+    np.testing.assert_allclose(baseline.predict(obs, times), before, rtol=2e-4)
+    linear = network(hidden=())
+    linear.fit(obs, times, curved(obs))
+    before = linear.predict(obs, times)
+    linear._restandardize(2.0 * obs - 9.0, 1e3 * curved(obs) + 7.0)
+    np.testing.assert_allclose(linear.predict(obs, times), before, rtol=2e-4)
+
+
+def test_a_step_that_raises_the_loss_is_undone_and_the_damping_raised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    obs, times = problem()
+    baseline = network(steps=1)
+    baseline.fit(obs, times, curved(obs))
+    before, damping = baseline.state(), baseline.damping
+    real = network_baseline.natural_step
+
+    def uphill(*arguments: Any, gradient: np.ndarray, **options: Any) -> Any:
+        return real(*arguments, gradient=-gradient, **options)
+
+    monkeypatch.setattr(network_baseline, "natural_step", uphill)
+    baseline.fit(obs, times, curved(obs))
+    assert baseline.damping == 4.0 * damping
+    for name, array in baseline.state().items():
+        if name != "damping":
+            np.testing.assert_allclose(array, before[name], rtol=1e-12, atol=1e-12)
+
+
+def test_a_network_baseline_read_back_goes_on_to_the_bit() -> None:
+    obs, times = problem()
+    one, two = network(), NetworkBaseline(3, (16, 16), 4, np.random.default_rng(99))
+    one.fit(obs, times, curved(obs))
+    two.load_state({name: np.array(array) for name, array in one.state().items()})
+    for baseline in (one, two):
+        baseline.fit(obs[::-1], times, curved(obs) + 1.0)
+    assert one.predict(obs, times).tobytes() == two.predict(obs, times).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("obs", "targets"),
+    [
+        (np.ones((50, 3)), np.full(50, 4.0)),
+        (np.ones((50, 3)), np.zeros(50)),
+        (np.eye(3)[:1] * 1e8, np.array([-1e12])),
+        (
+            np.random.default_rng(0).standard_cauchy((50, 3)) * 1e6,
+            np.random.default_rng(1).standard_cauchy(50),
+        ),
+    ],
+)
+def test_degenerate_batches_leave_finite_values(obs: np.ndarray, targets: np.ndarray) -> None:
+    baseline, times = network(), np.zeros(len(obs), dtype=np.int64)
+    for _ in range(3):
+        baseline.fit(obs, times, targets)
+    values = baseline.predict(obs, times)
+    assert np.isfinite(values).all()
+    if targets.std() == 0.0:
+        np.testing.assert_allclose(values, targets, rtol=1e-6, atol=1e-12)
+    assert np.isfinite(baseline.predict(1e30 * np.ones((2, 3)), times[:2])).all()

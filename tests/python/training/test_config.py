@@ -13,7 +13,7 @@ from fastfisher.config import TrainConfig
 
 
 def test_json_round_trip() -> None:
-    config = TrainConfig("X-v0", hidden=(3, 4), rbf_bandwidth=2.0, env_kwargs={"a": 1})
+    config = TrainConfig("X-v0", hidden=(3, 4), baseline_hidden=(5,), rbf_bandwidth=2.0, env_kwargs={"a": 1})
     assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     assert TrainConfig.from_dict({"env": "X-v0"}) == TrainConfig("X-v0")
 
@@ -52,6 +52,10 @@ def test_unknown_keys_are_refused_by_name() -> None:
         ("damping_rule", "none", ValueError, r"damping_rule: expected one of fixed, adaptive, got 'none'"),
         ("max_damping", 1e-9, ValueError, r"max_damping: expected a number at least 0.001, got 1e-09"),
         ("target_return", float("inf"), ValueError, r"target_return: expected a finite number, got inf"),
+        ("baseline_hidden", (8, -1), ValueError, r"baseline_hidden: expected positive layer sizes"),
+        ("baseline_steps", 0, ValueError, r"baseline_steps: expected a number at least 1, got 0"),
+        ("std", "both", ValueError, r"std: expected one of independent, dependent, got 'both'"),
+        ("squash", "yes", TypeError, r"squash: expected True or False"),
         ("env_kwargs", [1], TypeError, r"env_kwargs"),
         ("env", None, TypeError, r"env: expected a string, got None"),
     ],
@@ -67,6 +71,12 @@ def test_an_adaptive_damping_starts_within_its_bounds() -> None:
     ):
         TrainConfig("X-v0", damping=0.0, damping_rule="adaptive")
     assert TrainConfig("X-v0", damping=0.0).damping == 0.0
+
+
+def test_a_dependent_std_starts_above_its_floor() -> None:
+    TrainConfig("X-v0", initial_log_std=-3.0, min_log_std=-3.0)
+    with pytest.raises(ValueError, match=r"min_log_std: expected below initial_log_std = -3.0"):
+        TrainConfig("X-v0", initial_log_std=-3.0, min_log_std=-3.0, std="dependent")
 
 
 def test_integers_stand_for_reals() -> None:

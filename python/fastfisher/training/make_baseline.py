@@ -1,0 +1,23 @@
+"""The value baseline that a config asks for."""
+
+from __future__ import annotations
+
+from ..config import TrainConfig
+from .baseline import Baseline
+from .network_baseline import NetworkBaseline
+from .ridge_baseline import RidgeBaseline
+from .seeding import Stream, stream
+
+_QUADRATIC_UP_TO = 40
+"""Entries of an observation up to which "auto" is quadratic, with 865 features then."""
+
+
+def make_baseline(config: TrainConfig, observation_size: int) -> Baseline:
+    """Build ``config.baseline`` for observations of this size."""
+    kind = config.baseline
+    if kind == "mlp":
+        _, rng = stream(config.seed, Stream.BASELINE)
+        return NetworkBaseline(observation_size, config.baseline_hidden, config.baseline_steps, rng)
+    if kind == "auto":
+        kind = "quadratic" if observation_size <= _QUADRATIC_UP_TO else "linear"
+    return RidgeBaseline(kind, observation_size, config.ridge)

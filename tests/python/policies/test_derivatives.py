@@ -1,0 +1,241 @@
+"""Every policy with every head: densities, scores and Fisher matrices to the last digits."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import reference_policies as reference
+
+from fastfisher import Scores
+from fastfisher.policies import (
+    BernoulliHead,
+    CategoricalHead,
+    DiagonalGaussianHead,
+    GaussianHead,
+    Head,
+    LinearPolicy,
+    MLPPolicy,
+    MultiCategoricalHead,
+    NetworkPolicy,
+    RBFPolicy,
+    SquashedHead,
+    StateDependentGaussianHead,
+)
+
+OBSERVATIONS = 3
+LOW, HIGH = np.array([-2.0, 0.5]), np.array([1.0, 3.0])
+HEADS: dict[str, Callable[[], Head]] = {
+    "gaussian": lambda: GaussianHead(2),
+    "dependent": lambda: StateDependentGaussianHead(2, -0.5, -2.0),
+    "squashed": lambda: SquashedHead(GaussianHead(2), LOW, HIGH),
+    "squashed dependent": lambda: SquashedHead(StateDependentGaussianHead(2, -0.5, -2.0), LOW, HIGH),
+    "categorical": lambda: CategoricalHead(4),
+    "multi-categorical": lambda: MultiCategoricalHead([3, 1, 2]),
+    "bernoulli": lambda: BernoulliHead(3),
+}
+KINDS: dict[str, Callable[[Head, np.random.Generator], NetworkPolicy]] = {
+    "linear": lambda head, rng: LinearPolicy(OBSERVATIONS, head, rng),
+    "mlp": lambda head, rng: MLPPolicy(OBSERVATIONS, (4, 3), head, rng),
+    "rbf": lambda head, rng: RBFPolicy(OBSERVATIONS, 5, head, rng, bandwidth=1.7),
+}
+
+
+@pytest.fixture(params=list(itertools.product(KINDS, HEADS)), ids="-".join)
+def policy(request: pytest.FixtureRequest) -> NetworkPolicy:
+    kind, head = request.param
+    rng = np.random.default_rng(3)
+    policy = KINDS[kind](HEADS[head](), rng)
+    policy.parameters = 0.5 * rng.standard_normal(len(policy.parameters))
+    if kind == "mlp":
+        policy.set_input_transform(rng.standard_normal(OBSERVATIONS), 1.0 + rng.random(OBSERVATIONS))
+    return policy
+
+
+@pytest.fixture
+def obs() -> np.ndarray:
+    return np.random.default_rng(4).standard_normal((6, OBSERVATIONS))
+
+
+def complex_step(f: Callable[[np.ndarray], np.ndarray], theta: np.ndarray) -> np.ndarray:
+    """Return d f / d theta, the parameters last, without truncation or cancellation."""
+    h = 1e-30
+    return np.stack([np.imag(f(theta + 1j * h * e)) / h for e in np.eye(len(theta))], axis=-1)
+
+
+def fisher(policy: NetworkPolicy, obs: np.ndarray) -> np.ndarray:
+    R = Scores(policy.fisher_scores(obs)).to_dense()
+    return R.T @ R / len(obs)
+
+
+def test_log_probability_and_scores_are_the_textbooks(policy: NetworkPolicy, obs: np.ndarray) -> None:
+    theta, act = policy.parameters, policy.act(obs, np.random.default_rng(5))
+
+    def log_prob(values: np.ndarray) -> np.ndarray:
+        return reference.log_prob(policy.head, *reference.outputs(policy, values, obs), act)
+
+    np.testing.assert_allclose(policy.log_prob(obs, act), log_prob(theta), rtol=1e-12, atol=1e-12)
+    S = Scores(policy.scores(obs, act)).to_dense()
+    np.testing.assert_allclose(S, complex_step(log_prob, theta), rtol=1e-11, atol=1e-12)
+
+
+def test_kl_is_the_textbooks_and_its_second_derivative_the_fisher_matrix(
+    policy: NetworkPolicy, obs: np.ndarray
+) -> None:
+    theta = policy.parameters
+    here = reference.outputs(policy, theta, obs)
+
+    def kl(values: np.ndarray) -> np.ndarray:
+        return reference.kl(policy.head, *here, *reference.outputs(policy, values, obs)).mean()
+
+    other = policy.copy()
+    other.parameters = theta + 0.3 * np.random.default_rng(6).standard_normal(len(theta))
+    assert policy.kl(other, obs) == pytest.approx(kl(other.parameters), rel=1e-12)
+    assert policy.kl(policy, obs) == pytest.approx(0.0, abs=1e-15)
+    # Differences of fourth order of a gradient that is exact.
+    v, h = np.random.default_rng(7).standard_normal(len(theta)), 1e-3
+    g = {k: complex_step(kl, theta + k * h * v) for k in (-2, -1, 1, 2)}
+    expected = (8.0 * (g[1] - g[-1]) - (g[2] - g[-2])) / (12.0 * h)
+    np.testing.assert_allclose(fisher(policy, obs) @ v, expected, rtol=1e-7, atol=1e-8)
+
+
+def gaussian_of(policy: NetworkPolicy) -> Head:
+    """Return the head of a policy, that of u where the actions are squashed."""
+    return policy.head.gaussian if isinstance(policy.head, SquashedHead) else policy.head
+
+
+def every_action(policy: NetworkPolicy) -> np.ndarray:
+    head = policy.head
+    if isinstance(head, CategoricalHead):
+        return np.arange(head.size)
+    sizes = head.sizes if isinstance(head, MultiCategoricalHead) else (2,) * head.size
+    return np.array(list(itertools.product(*map(range, sizes))))
+
+
+def weighted_actions(policy: NetworkPolicy, one: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return actions and probabilities that give expectations at one observation, (1, D), exactly.
+
+    Of polynomials up to degree five in Gaussian noise, which scores and their products are; of
+    anything where there are finitely many actions.
+    """
+    head = gaussian_of(policy)
+    if not isinstance(head, DiagonalGaussianHead):
+        act = every_action(policy)
+        return act, np.exp(policy.log_prob(np.repeat(one, len(act), axis=0), act))
+    nodes, weights = np.polynomial.hermite_e.hermegauss(3)
+    mean, log_std = head.moments(policy.at(one).z, policy._own())
+    noise = np.array(list(itertools.product(nodes, repeat=head.actions)))
+    products = np.array([math.prod(w) for w in itertools.product(weights, repeat=head.actions)])
+    return mean + np.exp(log_std) * noise, products / products.sum()
+
+
+def test_scores_have_mean_zero_and_the_exact_fisher_for_covariance(
+    policy: NetworkPolicy, obs: np.ndarray
+) -> None:
+    act, p = weighted_actions(policy, obs[:1])
+    assert p.sum() == pytest.approx(1.0, rel=1e-13)
+    S = Scores(policy.scores(np.repeat(obs[:1], len(act), axis=0), act)).to_dense()
+    np.testing.assert_allclose(p @ S, 0.0, atol=1e-12)
+    np.testing.assert_allclose((S.T * p) @ S, fisher(policy, obs[:1]), rtol=1e-10, atol=1e-12)
+
+
+def test_densities_integrate_to_one_and_entropies_are_their_integrals(
+    policy: NetworkPolicy, obs: np.ndarray
+) -> None:
+    if not np.issubdtype(policy.action_dtype, np.floating):
+        act = every_action(policy)
+        log_p = policy.log_prob(np.repeat(obs[:1], len(act), axis=0), act)
+        volumes = np.ones(len(act))
+    else:
+        # The trapezoidal rule converges geometrically for what vanishes at both ends.
+        axis = np.linspace(-9.0, 9.0, 201)
+        mean, std = reference.moments(
+            gaussian_of(policy), *reference.outputs(policy, policy.parameters, obs[:1])
+        )
+        act = mean + std * np.array(list(itertools.product(axis, repeat=2)))
+        log_p = policy.log_prob(np.repeat(obs[:1], len(act), axis=0), act)
+        volumes = np.full(len(act), (axis[1] - axis[0]) ** 2 * std.prod())
+        if policy.squash is not None:  # a = squash(u), and the density is that of a
+            volumes *= np.prod(0.5 * (HIGH - LOW) / np.cosh(act) ** 2, axis=1)
+    p = np.exp(log_p) * volumes
+    assert p.sum() == pytest.approx(1.0, abs=1e-8)
+    expected = -(p * np.where(p > 0.0, log_p, 0.0)).sum()
+    assert policy.entropy(obs[:1]) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_extreme_outputs_give_finite_numbers(name: str) -> None:
+    head = HEADS[name]()
+    most = 300.0 if "dependent" in name else 1e3  # where sigma itself and its square are numbers
+    z = np.linspace(-most, most, head.size)[None, :] * np.array([[1.0], [-1.0]])
+    own = head.initial_own()
+    act = head.choose_rows(head.perturb(z, np.zeros(head.noise_size)))
+
+    def numbers() -> Iterator[np.ndarray]:
+        yield head.log_prob(z, own, act)
+        yield head.errors(z, own, act)
+        yield head.kl(z, own, z, own)
+        yield np.array(head.entropy(z, own))
+        yield from head.fisher_factors(z, own)
+
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        assert all(np.isfinite(array).all() for array in numbers())
+
+
+def test_squashed_densities_hold_where_tanh_rounds_to_one() -> None:
+    head = SquashedHead(GaussianHead(1), np.array([-1.0]), np.array([1.0]))
+    u = np.array([[25.0], [-400.0]])
+    own = np.zeros(1)
+    # log(1 - tanh^2 u) = log 4 - 2 |u| to double precision there.
+    expected = head.gaussian.log_prob(u, own, u) - (math.log(4.0) - 2.0 * np.abs(u[:, 0]))
+    np.testing.assert_allclose(head.log_prob(u, own, u), expected, rtol=1e-14)
+    np.testing.assert_array_equal(head.squash(u), [[1.0], [-1.0]])
+
+
+def test_a_state_dependent_std_starts_where_asked_and_stays_above_its_floor() -> None:
+    head = StateDependentGaussianHead(1, initial_log_std=-1.0, min_log_std=-3.0)
+    y = np.array([0.0, -50.0, -1e4, 50.0])
+    _, log_std = head.moments(np.stack([np.zeros(4), y], axis=1), np.zeros(0))
+    assert log_std[0, 0] == pytest.approx(-1.0, abs=1e-14)
+    assert (log_std >= -3.0).all()
+    np.testing.assert_allclose(log_std[:, 0], [-1.0, -3.0, -3.0, 49.0], atol=0.2)
+    with pytest.raises(ValueError, match=r"initial_log_std: expected above min_log_std = -3\.0, got -3\.0"):
+        StateDependentGaussianHead(1, -3.0, -3.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "message"),
+    [
+        ([-np.inf], [1.0], "finite"),
+        ([0.0], [0.0], "low below high"),
+        ([0.0, 0.0], [1.0, 1.0], r"shape \(1,\)"),
+    ],
+)
+def test_squashing_needs_bounds(low: list[float], high: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SquashedHead(GaussianHead(1), np.array(low), np.array(high))
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_sampling_agrees_with_the_density(name: str) -> None:
+    """Each of 60,000 sampled actions' frequency, or moments, against log_prob's."""
+    rng = np.random.default_rng(11)
+    policy = LinearPolicy(OBSERVATIONS, HEADS[name](), rng)
+    policy.parameters = 0.7 * rng.standard_normal(len(policy.parameters))
+    one = rng.standard_normal((1, OBSERVATIONS))
+    n = 60_000
+    act = policy.act(np.repeat(one, n, axis=0), rng)
+    head = gaussian_of(policy)
+    if isinstance(head, DiagonalGaussianHead):
+        mean, log_std = head.moments(policy.at(one).z, policy._own())
+        standard = (act - mean) * np.exp(-log_std)
+        np.testing.assert_allclose(standard.mean(axis=0), 0.0, atol=5.0 / n**0.5)
+        np.testing.assert_allclose(np.cov(standard.T), np.eye(2), atol=5.0 * (2.0 / n) ** 0.5)
+        return
+    choices = every_action(policy)
+    p = np.exp(policy.log_prob(np.repeat(one, len(choices), axis=0), choices))
+    counts = np.array([(act == c).reshape(n, -1).all(axis=1).mean() for c in choices])
+    assert (np.abs(counts - p) < 5.0 * np.sqrt(p * (1.0 - p) / n) + 1e-12).all()
