@@ -57,18 +57,37 @@ class Fisher:
     def trace(self) -> float: ...
 
 @final
-class EpisodeActor:
+class NetworkActor:
+    def __init__(self, weights: Sequence[_Vector], sine_features: bool) -> None: ...
+    def __call__(self, observation: _Vector) -> _Vector: ...
+
+@final
+class BoxActor:
     def __init__(
         self,
-        weights: _Vector,
+        weights: Sequence[_Vector],
+        sine_features: bool,
         draw: Callable[[], _Vector],
-        low: _Vector,
-        high: _Vector,
         observations: _Vector,
         actions: _Vector,
+        low: _Vector,
+        high: _Vector,
         single: bool,
     ) -> None: ...
     def __call__(self, t: int, observation: _Vector) -> _Real: ...
+
+@final
+class DiscreteActor:
+    def __init__(
+        self,
+        weights: Sequence[_Vector],
+        sine_features: bool,
+        draw: Callable[[], _Vector],
+        observations: _Vector,
+        actions: NDArray[np.int64],
+        start: int,
+    ) -> None: ...
+    def __call__(self, t: int, observation: _Vector) -> int: ...
 
 def natural_steps(
     scores: _Scores,

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
-from gymnasium.spaces import Box, Space
+from gymnasium.spaces import Box, Discrete, Space
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from .. import _core
-from ..policies import Policy
+from ..policies import CategoricalHead, GaussianHead, Policy
 from .environment import Env, action_converter
 
 Array = NDArray[np.float64]
@@ -58,18 +58,15 @@ def make_chooser(policy: Policy, rng: Generator | None, space: Space[Any], slot:
     slot
         Where the episode is written.
     """
-    affine = policy.affine_actor(rng)
-    if affine is not None and isinstance(space, Box) and len(space.shape) == 1:
-        weights, draw = affine
-        return _core.EpisodeActor(
-            weights,
-            draw,
-            np.asarray(space.low, np.float64),
-            np.asarray(space.high, np.float64),
-            slot.observations,
-            slot.actions,
-            single=space.dtype == np.float32,
-        )
+    core = policy.core_actor(rng)
+    if core is not None:
+        network = (core.weights, core.sine_features, core.draw, slot.observations, slot.actions)
+        # Exactly these: a head derived from them may choose otherwise.
+        if type(core.head) is GaussianHead and _is_vector(space):
+            low, high = np.asarray(space.low, np.float64), np.asarray(space.high, np.float64)
+            return _core.BoxActor(*network, low, high, single=space.dtype == np.float32)
+        if type(core.head) is CategoricalHead and isinstance(space, Discrete):
+            return _core.DiscreteActor(*network, int(space.start))
     act, convert = policy.actor(rng), action_converter(space, squash=policy.squash)
     observations, actions = slot.observations, slot.actions
 
@@ -80,6 +77,10 @@ def make_chooser(policy: Policy, rng: Generator | None, space: Space[Any], slot:
         return convert(action)
 
     return choose
+
+
+def _is_vector(space: Space[Any]) -> TypeGuard[Box]:
+    return isinstance(space, Box) and len(space.shape) == 1 and space.dtype in (np.float32, np.float64)
 
 
 def run_episode(
