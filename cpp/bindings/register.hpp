@@ -6,6 +6,7 @@
 namespace fastfisher::bindings {
 
 void register_configuration(pybind11::module_& module);
+void register_episode(pybind11::module_& module);
 void register_linalg(pybind11::module_& module);
 void register_fisher(pybind11::module_& module);
 void register_natural_step(pybind11::module_& module);

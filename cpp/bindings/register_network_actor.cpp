@@ -4,14 +4,13 @@
 
 #include <algorithm>
 
+#include "episode_actor.hpp"
 #include "layers.hpp"
 #include "ndarray.hpp"
 #include "register.hpp"
 
 namespace fastfisher::bindings {
 namespace {
-
-using Observation = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
 template <class Scalar>
 using Rows = py::array_t<Scalar, py::array::c_style>;
@@ -28,10 +27,10 @@ Rows<Scalar> checked_rows(const py::array& rows, std::optional<Index> columns, c
   return py::reinterpret_borrow<Rows<Scalar>>(rows);
 }
 
-// The part of a step that all actors share.  An actor belongs to one episode.
-class EpisodeActor {
+// A network, its noise and the rows that observations are written to.
+class NetworkEpisodeActor : public EpisodeActor {
  public:
-  EpisodeActor(const std::vector<Matrix>& weights, bool sine_features, py::function draw, const py::array& observations)
+  NetworkEpisodeActor(const std::vector<Matrix>& weights, bool sine_features, py::function draw, const py::array& observations)
       : network_(layers_of(weights), sine_features),
         draw_(std::move(draw)),
         observations_(checked_rows<double>(observations, network_.observation_size(), "observations")),
@@ -73,11 +72,11 @@ class EpisodeActor {
 };
 
 // The noisy outputs are the action; the environment takes it within its bounds.
-class BoxActor : public EpisodeActor {
+class BoxActor : public NetworkEpisodeActor {
  public:
   BoxActor(const std::vector<Matrix>& weights, bool sine_features, py::function draw, const py::array& observations,
            const py::array& actions, const Vector& low, const Vector& high, bool single)
-      : EpisodeActor(weights, sine_features, std::move(draw), observations),
+      : NetworkEpisodeActor(weights, sine_features, std::move(draw), observations),
         actions_(checked_rows<double>(actions, outputs(), "actions")),
         low_(low),
         high_(high),
@@ -87,7 +86,7 @@ class BoxActor : public EpisodeActor {
     limit_steps(actions_.shape(0));
   }
 
-  py::array operator()(Index t, const Observation& observation) {
+  py::object choose(Index t, const Observation& observation) override {
     double* action = actions_.mutable_data() + t * outputs();
     step(t, observation, action);
     return single_ ? bounded<float>(action) : bounded<double>(action);
@@ -111,22 +110,22 @@ class BoxActor : public EpisodeActor {
 };
 
 // The action is the index of the largest noisy output; the environment counts from `start`.
-class DiscreteActor : public EpisodeActor {
+class DiscreteActor : public NetworkEpisodeActor {
  public:
   DiscreteActor(const std::vector<Matrix>& weights, bool sine_features, py::function draw,
                 const py::array& observations, const py::array& actions, std::int64_t start)
-      : EpisodeActor(weights, sine_features, std::move(draw), observations),
+      : NetworkEpisodeActor(weights, sine_features, std::move(draw), observations),
         actions_(checked_rows<std::int64_t>(actions, std::nullopt, "actions")),
         start_(start),
         noisy_(static_cast<std::size_t>(outputs())) {
     limit_steps(actions_.shape(0));
   }
 
-  std::int64_t operator()(Index t, const Observation& observation) {
+  py::object choose(Index t, const Observation& observation) override {
     step(t, observation, noisy_.data());
     const std::int64_t index = std::max_element(noisy_.begin(), noisy_.end()) - noisy_.begin();
     actions_.mutable_data()[t] = index;
-    return start_ + index;
+    return py::int_(start_ + index);
   }
 
  private:
@@ -159,16 +158,15 @@ class Outputs {
 void register_network_actor(py::module_& module) {
   const auto weights = py::arg("weights"), sine_features = py::arg("sine_features"), draw = py::arg("draw");
   const auto observations = py::arg("observations"), t = py::arg("t"), observation = py::arg("observation");
-  py::class_<BoxActor>(module, "BoxActor")
+  py::class_<EpisodeActor>(module, "EpisodeActor").def("__call__", &EpisodeActor::choose, t, observation);
+  py::class_<BoxActor, EpisodeActor>(module, "BoxActor")
       .def(py::init<const std::vector<Matrix>&, bool, py::function, const py::array&, const py::array&, const Vector&,
                     const Vector&, bool>(),
            weights, sine_features, draw, observations, py::arg("actions"), py::arg("low"), py::arg("high"),
-           py::arg("single"))
-      .def("__call__", &BoxActor::operator(), t, observation);
-  py::class_<DiscreteActor>(module, "DiscreteActor")
+           py::arg("single"));
+  py::class_<DiscreteActor, EpisodeActor>(module, "DiscreteActor")
       .def(py::init<const std::vector<Matrix>&, bool, py::function, const py::array&, const py::array&, std::int64_t>(),
-           weights, sine_features, draw, observations, py::arg("actions"), py::arg("start"))
-      .def("__call__", &DiscreteActor::operator(), t, observation);
+           weights, sine_features, draw, observations, py::arg("actions"), py::arg("start"));
   py::class_<Outputs>(module, "NetworkActor")
       .def(py::init<const std::vector<Matrix>&, bool>(), weights, sine_features)
       .def("__call__", &Outputs::operator(), observation);

@@ -61,8 +61,11 @@ class NetworkActor:
     def __init__(self, weights: Sequence[_Vector], sine_features: bool) -> None: ...
     def __call__(self, observation: _Vector) -> _Vector: ...
 
+class EpisodeActor:
+    def __call__(self, t: int, observation: _Vector) -> Any: ...
+
 @final
-class BoxActor:
+class BoxActor(EpisodeActor):
     def __init__(
         self,
         weights: Sequence[_Vector],
@@ -74,10 +77,9 @@ class BoxActor:
         high: _Vector,
         single: bool,
     ) -> None: ...
-    def __call__(self, t: int, observation: _Vector) -> _Real: ...
 
 @final
-class DiscreteActor:
+class DiscreteActor(EpisodeActor):
     def __init__(
         self,
         weights: Sequence[_Vector],
@@ -87,8 +89,16 @@ class DiscreteActor:
         actions: NDArray[np.int64],
         start: int,
     ) -> None: ...
-    def __call__(self, t: int, observation: _Vector) -> int: ...
 
+def run_episode(
+    choose: Callable[[int, Any], Any],
+    step: Callable[[Any], Any],
+    observation: Any,
+    rewards: _Vector,
+    index: int,
+    length: NDArray[np.int64],
+    unwanted_from: NDArray[np.int64],
+) -> tuple[bool, int, bool, Any, float]: ...
 def natural_steps(
     scores: _Scores,
     advantages: _Vector | None,

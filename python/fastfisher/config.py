@@ -18,6 +18,7 @@ StdName = Literal["independent", "dependent"]
 _SIZES = ("hidden", "baseline_hidden")
 """Fields that are tuples here and lists in JSON."""
 FisherName = Literal["empirical", "exact"]
+BackendName = Literal["gymnasium", "envpool"]
 SolverName = Literal["auto", "cholesky", "gram", "cg"]
 PrecisionName = Literal["auto", "single", "double", "mixed"]
 
@@ -118,8 +119,14 @@ class TrainConfig:
     workers: int | None = None
     """Rollout processes (None: one per usable core); the result does not depend on it."""
 
+    worker_timeout: float = 600.0
+    """Seconds without a step after which a rollout process counts as hung, and the run stops."""
+
+    backend: BackendName = "gymnasium"
+    """Who simulates during training: gymnasium, or EnvPool on its own threads (extra fastfisher[envpool])."""
+
     num_envs: int = 0
-    """Step this many copies together in one gymnasium vector environment; 0 or 1: whole episodes."""
+    """Step this many copies together, in gymnasium (0 or 1: one by one) or EnvPool (0: 10)."""
 
     max_episode_steps: int | None = None
     """Cut episodes after this many steps, as a time limit (None: the environment's own limit)."""
@@ -145,6 +152,7 @@ class TrainConfig:
         _check_range(self, "rbf_features", at_least=1)
         _check_range(self, "rbf_bandwidth", above=0.0)
         _check_range(self, "workers", at_least=1)
+        _check_range(self, "worker_timeout", above=0.0)
         _check_range(self, "num_envs", at_least=0)
         _check_range(self, "max_episode_steps", at_least=1)
         _check_range(self, "checkpoint_every", at_least=1)

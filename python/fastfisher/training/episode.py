@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
@@ -17,9 +16,6 @@ from ..policies import CategoricalHead, GaussianHead, Policy
 from .environment import Env, action_converter
 
 Array = NDArray[np.float64]
-
-CHECK_EVERY = 64
-"""Steps between two looks at whether the episode is still wanted: about 3 ms of a MuJoCo environment."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +79,24 @@ def _is_vector(space: Space[Any]) -> TypeGuard[Box]:
     return isinstance(space, Box) and len(space.shape) == 1 and space.dtype in (np.float32, np.float64)
 
 
+class Watch(NamedTuple):
+    """How an episode is followed, and abandoned, while it runs; other processes may hold the cells."""
+
+    episode: int
+    """Its index in the iteration."""
+    length: NDArray[np.int64]
+    """(1,): receives the steps so far."""
+    unwanted_from: NDArray[np.int64]
+    """(1,): the episode is abandoned once this is at most its index."""
+
+    @classmethod
+    def nobody(cls) -> Watch:
+        """Return a watch that never abandons the episode."""
+        return cls(0, np.zeros(1, np.int64), np.ones(1, np.int64))
+
+
 def run_episode(
-    env: Env,
-    env_seed: int,
-    choose: Chooser,
-    slot: Slot,
-    unwanted: Callable[[int], bool] | None = None,
+    env: Env, env_seed: int, choose: Chooser, slot: Slot, watch: Watch | None = None
 ) -> Episode | None:
     """Run one episode into the slot, of at most as many steps as it has rows.
 
@@ -101,28 +109,19 @@ def run_episode(
         Of :func:`make_chooser`, for this slot.
     slot
         Receives the transitions.
-    unwanted
-        Called with the steps so far every ``CHECK_EVERY`` steps; True abandons the episode.
+    watch
+        Follows the episode, and may abandon it.
 
     Returns
     -------
     Episode or None
         None where it was abandoned.
     """
-    rewards, step = slot.rewards, env.step
-    seconds = 0.0
-    terminated = truncated = False
     observation, _ = env.reset(seed=env_seed)
-    t = 0
-    for t in range(len(rewards)):
-        env_action = choose(t, observation)
-        start = perf_counter()
-        observation, reward, terminated, truncated, _ = step(env_action)
-        seconds += perf_counter() - start
-        rewards[t] = reward
-        if terminated or truncated:
-            break
-        if unwanted is not None and t % CHECK_EVERY == CHECK_EVERY - 1 and unwanted(t + 1):
-            return None
-    slot.final_observation[...] = observation
-    return Episode(t + 1, bool(terminated), seconds)
+    wanted, length, terminated, last, seconds = _core.run_episode(
+        choose, env.step, observation, slot.rewards, *(watch or Watch.nobody())
+    )
+    if not wanted:
+        return None
+    slot.final_observation[...] = last
+    return Episode(length, terminated, seconds)

@@ -97,6 +97,10 @@ class VectorRollouts:
             seconds=seconds,
         )
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return nothing: a batch is a function of the iteration."""
+        return {}
+
     def close(self) -> None:
         """Close the environments that :meth:`from_recipe` made."""
         if self._owns_envs:

@@ -10,7 +10,7 @@ from functools import partial
 import gymnasium
 import numpy as np
 import pytest
-from environments import Countdown, Endless, Failing
+from environments import Countdown, Endless, Failing, Hanging
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from fastfisher.policies import GaussianHead, LinearPolicy, Policy
@@ -40,8 +40,13 @@ def layout(workers: int, batch_steps: int = BATCH, horizon: int = HORIZON) -> Ar
 def pool() -> Iterator[Callable[..., WorkerRollouts]]:
     pools: list[WorkerRollouts] = []
 
-    def start(factory: Callable[[], gymnasium.Env], workers: int, **sizes: int) -> WorkerRollouts:  # type: ignore[type-arg]
-        pools.append(WorkerRollouts(Recipe(factory=factory), 7, layout(workers, **sizes)))
+    def start(
+        factory: Callable[[], gymnasium.Env],  # type: ignore[type-arg]
+        workers: int,
+        timeout: float = 60.0,
+        **sizes: int,
+    ) -> WorkerRollouts:
+        pools.append(WorkerRollouts(Recipe(factory=factory), 7, layout(workers, **sizes), timeout))
         return pools[-1]
 
     yield start
@@ -106,14 +111,18 @@ def test_endless_episodes_are_cut_at_the_horizon_and_surplus_ones_abandoned(
     assert_same(serial.collect(policy, 0), batch)
 
 
-def test_an_episode_is_unwanted_once_those_before_it_fill_the_batch() -> None:
+def test_episodes_are_unwanted_once_those_before_them_fill_the_batch() -> None:
     arena = Arena(layout(2))
-    assert [arena.take(), arena.take(), arena.take()] == [0, 1, 2]
+    arena.clear()
+    assert [arena.take(0), arena.take(1), arena.take(0)] == [0, 1, 2]
+    assert arena.running.tolist() == [2, 1]
     arena.length[0], arena.length[2] = 60, 500
-    assert not arena.unwanted(2)
+    # Episode 2 fills the batch whatever episode 1 comes to, so a fourth one is not needed.
+    assert arena.take(0) is None
+    assert arena.unwanted_from[0] == 3
     arena.length[1] = 40
-    assert arena.unwanted(2)
-    assert not arena.unwanted(1)
+    assert arena.take(1) is None
+    assert arena.unwanted_from[0] == 2
     arena.finished[:2] = 1
     np.testing.assert_array_equal(arena.prefix(), [60, 40])
     arena.close()
@@ -136,6 +145,29 @@ def test_a_worker_that_dies_is_reported(policy: Policy, pool: Callable[..., Work
         pool(partial(Failing, deadly=True), 2).collect(policy, 0)
 
 
+def test_a_worker_killed_from_outside_is_reported(
+    policy: Policy, pool: Callable[..., WorkerRollouts]
+) -> None:
+    rollouts = pool(partial(Hanging, after=1 << 30), 2, batch_steps=10**6, horizon=10**5)
+    threading.Timer(0.3, rollouts._processes[1].kill).start()
+    with pytest.raises(WorkerError, match="rollout worker 1 died: killed by SIGKILL"):
+        rollouts.collect(policy, 0)
+
+
+def test_a_worker_that_hangs_is_reported_with_its_stack(
+    policy: Policy, pool: Callable[..., WorkerRollouts]
+) -> None:
+    rollouts = pool(partial(Hanging, after=5), 2, timeout=0.5)
+    expected = (
+        r"(?s)rollout worker \d hangs: 0\.5 s without a step at step 5 of episode \d of iteration 3 "
+        r".*environments\.py.* in step\n"
+    )
+    with pytest.raises(WorkerError, match=expected):
+        rollouts.collect(policy, 3)
+    with pytest.raises(WorkerError, match="have stopped"):
+        rollouts.collect(policy, 4)
+
+
 def test_what_cannot_be_sent_or_made_elsewhere_is_said() -> None:
     lock = threading.Lock()
 
@@ -144,13 +176,13 @@ def test_what_cannot_be_sent_or_made_elsewhere_is_said() -> None:
             return Countdown()
 
     with pytest.raises(CannotRecreateError, match="cannot be pickled"):
-        WorkerRollouts(Recipe(factory=holds_a_lock), 0, layout(2))
+        WorkerRollouts(Recipe(factory=holds_a_lock), 0, layout(2), 60.0)
 
     def only_here() -> gymnasium.Env:  # type: ignore[type-arg]
         raise FileNotFoundError("not on this machine")
 
     with pytest.raises(CannotRecreateError, match="not on this machine"):
-        WorkerRollouts(Recipe(factory=only_here), 0, layout(2))
+        WorkerRollouts(Recipe(factory=only_here), 0, layout(2), 60.0)
 
 
 def test_workers_stop_with_their_pool(policy: Policy, pool: Callable[..., WorkerRollouts]) -> None:
