@@ -74,6 +74,12 @@ class TrainConfig:
     solver: SolverName = "auto"
     """Algebra of the step: parameters x parameters, samples x samples, matrix-free, or the cheapest."""
 
+    cg_tolerance: float = 1e-8
+    """Relative residual at which CG stops."""
+
+    cg_iterations: int | None = None
+    """Most iterations of CG (None: until the tolerance; TRPO as of arXiv 1502.05477 takes 10)."""
+
     precision: PrecisionName = "auto"
     """Arithmetic of the natural step."""
 
@@ -147,6 +153,8 @@ class TrainConfig:
         _check_range(self, "gae_lambda", at_least=0.0, at_most=1.0)
         _check_range(self, "max_kl", above=0.0)
         _check_range(self, "damping", at_least=0.0)
+        _check_range(self, "cg_tolerance", above=0.0, at_most=1.0)
+        _check_range(self, "cg_iterations", at_least=1)
         _check_range(self, "ridge", above=0.0)
         _check_range(self, "baseline_steps", at_least=1)
         _check_range(self, "rbf_features", at_least=1)

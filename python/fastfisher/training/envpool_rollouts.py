@@ -34,8 +34,8 @@ class EnvPoolRollouts:
     Each iteration resets all of them.  EnvPool resets an environment whose episode has ended on its next
     step, which is no transition; episodes that the end of the batch cuts did not terminate.
 
-    The environments are spread over pools of one thread each, one more than there are cores: while the
-    policy acts for one pool the others simulate.  What an environment does depends on its own number and on
+    The environments are spread over pools of one thread each, one to a core: while the policy acts for one
+    pool the others simulate.  What an environment does depends on its own number and on
     nothing else, so the batch is the same bits however they are spread.
 
     EnvPool seeds an environment when it is made and never again, and it cannot say what state its generator
@@ -65,7 +65,7 @@ class EnvPoolRollouts:
         self.notes: tuple[str, ...] = ()
         self._seed, self._batch_steps = config.seed, batch_steps
         count = config.num_envs or DEFAULT_ENVS
-        groups = min(count, usable_cores() + 1 if config.workers is None else config.workers)
+        groups = min(count, usable_cores() if config.workers is None else config.workers)
         self._lanes = np.array_split(np.arange(count), groups)
         self._pools = [make_pool(config, env, lanes.tolist()) for lanes in self._lanes]
         self._action_dtype = next(
@@ -209,7 +209,7 @@ def make_pool(config: TrainConfig, env: Env, lanes: list[int]) -> Any:
         import envpool
     except ImportError as error:
         raise UserError(
-            f"backend='envpool' needs a package that is missing: {error}; try: pip install fastfisher[envpool]"
+            f"backend='envpool' needs a package that is missing: {error}; pip install fastfisher[envpool]"
         ) from error
     if config.env not in envpool.list_all_envs():
         raise UserError(f"EnvPool {envpool.__version__} has no {config.env!r}; leave backend='envpool' out")

@@ -103,6 +103,8 @@ class Learner:
                 max_kl=config.max_kl,
                 solver=config.solver,
                 precision=config.precision,
+                tol=config.cg_tolerance,
+                max_iterations=config.cg_iterations,
                 **options,
             )
 
