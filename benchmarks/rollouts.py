@@ -8,8 +8,8 @@ that changes its speed changes it for all; the others sleep meanwhile.  A turn i
 advantages, update, value function, and for ours the line of progress.csv, progress.jsonl and the event
 file.  `ratio` is the median over rounds of steps a second over the peer's of the same round.
 
-`outside` is (wall - inside) / wall over all turns, inside being the seconds in ``env.step`` averaged over the
-workers: what waits for the other worker, resets, chooses, copies or learns is outside.  For EnvPool, whose
+`outside` is (wall - inside) / wall over all turns, inside being the seconds in ``env.step`` averaged over
+the workers: what waits for the other worker, resets, chooses, copies or learns is outside.  For EnvPool, whose
 threads simulate while the policy acts, inside is the time that the caller waits for them, and `outside` the rest.
 
 All MLPs are 17-64-64-6 where the environment is HalfCheetah.  TRPO has its defaults: 2,048 steps of each of 8
@@ -19,6 +19,7 @@ environments an iteration, 15 CG steps, 10 epochs on a value network of the same
 from __future__ import annotations
 
 import argparse
+import atexit
 import multiprocessing
 import statistics
 import tempfile
@@ -50,6 +51,7 @@ def ours(env: str, name: str) -> Turn:
 
     agent = ff.NPG(env, seed=0, **OURS[name])
     log = ProgressLog(Path(tempfile.mkdtemp(prefix="fastfisher-benchmark-")))
+    atexit.register(log.close)
 
     def turn() -> tuple[int, float]:
         before, inside = agent.steps, 0.0
@@ -94,7 +96,9 @@ def serve(pipe: Connection, env: str, name: str, threads: int) -> None:
         pipe.send((steps, time.perf_counter() - start, inside))
 
 
-def measure(env: str, names: list[str], rounds: int, threads: int) -> dict[str, list[tuple[int, float, float]]]:
+def measure(
+    env: str, names: list[str], rounds: int, threads: int
+) -> dict[str, list[tuple[int, float, float]]]:
     context = multiprocessing.get_context("spawn")
     pipes: dict[str, Any] = {}
     for name in names:
@@ -128,7 +132,9 @@ def summary(turns: dict[str, list[tuple[int, float, float]]]) -> list[dict[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--env", default="HalfCheetah-v5")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--contenders", nargs="+", choices=[*OURS, PEER], default=[*OURS, PEER])

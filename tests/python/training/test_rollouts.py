@@ -13,7 +13,9 @@ import pytest
 from environments import Countdown, Endless, Failing, Hanging
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from fastfisher.config import PolicyName
 from fastfisher.policies import GaussianHead, LinearPolicy, Policy
+from fastfisher.training import NPG
 from fastfisher.training.arena import Arena, ArenaLayout
 from fastfisher.training.batch import Batch
 from fastfisher.training.environment import Recipe
@@ -198,8 +200,13 @@ def test_workers_stop_with_their_pool(policy: Policy, pool: Callable[..., Worker
 # Vector environments.
 
 
-def test_the_step_after_an_end_is_no_transition(policy: Policy) -> None:
-    batch = VectorRollouts.from_recipe(Recipe(factory=Countdown), 3, 7, BATCH).collect(policy, 0)
+def vector(mode: AutoresetMode) -> VectorRollouts:
+    return VectorRollouts(SyncVectorEnv([Countdown] * 3, autoreset_mode=mode), 7, BATCH)
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_no_step_that_resets_is_a_transition(policy: Policy, mode: AutoresetMode) -> None:
+    batch = vector(mode).collect(policy, 0)
     assert BATCH <= len(batch.rewards) < BATCH + 3
     np.testing.assert_array_equal(batch.observations[:, 0], batch.times)
     np.testing.assert_array_equal(batch.rewards, np.clip(batch.actions[:, 0], -1.0, 1.0).astype(np.float32))
@@ -212,6 +219,12 @@ def test_the_step_after_an_end_is_no_transition(policy: Policy) -> None:
     assert (~whole).sum() <= 3
 
 
+def test_copies_that_are_reset_in_the_same_step_or_by_us_run_the_same_episodes(policy: Policy) -> None:
+    assert_same(
+        vector(AutoresetMode.SAME_STEP).collect(policy, 1), vector(AutoresetMode.DISABLED).collect(policy, 1)
+    )
+
+
 def test_vector_batches_are_functions_of_the_iteration(policy: Policy) -> None:
     rollouts = VectorRollouts.from_recipe(Recipe(factory=Countdown), 3, 7, BATCH)
     rollouts.collect(policy, 0)
@@ -219,7 +232,41 @@ def test_vector_batches_are_functions_of_the_iteration(policy: Policy) -> None:
     assert_same(rollouts.collect(policy, 1), again.collect(policy, 1))
 
 
-def test_other_autoreset_modes_are_refused() -> None:
-    envs = SyncVectorEnv([Countdown] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
-    with pytest.raises(UserError, match="NEXT_STEP"):
+def test_an_unknown_autoreset_mode_is_refused() -> None:
+    envs = SyncVectorEnv([Countdown] * 2)
+    envs.metadata = {"autoreset_mode": "whenever"}
+    with pytest.raises(UserError, match="autoreset_mode: expected .* got 'whenever'"):
         VectorRollouts(envs, 0, BATCH)
+
+
+# Real environments.
+
+
+@pytest.mark.parametrize(
+    ("env", "kind"),
+    [
+        ("Pendulum-v1", "linear"),
+        ("Pendulum-v1", "mlp"),
+        ("Pendulum-v1", "rbf"),
+        ("CartPole-v1", "mlp"),
+    ],
+)
+def test_training_is_the_same_bits_for_1_2_and_4_workers(env: str, kind: PolicyName) -> None:
+    trained = []
+    for workers in (1, 2, 4):
+        options = {"batch_steps": 500, "hidden": (8,), "rbf_features": 20}
+        with NPG(env, policy=kind, seed=3, workers=workers, **options) as agent:
+            trained.append(agent.learn(1_500).policy.parameters.copy())
+    assert trained[0].tobytes() == trained[1].tobytes() == trained[2].tobytes()
+
+
+def test_a_run_goes_on_after_its_worker_was_killed() -> None:
+    with NPG("Pendulum-v1", seed=3, workers=2, batch_steps=400) as agent:
+        undisturbed = agent.learn(1_200).policy.parameters.copy()
+    with NPG("Pendulum-v1", seed=3, workers=2, batch_steps=400) as agent:
+        agent.learn(400)
+        agent._rollouts._processes[0].kill()  # type: ignore[union-attr]
+        with pytest.raises(WorkerError, match="rollout worker 0 died: killed by SIGKILL"):
+            agent.learn(400)
+        assert agent.steps == 400
+        assert agent.learn(800).policy.parameters.tobytes() == undisturbed.tobytes()
