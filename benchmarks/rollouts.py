@@ -8,9 +8,9 @@ that changes its speed changes it for all; the others sleep meanwhile.  A turn i
 advantages, update, value function, and for ours the line of progress.csv, progress.jsonl and the event
 file.  `ratio` is the median over rounds of steps a second over the peer's of the same round.
 
-`outside` is (wall - inside) / wall over all turns, inside being the seconds in ``env.step`` averaged over
-the workers: what waits for the other worker, resets, chooses, copies or learns is outside.  For EnvPool, whose
-threads simulate while the policy acts, inside is the time that the caller waits for them, and `outside` the rest.
+`outside` is (wall - inside) / wall over all turns, inside being the seconds in ``env.step`` averaged over the
+workers: what waits for the other worker, resets, chooses, copies or learns is outside.  EnvPool's threads
+simulate while the policy acts: there, inside is the time that the caller waits for them.
 
 All MLPs are 17-64-64-6 where the environment is HalfCheetah.  TRPO has its defaults: 2,048 steps of each of 8
 environments an iteration, 15 CG steps, 10 epochs on a value network of the same size.

@@ -16,8 +16,8 @@ from fastfisher.config import TrainConfig
 from fastfisher.policies import make_policy
 from fastfisher.training import NPG, UserError
 from fastfisher.training.batch import Batch
-from fastfisher.training.envpool_rollouts import EnvPoolRollouts
 from fastfisher.training.environment import make_head
+from fastfisher.training.envpool_rollouts import EnvPoolRollouts
 
 NAME = "CartPole-v1"
 OPTIONS: dict[str, Any] = {"backend": "envpool", "num_envs": 3, "batch_steps": 200}

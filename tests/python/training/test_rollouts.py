@@ -235,7 +235,7 @@ def test_vector_batches_are_functions_of_the_iteration(policy: Policy) -> None:
 def test_an_unknown_autoreset_mode_is_refused() -> None:
     envs = SyncVectorEnv([Countdown] * 2)
     envs.metadata = {"autoreset_mode": "whenever"}
-    with pytest.raises(UserError, match="autoreset_mode: expected .* got 'whenever'"):
+    with pytest.raises(UserError, match=r"autoreset_mode: expected .* got 'whenever'"):
         VectorRollouts(envs, 0, BATCH)
 
 
