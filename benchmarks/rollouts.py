@@ -35,10 +35,8 @@ RESULTS = Path(__file__).resolve().parent / "results"
 PEER = "sb3-contrib TRPO"
 TURN_STEPS = 16_384
 # TRPO's own number of CG iterations (arXiv 1502.05477) and, as in PyTorch, single precision.
-MLP = {
-    **{"policy": "mlp", "hidden": (64, 64), "damping": 0.1},
-    **{"solver": "cg", "cg_iterations": 10, "precision": "single"},
-}
+CG = {"solver": "cg", "cg_iterations": 10, "precision": "single"}
+MLP = {"policy": "mlp", "hidden": (64, 64), "damping": 0.1, **CG}
 OURS: dict[str, dict[str, Any]] = {
     "linear": {"policy": "linear"},
     "mlp": MLP,

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from gymnasium.spaces import Box, Discrete
+from gymnasium.spaces import Box, Discrete, Space
 from numpy.random import Generator
 from numpy.typing import NDArray
 
@@ -25,8 +25,6 @@ Array = NDArray[np.float64]
 DEFAULT_ENVS = 10
 """Environments where the config names no number: with 10,000 steps to a batch, whole episodes of 1,000."""
 
-_SPACES = (Box, Discrete)
-
 
 class EnvPoolRollouts:
     """Steps all environments until together they have at least ``batch_steps`` transitions.
@@ -35,8 +33,8 @@ class EnvPoolRollouts:
     step, which is no transition; episodes that the end of the batch cuts did not terminate.
 
     The environments are spread over pools of one thread each, one to a core: while the policy acts for one
-    pool the others simulate.  What an environment does depends on its own number and on
-    nothing else, so the batch is the same bits however they are spread.
+    pool the others simulate.  What an environment does depends on its own number and on nothing else, so the
+    batch is the same bits however they are spread.
 
     EnvPool seeds an environment when it is made and never again, and it cannot say what state its generator
     is in.  So what a checkpoint keeps is how often each was reset: made anew, it is reset as often.  That
@@ -226,9 +224,15 @@ def make_pool(config: TrainConfig, env: Env, lanes: list[int]) -> Any:
         ) from error
     for kind in ("observation", "action"):
         ours, theirs = getattr(env, f"{kind}_space"), getattr(pool, f"{kind}_space")
-        if type(ours) is not type(theirs) or ours.shape != theirs.shape or not isinstance(ours, _SPACES):
+        if not _alike(ours, theirs):
             raise UserError(
                 f"EnvPool's {config.env} has {kind}s of {theirs}, and gymnasium's of {ours}; "
                 "leave backend='envpool' out"
             )
     return pool
+
+
+def _alike(ours: Space[Any], theirs: Space[Any]) -> bool:
+    if isinstance(ours, Discrete):
+        return isinstance(theirs, Discrete) and (ours.n, ours.start) == (theirs.n, theirs.start)
+    return isinstance(ours, Box) and isinstance(theirs, Box) and ours.shape == theirs.shape
