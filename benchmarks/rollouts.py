@@ -19,7 +19,6 @@ environments an iteration, 15 CG steps, 10 epochs on a value network of the same
 from __future__ import annotations
 
 import argparse
-import atexit
 import multiprocessing
 import statistics
 import tempfile
@@ -47,13 +46,16 @@ Turn = Callable[[], tuple[int, float]]
 """Trains for a while; returns steps and, where it is known, seconds inside ``env.step``."""
 
 
-def ours(env: str, name: str) -> Turn:
+def nothing() -> None:
+    pass
+
+
+def ours(env: str, name: str) -> tuple[Turn, Callable[[], None]]:
     import fastfisher as ff
     from fastfisher.training.progress_log import ProgressLog
 
     agent = ff.NPG(env, seed=0, **OURS[name])
     log = ProgressLog(Path(tempfile.mkdtemp(prefix="fastfisher-benchmark-")))
-    atexit.register(log.close)
 
     def turn() -> tuple[int, float]:
         before, inside = agent.steps, 0.0
@@ -66,10 +68,14 @@ def ours(env: str, name: str) -> Turn:
         agent.learn(TURN_STEPS, callback=on_iteration)
         return agent.steps - before, inside
 
-    return turn
+    def close() -> None:
+        agent.close()
+        log.close()
+
+    return turn, close
 
 
-def peer(env: str, threads: int) -> Turn:
+def peer(env: str, threads: int) -> tuple[Turn, Callable[[], None]]:
     import torch
     from sb3_contrib import TRPO
     from stable_baselines3.common.env_util import make_vec_env
@@ -84,18 +90,19 @@ def peer(env: str, threads: int) -> Turn:
         model.learn(TURN_STEPS, reset_num_timesteps=False)
         return model.num_timesteps - before, float("nan")
 
-    return turn
+    return turn, nothing
 
 
 def serve(pipe: Connection, env: str, name: str, threads: int) -> None:
     """A contender's process: one turn for each message."""
-    turn = peer(env, threads) if name == PEER else ours(env, name)
+    turn, close = peer(env, threads) if name == PEER else ours(env, name)
     turn()  # compiles, imports, fills caches
     pipe.send(None)
     while pipe.recv():
         start = time.perf_counter()
         steps, inside = turn()
         pipe.send((steps, time.perf_counter() - start, inside))
+    close()
 
 
 def measure(

@@ -123,7 +123,7 @@ class TrainConfig:
     """Bandwidth nu of the rbf features (None: mean distance between the first observations)."""
 
     workers: int | None = None
-    """Rollout processes, or EnvPool's threads (None: one per usable core); the result does not depend on it."""
+    """Rollout processes, or EnvPool's threads (None: one per usable core); the result is the same."""
 
     worker_timeout: float = 600.0
     """Seconds without a step after which a rollout process counts as hung, and the run stops."""

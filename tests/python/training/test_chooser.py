@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,23 @@ def test_other_heads_choose_in_python_from_the_cores_outputs(kind: str) -> None:
     expected = policy.head.perturb(outputs(policy, observations), noise(policy, 5))
     np.testing.assert_allclose(slot.actions, expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(chosen, np.clip(slot.actions, -1.0, 1.0).astype(np.float32))
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (17, 6), (7, 33, 5), (17, 64, 64, 6)])
+def test_the_network_is_right_at_every_simd_level(simd: str, sizes: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(3)
+    weights = [rng.standard_normal((p + 1, q)) / np.sqrt(p) for p, q in pairwise(sizes)]
+    x = observation = rng.standard_normal(sizes[0])
+    for layer in weights[:-1]:
+        x = np.tanh(x @ layer[:-1] + layer[-1])
+    expected = x @ weights[-1][:-1] + weights[-1][-1]
+    actor = _core.NetworkActor(weights, False)
+    np.testing.assert_allclose(actor(observation), expected, rtol=1e-12, atol=1e-13)
+    # It goes on at the level that it was made for.
+    before = actor(observation)
+    _core.set_simd_level("baseline" if "baseline" in _core.available_simd_levels() else simd)
+    np.testing.assert_array_equal(actor(observation), before)
+    _core.set_simd_level(simd)
 
 
 def test_features_of_a_users_own_are_not_left_out() -> None:
