@@ -63,8 +63,8 @@ py::tuple run_episode(const py::object& choose, const py::object& step, py::obje
   bool terminated = false, truncated = false, wanted = true;
   Index t = 0;
   while (t < steps && wanted && !terminated && !truncated) {
-    const py::object action = actor != nullptr ? actor->choose(t, py::cast<Observation>(observation))
-                                               : choose(t, observation);
+    const py::object action =
+        actor != nullptr ? actor->choose(t, py::cast<Observation>(observation)) : choose(t, observation);
     const Clock::time_point start = Clock::now();
     const py::object returned = step(action);
     inside += Clock::now() - start;

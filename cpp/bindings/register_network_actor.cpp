@@ -1,10 +1,9 @@
 // One step of a rollout in one call: write the observation down, choose, write the action down, and give the
 // environment's action.
-#include "fastfisher/network_actor.hpp"
-
 #include <algorithm>
 
 #include "episode_actor.hpp"
+#include "fastfisher/network_actor.hpp"
 #include "layers.hpp"
 #include "ndarray.hpp"
 #include "register.hpp"
@@ -30,7 +29,8 @@ Rows<Scalar> checked_rows(const py::array& rows, std::optional<Index> columns, c
 // A network, its noise and the rows that observations are written to.
 class NetworkEpisodeActor : public EpisodeActor {
  public:
-  NetworkEpisodeActor(const std::vector<Matrix>& weights, bool sine_features, py::function draw, const py::array& observations)
+  NetworkEpisodeActor(const std::vector<Matrix>& weights, bool sine_features, py::function draw,
+                      const py::array& observations)
       : network_(layers_of(weights), sine_features),
         draw_(std::move(draw)),
         observations_(checked_rows<double>(observations, network_.observation_size(), "observations")),
