@@ -130,7 +130,7 @@ class NetworkPolicy(Policy):
         """
         if type(self).features is not NetworkPolicy.features:
             return None
-        return [layer.copy() for layer in self._layers()], False
+        return self.layers(), False
 
     def core_actor(self, rng: Generator | None) -> CoreActor | None:
         weights = self._core_weights()

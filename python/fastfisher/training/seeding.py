@@ -18,7 +18,6 @@ class Stream(IntEnum):
     PREDICTION = 4
     BASELINE = 5
     ENVPOOL = 6
-    ENVPOOL = 6
 
 
 def stream(seed: int, purpose: Stream, *key: int) -> tuple[int, Generator]:
