@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
-    *("numpy", "scipy", "torch", "stable-baselines3", "sb3-contrib", "gymnasium"),
+    *("numpy", "scipy", "torch", "stable-baselines3", "sb3-contrib", "gymnasium", "mujoco", "envpool"),
     *("asdfghjkl", "netket", "jax", "jaxlib", "threadpoolctl"),
 )
 

@@ -8,5 +8,6 @@ PYBIND11_MODULE(_core, module) {
   fastfisher::bindings::register_fisher(module);
   fastfisher::bindings::register_natural_step(module);
   fastfisher::bindings::register_network(module);
-  fastfisher::bindings::register_affine_actor(module);
+  fastfisher::bindings::register_network_actor(module);
+  fastfisher::bindings::register_episode(module);
 }

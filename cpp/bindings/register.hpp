@@ -5,11 +5,12 @@
 
 namespace fastfisher::bindings {
 
-void register_affine_actor(pybind11::module_& module);
 void register_configuration(pybind11::module_& module);
+void register_episode(pybind11::module_& module);
 void register_linalg(pybind11::module_& module);
 void register_fisher(pybind11::module_& module);
 void register_natural_step(pybind11::module_& module);
 void register_network(pybind11::module_& module);
+void register_network_actor(pybind11::module_& module);
 
 }  // namespace fastfisher::bindings

@@ -1,26 +1,11 @@
 // The passes of a tanh network; see fastfisher/network.hpp for the layout.
 #include "fastfisher/network.hpp"
+#include "layers.hpp"
 #include "ndarray.hpp"
 #include "register.hpp"
 
 namespace fastfisher::bindings {
 namespace {
-
-using Matrix = py::array_t<double, py::array::c_style>;
-
-// Views of the weights, (inputs + 1, outputs) each, that chain from layer to layer.
-std::vector<LayerWeights> layers_of(const std::vector<Matrix>& weights) {
-  std::vector<LayerWeights> layers;
-  for (const Matrix& w : weights) {
-    if (w.ndim() != 2 || w.shape(0) < 1) refuse("weights", "matrices of shape (inputs + 1, outputs)", w);
-    if (!layers.empty() && w.shape(0) != layers.back().outputs + 1) {
-      refuse("weights", std::to_string(layers.back().outputs + 1) + " rows", w);
-    }
-    layers.push_back({w.data(), w.shape(0) - 1, w.shape(1)});
-  }
-  if (layers.empty()) throw py::value_error("weights: expected at least one layer, got none");
-  return layers;
-}
 
 template <class Real>
 py::tuple forward(const MatrixView<const double>& features, const std::vector<LayerWeights>& layers, int threads) {

@@ -57,19 +57,48 @@ class Fisher:
     def trace(self) -> float: ...
 
 @final
+class NetworkActor:
+    def __init__(self, weights: Sequence[_Vector], sine_features: bool) -> None: ...
+    def __call__(self, observation: _Vector) -> _Vector: ...
+
 class EpisodeActor:
+    def __call__(self, t: int, observation: _Vector) -> Any: ...
+
+@final
+class BoxActor(EpisodeActor):
     def __init__(
         self,
-        weights: _Vector,
+        weights: Sequence[_Vector],
+        sine_features: bool,
         draw: Callable[[], _Vector],
-        low: _Vector,
-        high: _Vector,
         observations: _Vector,
         actions: _Vector,
+        low: _Vector,
+        high: _Vector,
         single: bool,
     ) -> None: ...
-    def __call__(self, t: int, observation: _Vector) -> _Real: ...
 
+@final
+class DiscreteActor(EpisodeActor):
+    def __init__(
+        self,
+        weights: Sequence[_Vector],
+        sine_features: bool,
+        draw: Callable[[], _Vector],
+        observations: _Vector,
+        actions: NDArray[np.int64],
+        start: int,
+    ) -> None: ...
+
+def run_episode(
+    choose: Callable[[int, Any], Any],
+    step: Callable[[Any], Any],
+    observation: Any,
+    rewards: _Vector,
+    index: int,
+    length: NDArray[np.int64],
+    unwanted_from: NDArray[np.int64],
+) -> tuple[bool, int, bool, Any, float]: ...
 def natural_steps(
     scores: _Scores,
     advantages: _Vector | None,

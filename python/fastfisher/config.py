@@ -17,7 +17,8 @@ PolicyName = Literal["linear", "rbf", "mlp"]
 BaselineName = Literal["auto", "linear", "quadratic", "mlp"]
 StdName = Literal["independent", "dependent"]
 FisherName = Literal["empirical", "exact"]
-SolverName = Literal["auto", "cholesky", "gram", "cg"]
+BackendName = Literal["gymnasium", "envpool"]
+SolverName = Literal["auto", "cholesky", "gram", "cg", "lsmr"]
 DampingRuleName = Literal["fixed", "adaptive"]
 PrecisionName = Literal["auto", "single", "double", "mixed"]
 
@@ -103,6 +104,12 @@ class TrainConfig:
     solver: SolverName = "auto"
     """Algebra of the step: parameters x parameters, samples x samples, matrix-free, or the cheapest."""
 
+    cg_tolerance: float = 1e-8
+    """Relative residual at which CG stops."""
+
+    cg_iterations: int | None = None
+    """Most iterations of CG (None: until the tolerance; TRPO as of arXiv 1502.05477 takes 10)."""
+
     precision: PrecisionName = "auto"
     """Arithmetic of the natural step."""
 
@@ -149,10 +156,16 @@ class TrainConfig:
     """Bandwidth nu of the rbf features (None: mean distance between the first observations)."""
 
     workers: int | None = None
-    """Rollout processes (None: one per usable core); the result does not depend on it."""
+    """Rollout processes, or EnvPool's threads (None: one per usable core); the result is the same."""
+
+    worker_timeout: float = 600.0
+    """Seconds without a step after which a rollout process counts as hung, and the run stops."""
+
+    backend: BackendName = "gymnasium"
+    """Who simulates during training: gymnasium, or EnvPool on its own threads (extra fastfisher[envpool])."""
 
     num_envs: int = 0
-    """Step this many copies together in one gymnasium vector environment; 0 or 1: whole episodes."""
+    """Step this many copies together, in gymnasium (0 or 1: one by one) or EnvPool (0: 10)."""
 
     max_episode_steps: int | None = None
     """Cut episodes after this many steps, as a time limit (None: the environment's own limit)."""
@@ -179,11 +192,14 @@ class TrainConfig:
         _check_range(self, "momentum", at_least=0.0, below=1.0)
         _check_range(self, "line_search_factor", above=0.0, below=1.0)
         _check_range(self, "line_search_steps", at_least=1)
+        _check_range(self, "cg_tolerance", above=0.0, at_most=1.0)
+        _check_range(self, "cg_iterations", at_least=1)
         _check_range(self, "ridge", above=0.0)
         _check_range(self, "baseline_steps", at_least=1)
         _check_range(self, "rbf_features", at_least=1)
         _check_range(self, "rbf_bandwidth", above=0.0)
         _check_range(self, "workers", at_least=1)
+        _check_range(self, "worker_timeout", above=0.0)
         _check_range(self, "num_envs", at_least=0)
         _check_range(self, "max_episode_steps", at_least=1)
         _check_range(self, "checkpoint_every", at_least=1)

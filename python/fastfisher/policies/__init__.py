@@ -1,6 +1,6 @@
 """Policies: linear, random Fourier features and tanh networks, with Gaussian or discrete actions."""
 
-from .base import Actor, Policy, Snapshot
+from .base import Actor, CoreActor, Policy, Snapshot
 from .bernoulli import BernoulliHead
 from .blocks import Block
 from .categorical import CategoricalHead
@@ -18,6 +18,7 @@ __all__ = [
     "BernoulliHead",
     "Block",
     "CategoricalHead",
+    "CoreActor",
     "DiagonalGaussianHead",
     "GaussianHead",
     "Head",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from .blocks import Block
+from .head import Head
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Actor = Callable[[Array], Any]
 """From one observation, (D,), to one action."""
+
+
+class CoreActor(NamedTuple):
+    """A network policy at work, for the core."""
+
+    weights: list[Array]
+    """Of each layer, (inputs + 1, outputs), biases in the last row, as they apply to the raw observation."""
+    sine_features: bool
+    """The first layer goes through sin, and not through tanh."""
+    head: Head
+    draw: Callable[[], Array]
+    """Gives the next few rows of noise, (R, m)."""
 
 
 class Policy(ABC):
@@ -108,11 +121,10 @@ class Policy(ABC):
             return lambda observation: self.mode(observation[None, :])[0]
         return lambda observation: self.act(observation[None, :], rng)[0]
 
-    def affine_actor(self, rng: Generator | None) -> tuple[Array, Callable[[], Array]] | None:
-        """Return W, (D, m), and a source of noise rows, where actions are W^T s + a row; else None.
+    def core_actor(self, rng: Generator | None) -> CoreActor | None:
+        """Return what the core needs to take a whole step of a rollout in one call; None where it cannot.
 
-        The core then takes a whole step of a rollout in one call.  Each call of the source returns the next
-        few rows, (R, m), the bias in them; without an ``rng`` they are the bias alone.
+        It must choose as :meth:`actor` does.
         """
         return None
 

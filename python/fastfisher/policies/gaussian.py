@@ -138,7 +138,6 @@ class StateDependentGaussianHead(DiagonalGaussianHead):
     """
 
     own_size = 0
-    additive = False
 
     def __init__(self, actions: int, initial_log_std: float = -0.5, min_log_std: float = -3.0) -> None:
         super().__init__(actions, initial_log_std, min_log_std)

@@ -19,7 +19,7 @@ class Head(ABC):
     To sample is to perturb z by noise and then to choose.  The distribution of the noise does not
     depend on the observation, so that of a whole episode can be drawn at once.  Most heads add
     it to z (a Gaussian by nature, a categorical one by the Gumbel-max identity, bits by logistic
-    noise); then it can have the bias of the last layer in it.
+    noise).
 
     ``own`` is the vector of the head's own parameters, which sit at the end of theta.
     """
@@ -30,8 +30,6 @@ class Head(ABC):
     """Number of the head's own parameters."""
     action_shape: tuple[int, ...]
     action_dtype: type
-    additive = True
-    """:meth:`perturb` is z + noise."""
 
     @property
     def noise_size(self) -> int:

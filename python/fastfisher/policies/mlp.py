@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .gaussian import GaussianHead
 from .head import Head
 from .network import NetworkPolicy
 
@@ -39,10 +38,12 @@ class MLPPolicy(NetworkPolicy):
         first[:-1] *= (scale / self.scale)[:, None]
         self.shift, self.scale = shift.copy(), scale.copy()
 
-    def _first_layer_of_observation(self) -> tuple[Array, Array]:
-        first = self._layers()[0]
+    def _core_weights(self) -> tuple[list[Array], bool] | None:
+        if type(self).features is not MLPPolicy.features:
+            return None
+        first, *others = self._layers()
         weights = first[:-1] / self.scale[:, None]
-        return weights, first[-1] - self.shift @ weights
+        return [np.vstack([weights, first[-1] - self.shift @ weights]), *(w.copy() for w in others)], False
 
     def constants(self) -> dict[str, NDArray[Any]]:
         return {"shift": self.shift, "scale": self.scale}
@@ -56,9 +57,3 @@ class LinearPolicy(MLPPolicy):
 
     def __init__(self, observation_size: int, head: Head, rng: Generator) -> None:
         super().__init__(observation_size, (), head, rng)
-
-    def affine_actor(self, rng: Generator | None) -> tuple[Array, Callable[[], Array]] | None:
-        if not isinstance(self.head, GaussianHead):
-            return None
-        weights, bias = self._first_layer_of_observation()
-        return np.ascontiguousarray(weights), self._noise_source(bias, rng)

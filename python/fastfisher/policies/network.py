@@ -12,7 +12,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .base import Actor, Policy
+from .. import _core
+from .base import Actor, CoreActor, Policy
 from .blocks import Block
 from .head import Head
 from .network_snapshot import NetworkSnapshot
@@ -122,61 +123,40 @@ class NetworkPolicy(Policy):
 
     # One observation at a time.
 
-    def _first_layer_of_observation(self) -> tuple[Array, Array]:
-        """Return the weights and bias of the first layer as they apply to the raw observation."""
-        first = self._layers()[0]
-        return first[:-1], first[-1]
+    def _core_weights(self) -> tuple[list[Array], bool] | None:
+        """Return the layers' weights as they apply to the raw observation, and whether the first is of sines.
+
+        None where a subclass has features that the core does not know.
+        """
+        if type(self).features is not NetworkPolicy.features:
+            return None
+        return self.layers(), False
+
+    def core_actor(self, rng: Generator | None) -> CoreActor | None:
+        weights = self._core_weights()
+        if weights is None:
+            return None
+        return CoreActor(*weights, self.head, self._noise_source(rng))
 
     def actor(self, rng: Generator | None) -> Actor:
-        """Return a closure over contiguous copies of the weights.
-
-        The bias of the last layer rides on noise that is added, drawn some rows at a time, so a linear
-        policy costs one matrix-vector product and one addition a step.
-        """
-        weights, bias = self._first_layer_of_observation()
-        layers = [(weights.copy(), bias.copy())]
-        layers += [(layer[:-1].copy(), layer[-1].copy()) for layer in self._layers()[1:]]
-        last_weights, last_bias = layers.pop()
-        next_noise = self._noise_rows(last_bias, rng).__next__
+        """Return a closure over copies of the weights, the noise drawn some rows at a time."""
+        weights = self._core_weights()
+        if weights is None:
+            return super().actor(rng)
+        outputs = _core.NetworkActor(*weights)
+        next_noise = _rows_of(self._noise_source(rng)).__next__
         choose, perturb = self.head.choose, self.head.perturb
-        dot = np.dot
-        if self.head.additive:
+        return lambda observation: choose(perturb(outputs(observation), next_noise()))
 
-            def choose_at(outputs: Array) -> Any:
-                return choose(outputs + next_noise())
-        else:
-
-            def choose_at(outputs: Array) -> Any:
-                return choose(perturb(outputs + last_bias, next_noise()))
-
-        if not layers:
-
-            def act_linear(observation: Array) -> Any:
-                return choose_at(dot(observation, last_weights))
-
-            return act_linear
-
-        tanh = np.tanh
-
-        def act_deep(observation: Array) -> Any:
-            hidden = observation
-            for layer_weights, layer_bias in layers:
-                hidden = dot(hidden, layer_weights)
-                hidden += layer_bias
-                tanh(hidden, out=hidden)
-            return choose_at(dot(hidden, last_weights))
-
-        return act_deep
-
-    def _noise_source(self, bias: Array, rng: Generator | None) -> Callable[[], Array]:
-        """Return a function to the next rows of noise, with the bias added where the head adds the noise."""
+    def _noise_source(self, rng: Generator | None) -> Callable[[], Array]:
+        """Return a function to the next rows of noise; without an ``rng`` they are zero."""
         head, own = self.head, self._own().copy()
-        shift = bias.copy() if head.additive else np.zeros(head.noise_size)
         if rng is None:
-            return lambda: shift[None, :]
-        return lambda: head.noise(own, _NOISE_ROWS, rng) + shift
+            none = np.zeros((1, head.noise_size))
+            return lambda: none
+        return lambda: head.noise(own, _NOISE_ROWS, rng)
 
-    def _noise_rows(self, bias: Array, rng: Generator | None) -> Iterator[Array]:
-        draw = self._noise_source(bias, rng)
-        while True:
-            yield from draw()
+
+def _rows_of(draw: Callable[[], Array]) -> Iterator[Array]:
+    while True:
+        yield from draw()

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .base import Actor
 from .head import Head
 from .network import NetworkPolicy
 
@@ -77,17 +76,10 @@ class RBFPolicy(NetworkPolicy):
         angles += phase
         return np.sin(angles, out=angles)
 
-    def actor(self, rng: Generator | None) -> Actor:
-        projection, phase = self._projection_of_observation()
-        act = super().actor(rng)
-        dot, sin = np.dot, np.sin
-
-        def act_on_features(observation: Array) -> Any:
-            angles = dot(observation, projection)
-            angles += phase
-            return act(sin(angles, out=angles))
-
-        return act_on_features
+    def _core_weights(self) -> tuple[list[Array], bool] | None:
+        if type(self).features is not RBFPolicy.features:
+            return None
+        return [np.vstack(self._projection_of_observation()), self._layers()[0].copy()], True
 
     def constants(self) -> dict[str, NDArray[Any]]:
         return {

@@ -56,7 +56,6 @@ class SquashedHead(Head):
         self.gaussian = gaussian
         self.size, self.own_size = gaussian.size, gaussian.own_size
         self.action_shape, self.action_dtype = gaussian.action_shape, gaussian.action_dtype
-        self.additive = gaussian.additive
         # Halves of each bound first: the range of all float64 overflows.
         self.center, self.half_range = 0.5 * low + 0.5 * high, 0.5 * high - 0.5 * low
 

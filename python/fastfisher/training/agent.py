@@ -139,6 +139,7 @@ class NPG:
         self.last_return = float("nan")
         """Mean return of the last batch's whole episodes."""
         self._rollouts: Rollouts | None = None
+        self._rollouts_state: dict[str, NDArray[Any]] = {}
         self._open_environment(env, config)
         self.config = config = with_defaults(config, self.action_space)
         head = make_head(self.action_space, config)
@@ -210,8 +211,9 @@ class NPG:
         start = perf_counter()
         if self._rollouts is None:
             self._rollouts = make_rollouts(
-                self.config, self._env, self._recipe, self.policy, self._batch_steps, self._horizon
-            )
+                self.config, self._env, self._recipe, self.policy, self._batch_steps, self._horizon,
+                self._rollouts_state,
+            )  # fmt: skip
         saved = self._learner.state()
         try:
             batch = self._rollouts.collect(self.policy, self.iteration)
@@ -223,6 +225,7 @@ class NPG:
             self._learner.load_state(saved)
             self._close_rollouts()
             raise
+        self._rollouts_state = self._rollouts.state()
         self.iteration += 1
         self.steps += len(batch.rewards)
         self.episodes += int(batch.complete.sum())
@@ -312,7 +315,8 @@ class NPG:
             "last_return": self.last_return,
             "custom_policy": self._custom_policy,
         }
-        write_checkpoint(path, header, self._learner.state())
+        rollouts = {f"rollouts/{name}": array for name, array in self._rollouts_state.items()}
+        write_checkpoint(path, header, self._learner.state() | rollouts)
 
     @classmethod
     def load(
@@ -350,6 +354,11 @@ class NPG:
             )
         agent = cls.from_config(config, env, policy)
         agent._learner.load_state(arrays)
+        agent._rollouts_state = {
+            name.removeprefix("rollouts/"): array
+            for name, array in arrays.items()
+            if name.startswith("rollouts/")
+        }
         for name, value in header["counters"].items():
             setattr(agent, name, int(value))
         agent.last_return = float(header.get("last_return", "nan"))

@@ -43,6 +43,10 @@ class ArenaLayout:
         per_worker = (self.workers, self.rows)
         return [
             ("next_episode", (1,), "<i8"),
+            # The first episode that the batch is sure to do without.
+            ("unwanted_from", (1,), "<i8"),
+            # Indexed by worker: the episode that it runs.
+            ("running", (self.workers,), "<i8"),
             # Indexed by episode. A length grows while the episode runs.
             ("length", (self.episodes,), "<i8"),
             ("finished", (self.episodes,), "<i8"),
@@ -75,6 +79,8 @@ class Arena:
     """
 
     next_episode: NDArray[np.int64]
+    unwanted_from: NDArray[np.int64]
+    running: NDArray[np.int64]
     length: NDArray[np.int64]
     finished: NDArray[np.int64]
     terminated: NDArray[np.int64]
@@ -106,29 +112,37 @@ class Arena:
         """Forget the episodes of the last iteration; no worker may be running."""
         for array in (self.next_episode, self.length, self.finished):
             array[...] = 0
+        self.running[...] = -1
+        self.unwanted_from[0] = self.layout.episodes
 
-    def take(self) -> int:
-        """Return the next episode to run, a different one to each caller."""
+    def take(self, worker: int) -> int | None:
+        """Return the next episode to run, a different one to each caller; None where the batch needs no more.
+
+        Called as the episode before ends, so it also finds out which of those that others run are
+        not wanted any more: those after the first ones that fill the batch.  Lengths only grow, and
+        an episode is abandoned only where those before it suffice, so an early answer is never wrong.
+        """
         # A POSIX record lock: the system releases it should its holder die.
         fcntl.lockf(self.descriptor, fcntl.LOCK_EX)
         try:
             episode = int(self.next_episode[0])
             self.next_episode[0] = episode + 1
+            if int(self.length[:episode].sum()) >= self.layout.batch_steps:
+                self.unwanted_from[0] = self._filling()
         finally:
             fcntl.lockf(self.descriptor, fcntl.LOCK_UN)
+        if episode >= self.unwanted_from[0]:
+            return None
+        self.running[worker] = episode
         return episode
 
-    def unwanted(self, episode: int) -> bool:
-        """Say whether the episodes before this one are sure to fill the batch.
-
-        Lengths only grow, and an episode is abandoned only where those before it suffice, so an
-        early answer is never wrong.
-        """
-        return episode >= self.layout.episodes or int(self.length[:episode].sum()) >= self.layout.batch_steps
+    def _filling(self) -> int:
+        """Return how many episodes, from the first on, it takes to fill the batch."""
+        return int(np.searchsorted(np.cumsum(self.length), self.layout.batch_steps)) + 1
 
     def prefix(self) -> NDArray[np.int64]:
         """Return the lengths of the shortest run of episodes 0, 1, ... that fills the batch."""
-        count = int(np.searchsorted(np.cumsum(self.length), self.layout.batch_steps)) + 1
+        count = self._filling()
         assert self.finished[:count].all()
         return self.length[:count].copy()
 

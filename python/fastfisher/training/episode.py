@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
-from gymnasium.spaces import Box, Space
+from gymnasium.spaces import Box, Discrete, Space
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from .. import _core
-from ..policies import Policy
+from ..policies import CategoricalHead, GaussianHead, Policy
 from .environment import Env, action_converter
 
 Array = NDArray[np.float64]
-
-CHECK_EVERY = 64
-"""Steps between two looks at whether the episode is still wanted: about 3 ms of a MuJoCo environment."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +54,15 @@ def make_chooser(policy: Policy, rng: Generator | None, space: Space[Any], slot:
     slot
         Where the episode is written.
     """
-    affine = policy.affine_actor(rng)
-    if affine is not None and isinstance(space, Box) and len(space.shape) == 1:
-        weights, draw = affine
-        return _core.EpisodeActor(
-            weights,
-            draw,
-            np.asarray(space.low, np.float64),
-            np.asarray(space.high, np.float64),
-            slot.observations,
-            slot.actions,
-            single=space.dtype == np.float32,
-        )
+    core = policy.core_actor(rng)
+    if core is not None:
+        network = (core.weights, core.sine_features, core.draw, slot.observations, slot.actions)
+        # Exactly these: a head derived from them may choose otherwise.
+        if type(core.head) is GaussianHead and _is_vector(space):
+            low, high = np.asarray(space.low, np.float64), np.asarray(space.high, np.float64)
+            return _core.BoxActor(*network, low, high, single=space.dtype == np.float32)
+        if type(core.head) is CategoricalHead and isinstance(space, Discrete):
+            return _core.DiscreteActor(*network, int(space.start))
     act, convert = policy.actor(rng), action_converter(space, squash=policy.squash)
     observations, actions = slot.observations, slot.actions
 
@@ -82,12 +75,28 @@ def make_chooser(policy: Policy, rng: Generator | None, space: Space[Any], slot:
     return choose
 
 
+def _is_vector(space: Space[Any]) -> TypeGuard[Box]:
+    return isinstance(space, Box) and len(space.shape) == 1 and space.dtype in (np.float32, np.float64)
+
+
+class Watch(NamedTuple):
+    """How an episode is followed, and abandoned, while it runs; other processes may hold the cells."""
+
+    episode: int
+    """Its index in the iteration."""
+    length: NDArray[np.int64]
+    """(1,): receives the steps so far."""
+    unwanted_from: NDArray[np.int64]
+    """(1,): the episode is abandoned once this is at most its index."""
+
+    @classmethod
+    def nobody(cls) -> Watch:
+        """Return a watch that never abandons the episode."""
+        return cls(0, np.zeros(1, np.int64), np.ones(1, np.int64))
+
+
 def run_episode(
-    env: Env,
-    env_seed: int,
-    choose: Chooser,
-    slot: Slot,
-    unwanted: Callable[[int], bool] | None = None,
+    env: Env, env_seed: int, choose: Chooser, slot: Slot, watch: Watch | None = None
 ) -> Episode | None:
     """Run one episode into the slot, of at most as many steps as it has rows.
 
@@ -100,28 +109,19 @@ def run_episode(
         Of :func:`make_chooser`, for this slot.
     slot
         Receives the transitions.
-    unwanted
-        Called with the steps so far every ``CHECK_EVERY`` steps; True abandons the episode.
+    watch
+        Follows the episode, and may abandon it.
 
     Returns
     -------
     Episode or None
         None where it was abandoned.
     """
-    rewards, step = slot.rewards, env.step
-    seconds = 0.0
-    terminated = truncated = False
     observation, _ = env.reset(seed=env_seed)
-    t = 0
-    for t in range(len(rewards)):
-        env_action = choose(t, observation)
-        start = perf_counter()
-        observation, reward, terminated, truncated, _ = step(env_action)
-        seconds += perf_counter() - start
-        rewards[t] = reward
-        if terminated or truncated:
-            break
-        if unwanted is not None and t % CHECK_EVERY == CHECK_EVERY - 1 and unwanted(t + 1):
-            return None
-    slot.final_observation[...] = observation
-    return Episode(t + 1, bool(terminated), seconds)
+    wanted, length, terminated, last, seconds = _core.run_episode(
+        choose, env.step, observation, slot.rewards, *(watch or Watch.nobody())
+    )
+    if not wanted:
+        return None
+    slot.final_observation[...] = last
+    return Episode(length, terminated, seconds)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
 
 from ..config import TrainConfig
 from ..policies import Policy
 from .cores import usable_cores
 from .environment import Env, Recipe
+from .envpool_rollouts import EnvPoolRollouts
 from .errors import UserError
 from .serial import Rollouts, SerialRollouts
 from .vector import VectorRollouts
@@ -35,6 +38,7 @@ def make_rollouts(
     policy: Policy,
     batch_steps: int,
     horizon: int,
+    state: Mapping[str, NDArray[Any]],
 ) -> Rollouts:
     """Return the rollouts of a run.
 
@@ -46,7 +50,13 @@ def make_rollouts(
         How to make more; None where ``env`` is all there is.
     horizon
         Steps after which an episode is cut.
+    state
+        Of the rollouts that these continue.
     """
+    if config.backend == "envpool":
+        if recipe is None or recipe.spec is None or isinstance(env, VectorEnv):
+            raise UserError("backend='envpool' needs an environment id")
+        return EnvPoolRollouts(config, env, batch_steps, state)
     if isinstance(env, VectorEnv):
         return VectorRollouts(env, config.seed, batch_steps)
     if config.num_envs > 1:
@@ -74,7 +84,7 @@ def make_rollouts(
         workers, batch_steps, horizon, serial.observation_size, policy.action_shape, action_dtype
     )
     try:
-        return WorkerRollouts(recipe, config.seed, layout)
+        return WorkerRollouts(recipe, config.seed, layout, config.worker_timeout)
     except CannotRecreateError as error:
         last_line = str(error).strip().splitlines()[-1]
         serial.notes = (f"rollouts in this process: no worker can make the environment: {last_line}",)

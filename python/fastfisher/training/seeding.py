@@ -17,6 +17,7 @@ class Stream(IntEnum):
     EVALUATION = 3
     PREDICTION = 4
     BASELINE = 5
+    ENVPOOL = 6
 
 
 def stream(seed: int, purpose: Stream, *key: int) -> tuple[int, Generator]:

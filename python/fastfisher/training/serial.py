@@ -26,6 +26,10 @@ class Rollouts(Protocol):
         """Return the transitions of this iteration, a function of the policy, the seed and the iteration."""
         ...
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what a checkpoint has to keep; most keep nothing."""
+        ...
+
     def close(self) -> None:
         """Release environments and processes."""
         ...
@@ -81,6 +85,10 @@ class SerialRollouts:
             final_observations=np.array(finals),
             seconds_env_step=sum(episode.seconds_env_step for episode in episodes),
         )
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return nothing: a batch is a function of the iteration."""
+        return {}
 
     def close(self) -> None:
         """Do nothing: the environment is the caller's."""

@@ -85,6 +85,8 @@ class Stepper:
             max_kl=config.max_kl,
             solver=config.solver,
             precision=config.precision,
+            tol=config.cg_tolerance,
+            max_iterations=config.cg_iterations,
             momentum=config.momentum,
             previous=previous,
         )

@@ -22,9 +22,10 @@ Array = NDArray[np.float64]
 class VectorRollouts:
     """Steps all copies until together they have at least ``batch_steps`` transitions.
 
-    Each iteration starts all copies anew, from seeds of its own.  A copy whose episode ends is reset
-    by the vector environment on its next step; that step is no transition.  Episodes that the end
-    of the batch cuts are trajectories that did not terminate.
+    Each iteration starts all copies anew, from seeds of its own.  Episodes that the end of the batch cuts are
+    trajectories that did not terminate.  A copy whose episode ends is reset as the vector
+    environment's autoreset mode says: by its next step, which is no transition; by the same step, the
+    last observation being in its infos; or, where it resets nothing by itself, by us.
 
     Parameters
     ----------
@@ -35,12 +36,11 @@ class VectorRollouts:
     """
 
     def __init__(self, envs: VectorEnv[Any, Any, Any], seed: int, batch_steps: int) -> None:
-        mode = envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
-        if mode != AutoresetMode.NEXT_STEP:
-            raise UserError(
-                f"the vector environment resets in mode {mode}; "
-                "make it with autoreset_mode=AutoresetMode.NEXT_STEP"
-            )
+        if type(envs).__module__.startswith("envpool"):
+            raise UserError("EnvPool ignores the seeds of a reset; train by id, with backend='envpool'")
+        self._mode = envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        if not isinstance(self._mode, AutoresetMode):
+            raise UserError(f"autoreset_mode: expected a gymnasium.vector.AutoresetMode, got {self._mode!r}")
         space = envs.single_observation_space
         if not (isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1):
             raise UserError(
@@ -49,7 +49,7 @@ class VectorRollouts:
         self.notes: tuple[str, ...] = ()
         self._owns_envs = False
         self._envs, self._seed, self._batch_steps = envs, seed, batch_steps
-        self._observation_size = space.shape[0]
+        self._observation_dtype = space.dtype
 
     @classmethod
     def from_recipe(cls, recipe: Recipe, copies: int, seed: int, batch_steps: int) -> VectorRollouts:
@@ -67,6 +67,7 @@ class VectorRollouts:
         env_seeds = [stream(self._seed, Stream.VECTOR, iteration, lane)[0] for lane in range(n)]
         _, rng = stream(self._seed, Stream.VECTOR, iteration)
         seen: list[Array] = []
+        reached: list[Array] = []
         chosen: list[NDArray[Any]] = []
         earned: list[Array] = []
         terminations: list[NDArray[np.bool_]] = []
@@ -80,22 +81,37 @@ class VectorRollouts:
             transitions += n - int(resetting.sum())
             env_actions = convert(chosen[-1])
             start = perf_counter()
-            raw, rewards, terminated, truncated, _ = self._envs.step(env_actions)
+            raw, rewards, terminated, truncated, infos = self._envs.step(env_actions)
             seconds += perf_counter() - start
             # Copies: the environment may use its arrays again.
             earned.append(np.array(rewards, dtype=np.float64))
             terminations.append(np.array(terminated))
-            resetting = terminated | truncated
-            ends.append(resetting)
-        seen.append(np.array(raw, dtype=np.float64))
+            ends.append(np.array(terminated | truncated))
+            reached.append(np.array(raw, dtype=np.float64))
+            if self._mode == AutoresetMode.NEXT_STEP:
+                resetting = ends[-1]
+            elif not ends[-1].any():
+                continue
+            elif self._mode == AutoresetMode.SAME_STEP:
+                for lane in np.flatnonzero(ends[-1]):
+                    # As the environment's space says, which is what the other observations were cast to.
+                    reached[-1][lane] = np.asarray(infos["final_obs"][lane], self._observation_dtype)
+            else:
+                raw, _ = self._envs.reset(options={"reset_mask": ends[-1]})
         return _by_lane(
             seen=np.array(seen),
             chosen=np.array(chosen),
             earned=np.array(earned),
+            reached=np.array(reached),
             terminations=np.array(terminations),
             ends=np.array(ends),
+            resetting_steps=int(self._mode == AutoresetMode.NEXT_STEP),
             seconds=seconds,
         )
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return nothing: a batch is a function of the iteration."""
+        return {}
 
     def close(self) -> None:
         """Close the environments that :meth:`from_recipe` made."""
@@ -108,13 +124,15 @@ def _by_lane(
     seen: Array,
     chosen: NDArray[Any],
     earned: Array,
+    reached: Array,
     terminations: NDArray[np.bool_],
     ends: NDArray[np.bool_],
+    resetting_steps: int,
     seconds: float,
 ) -> Batch:
     """Cut (T, n) steps into trajectories, one lane after the other.
 
-    ``seen`` has one more row than the rest: the observations after the last step.
+    ``seen`` holds the observations before each step, and ``reached`` those after it.
     """
     steps, lanes = ends.shape
     pieces: list[tuple[int, int, int]] = []
@@ -122,7 +140,7 @@ def _by_lane(
         start = 0
         for stop in (int(end) + 1 for end in np.flatnonzero(ends[:, lane])):
             pieces.append((lane, start, stop))
-            start = stop + 1  # past the step that reset the lane
+            start = stop + resetting_steps
         if start < steps:
             pieces.append((lane, start, steps))
     lane_of, starts, stops = np.array(pieces).T
@@ -135,6 +153,6 @@ def _by_lane(
         lengths=stops - starts,
         terminated=terminations[stops - 1, lane_of],
         complete=ends[stops - 1, lane_of],
-        final_observations=seen[stops, lane_of],
+        final_observations=reached[stops - 1, lane_of],
         seconds_env_step=seconds,
     )

@@ -8,6 +8,7 @@ it run the user's main module again, as multiprocessing's spawn does, so scripts
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import signal
 import sys
 import traceback
@@ -20,7 +21,7 @@ import cloudpickle  # type: ignore[import-untyped]
 from ..policies import Policy
 from .arena import Arena, ArenaLayout
 from .environment import Env, Recipe
-from .episode import Slot, make_chooser, run_episode
+from .episode import Slot, Watch, make_chooser, run_episode
 from .seeding import Stream, stream
 
 
@@ -33,6 +34,8 @@ class Assignment:
     index: int
     layout: ArenaLayout
     arena_descriptor: int
+    stack_descriptor: int
+    """File that receives the stacks of all threads at SIGUSR1."""
 
 
 def main(descriptor: int) -> None:
@@ -52,6 +55,8 @@ def main(descriptor: int) -> None:
 def serve(connection: Connection[Any, Any]) -> None:
     """Make the environment, then run the episodes of one iteration after the other."""
     assignment: Assignment = cloudpickle.loads(connection.recv_bytes())
+    # In C, so it answers from a simulator that never returns to the interpreter too.
+    faulthandler.register(signal.SIGUSR1, file=assignment.stack_descriptor, all_threads=True)
     env = assignment.recipe()
     arena = Arena(assignment.layout, assignment.arena_descriptor)
     connection.send(("ready", None))
@@ -65,35 +70,28 @@ def serve(connection: Connection[Any, Any]) -> None:
 
 
 def run_episodes(env: Env, policy: Policy, iteration: int, assignment: Assignment, arena: Arena) -> float:
-    """Run episodes until the batch can do without the next one; return the seconds in ``env.step``."""
-    index, horizon = assignment.index, arena.layout.horizon
+    """Run episodes until the batch can do without another; return the seconds in ``env.step``."""
+    worker, horizon = assignment.index, arena.layout.horizon
     start, seconds = 0, 0.0
-    while True:
-        k = arena.take()
-        if arena.unwanted(k):
-            return seconds
-
-        def no_longer_wanted(steps: int, k: int = k) -> bool:
-            arena.length[k] = steps
-            return arena.unwanted(k)
-
+    while (k := arena.take(worker)) is not None:
         window = slice(start, start + horizon)
         env_seed, rng = stream(assignment.seed, Stream.EPISODE, iteration, k)
         slot = Slot(
-            arena.observations[index, window],
-            arena.actions[index, window],
-            arena.rewards[index, window],
+            arena.observations[worker, window],
+            arena.actions[worker, window],
+            arena.rewards[worker, window],
             arena.final_observation[k],
         )
         choose = make_chooser(policy, rng, env.action_space, slot)
-        episode = run_episode(env, env_seed, choose, slot, no_longer_wanted)
+        watch = Watch(k, arena.length[k : k + 1], arena.unwanted_from)
+        episode = run_episode(env, env_seed, choose, slot, watch)
         if episode is None:
-            return seconds
+            break
         seconds += episode.seconds_env_step
-        arena.terminated[k], arena.worker[k], arena.start[k] = episode.terminated, index, start
-        arena.length[k] = episode.length
+        arena.terminated[k], arena.worker[k], arena.start[k] = episode.terminated, worker, start
         arena.finished[k] = 1
         start += episode.length
+    return seconds
 
 
 if __name__ == "__main__":

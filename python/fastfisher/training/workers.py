@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 import weakref
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
@@ -13,13 +15,22 @@ from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
+from numpy.typing import NDArray
 
+from .. import _core
 from ..policies import Policy
 from .arena import Arena, ArenaLayout
 from .batch import Batch
 from .environment import Recipe
 from .errors import WorkerError
 from .worker import Assignment
+
+_START_SECONDS = 120.0
+"""Least time for a worker to import what it needs and make its environment."""
+_STACK_SECONDS = 2.0
+"""How long to wait for the stack of a worker that hangs."""
+
+_STACK_BYTES = 1 << 16
 
 _ONE_THREAD = dict.fromkeys(
     ("FASTFISHER_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"
@@ -44,27 +55,38 @@ class WorkerRollouts:
     ------
     CannotRecreateError
         Where the environment cannot be pickled, or not be made in a worker.
+
+    Parameters
+    ----------
+    timeout
+        Seconds without a step after which a worker is given up.
     """
 
-    def __init__(self, recipe: Recipe, seed: int, layout: ArenaLayout) -> None:
+    def __init__(self, recipe: Recipe, seed: int, layout: ArenaLayout, timeout: float) -> None:
         self.notes: tuple[str, ...] = ()
+        self._timeout = timeout
+        self._stacks = [tempfile.TemporaryFile() for _ in range(layout.workers)]  # noqa: SIM115 - open as long as they live
         self._layout = layout
         self._arena = Arena(layout)
         self._processes: list[subprocess.Popen[bytes]] = []
         self._connections: list[Connection[Any, Any]] = []
+        self._arena.clear()
+        self._iteration = 0
         self._finalizer = weakref.finalize(self, _stop, self._processes, self._connections, self._arena)
         try:
             messages = [
-                cloudpickle.dumps(Assignment(recipe, seed, index, layout, self._arena.descriptor))
-                for index in range(layout.workers)
+                cloudpickle.dumps(
+                    Assignment(recipe, seed, index, layout, self._arena.descriptor, stack.fileno())
+                )
+                for index, stack in enumerate(self._stacks)
             ]
         except Exception as error:  # pickling runs the user's code: it may raise anything
             self.close()
             raise CannotRecreateError(f"it cannot be pickled ({type(error).__name__}: {error})") from error
         try:
-            for message in messages:
-                self._start(message)
-            self._receive("ready")
+            for message, stack in zip(messages, self._stacks, strict=True):
+                self._start(message, stack.fileno())
+            self._receive("ready", max(self._timeout, _START_SECONDS))
         except WorkerError as error:
             self.close()
             raise CannotRecreateError(str(error)) from error
@@ -72,37 +94,79 @@ class WorkerRollouts:
             self.close()
             raise
 
-    def _start(self, message: bytes) -> None:
+    def _start(self, message: bytes, stack: int) -> None:
         ours, theirs = Pipe()
-        environment = os.environ | _ONE_THREAD
+        # The same instructions as here, so that the bits do not depend on where an episode runs.
+        environment = os.environ | _ONE_THREAD | {"FASTFISHER_SIMD": _core.simd_level()}
         environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
         with theirs:
             process = subprocess.Popen(
                 [sys.executable, "-m", "fastfisher.training.worker", str(theirs.fileno())],
                 env=environment,
-                pass_fds=(theirs.fileno(), self._arena.descriptor),
+                pass_fds=(theirs.fileno(), self._arena.descriptor, stack),
                 stdin=subprocess.DEVNULL,
             )
         self._processes.append(process)
         self._connections.append(ours)
         ours.send_bytes(message)
 
-    def _receive(self, expected: str) -> list[Any]:
+    def _receive(self, expected: str, timeout: float) -> list[Any]:
         """Wait for this message from each worker; return what came with it."""
-        answers: dict[Connection[Any, Any], Any] = {}
+        answers: dict[int, Any] = {}
+        patience = _Patience(timeout, len(self._connections))
         while len(answers) < len(self._connections):
-            for connection in wait([c for c in self._connections if c not in answers]):
+            waiting = {
+                connection: index
+                for index, connection in enumerate(self._connections)
+                if index not in answers
+            }
+            for connection in wait(list(waiting), timeout=patience.interval):
                 assert isinstance(connection, Connection)
-                index = self._connections.index(connection)
-                try:
-                    kind, content = connection.recv()
-                except (EOFError, ConnectionError):
-                    raise WorkerError(f"rollout worker {index} died: {self._cause_of_death(index)}") from None
-                if kind == "failed":
-                    raise WorkerError(f"rollout worker {index} failed:\n{content}")
-                assert kind == expected
-                answers[connection] = content
-        return [answers[connection] for connection in self._connections]
+                index = waiting.pop(connection)
+                answers[index] = self._answer(index, expected)
+            for index in waiting.values():
+                if patience.lost(index, self._progress(index)):
+                    raise WorkerError(self._hang(index, timeout))
+        return [answers[index] for index in range(len(self._connections))]
+
+    def _answer(self, index: int, expected: str) -> Any:
+        try:
+            kind, content = self._connections[index].recv()
+        except (EOFError, ConnectionError):
+            raise WorkerError(f"rollout worker {index} died: {self._cause_of_death(index)}") from None
+        if kind == "failed":
+            raise WorkerError(f"rollout worker {index} failed:\n{content}")
+        assert kind == expected
+        return content
+
+    def _progress(self, index: int) -> tuple[int, int]:
+        """Return the episode that a worker runs, -1 before its first, and the steps taken of it."""
+        episode = int(self._arena.running[index])
+        return episode, int(self._arena.length[episode]) if episode >= 0 else 0
+
+    def _hang(self, index: int, timeout: float) -> str:
+        """Say where a worker hangs."""
+        episode, step = self._progress(index)
+        where = (
+            f"at step {step} of episode {episode} of iteration {self._iteration}"
+            if episode >= 0
+            else "before its first episode"
+        )
+        return (
+            f"rollout worker {index} hangs: {timeout:g} s without a step {where} "
+            f"(worker_timeout sets how long to wait); its stack:\n{self._stack(index)}"
+        )
+
+    def _stack(self, index: int) -> str:
+        """Ask a worker for the stacks of its threads, and wait until it has written them."""
+        descriptor = self._stacks[index].fileno()
+        os.kill(self._processes[index].pid, signal.SIGUSR1)
+        deadline, before, text = time.monotonic() + _STACK_SECONDS, b"", b""
+        while time.monotonic() < deadline and not (text and text == before):
+            time.sleep(0.05)
+            # Not through the file object: the worker writes at an offset that it shares.
+            before, text = text, os.pread(descriptor, _STACK_BYTES, 0)
+        return text.decode(errors="replace").strip() or "(it does not answer)"
 
     def _cause_of_death(self, index: int) -> str:
         try:
@@ -115,7 +179,7 @@ class WorkerRollouts:
         """Return the transitions of this iteration."""
         if not self._processes:
             raise WorkerError("the rollout workers have stopped")
-        arena = self._arena
+        arena, self._iteration = self._arena, iteration
         arena.clear()
         message = cloudpickle.dumps((iteration, policy))
         try:
@@ -124,7 +188,7 @@ class WorkerRollouts:
                     connection.send_bytes(message)
                 except ConnectionError:
                     raise WorkerError(f"rollout worker {index} died: {self._cause_of_death(index)}") from None
-            seconds = self._receive("done")
+            seconds = self._receive("done", self._timeout)
         except BaseException:
             # Some workers may still be writing: none of this can be used again.
             self.close()
@@ -146,9 +210,32 @@ class WorkerRollouts:
             seconds_env_step=sum(seconds) / len(seconds),
         )
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return nothing: a batch is a function of the iteration."""
+        return {}
+
     def close(self) -> None:
         """Stop the processes."""
         self._finalizer()
+
+
+class _Patience:
+    """For how long each worker has made no progress."""
+
+    def __init__(self, timeout: float, workers: int) -> None:
+        self._timeout = timeout
+        self.interval = min(1.0, timeout / 4.0)
+        """Seconds between two looks."""
+        self._seen: list[tuple[tuple[int, int], float]] = [((-2, 0), 0.0)] * workers
+
+    def lost(self, worker: int, progress: tuple[int, int]) -> bool:
+        """Note how far a worker is, and say whether it has been there for too long."""
+        before, since = self._seen[worker]
+        now = time.monotonic()
+        if progress != before:
+            self._seen[worker] = progress, now
+            return False
+        return now - since > self._timeout
 
 
 def _stop(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import gymnasium
@@ -56,3 +57,15 @@ class Endless(Countdown):
         observation, info = super().reset(seed=seed)
         self.length = 1 << 30
         return observation, info
+
+
+class Hanging(Endless):
+    """Never returns from a step after so many of them."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        while self.t == self.after:
+            time.sleep(1.0)
+        return super().step(action)

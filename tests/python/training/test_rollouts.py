@@ -10,10 +10,12 @@ from functools import partial
 import gymnasium
 import numpy as np
 import pytest
-from environments import Countdown, Endless, Failing
+from environments import Countdown, Endless, Failing, Hanging
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from fastfisher.config import PolicyName
 from fastfisher.policies import GaussianHead, LinearPolicy, Policy
+from fastfisher.training import NPG
 from fastfisher.training.arena import Arena, ArenaLayout
 from fastfisher.training.batch import Batch
 from fastfisher.training.environment import Recipe
@@ -40,8 +42,13 @@ def layout(workers: int, batch_steps: int = BATCH, horizon: int = HORIZON) -> Ar
 def pool() -> Iterator[Callable[..., WorkerRollouts]]:
     pools: list[WorkerRollouts] = []
 
-    def start(factory: Callable[[], gymnasium.Env], workers: int, **sizes: int) -> WorkerRollouts:  # type: ignore[type-arg]
-        pools.append(WorkerRollouts(Recipe(factory=factory), 7, layout(workers, **sizes)))
+    def start(
+        factory: Callable[[], gymnasium.Env],  # type: ignore[type-arg]
+        workers: int,
+        timeout: float = 60.0,
+        **sizes: int,
+    ) -> WorkerRollouts:
+        pools.append(WorkerRollouts(Recipe(factory=factory), 7, layout(workers, **sizes), timeout))
         return pools[-1]
 
     yield start
@@ -106,14 +113,18 @@ def test_endless_episodes_are_cut_at_the_horizon_and_surplus_ones_abandoned(
     assert_same(serial.collect(policy, 0), batch)
 
 
-def test_an_episode_is_unwanted_once_those_before_it_fill_the_batch() -> None:
+def test_episodes_are_unwanted_once_those_before_them_fill_the_batch() -> None:
     arena = Arena(layout(2))
-    assert [arena.take(), arena.take(), arena.take()] == [0, 1, 2]
+    arena.clear()
+    assert [arena.take(0), arena.take(1), arena.take(0)] == [0, 1, 2]
+    assert arena.running.tolist() == [2, 1]
     arena.length[0], arena.length[2] = 60, 500
-    assert not arena.unwanted(2)
+    # Episode 2 fills the batch whatever episode 1 comes to, so a fourth one is not needed.
+    assert arena.take(0) is None
+    assert arena.unwanted_from[0] == 3
     arena.length[1] = 40
-    assert arena.unwanted(2)
-    assert not arena.unwanted(1)
+    assert arena.take(1) is None
+    assert arena.unwanted_from[0] == 2
     arena.finished[:2] = 1
     np.testing.assert_array_equal(arena.prefix(), [60, 40])
     arena.close()
@@ -136,6 +147,29 @@ def test_a_worker_that_dies_is_reported(policy: Policy, pool: Callable[..., Work
         pool(partial(Failing, deadly=True), 2).collect(policy, 0)
 
 
+def test_a_worker_killed_from_outside_is_reported(
+    policy: Policy, pool: Callable[..., WorkerRollouts]
+) -> None:
+    rollouts = pool(partial(Hanging, after=1 << 30), 2, batch_steps=10**6, horizon=10**5)
+    threading.Timer(0.3, rollouts._processes[1].kill).start()
+    with pytest.raises(WorkerError, match="rollout worker 1 died: killed by SIGKILL"):
+        rollouts.collect(policy, 0)
+
+
+def test_a_worker_that_hangs_is_reported_with_its_stack(
+    policy: Policy, pool: Callable[..., WorkerRollouts]
+) -> None:
+    rollouts = pool(partial(Hanging, after=5), 2, timeout=0.5)
+    expected = (
+        r"(?s)rollout worker \d hangs: 0\.5 s without a step at step 5 of episode \d of iteration 3 "
+        r".*environments\.py.* in step\n"
+    )
+    with pytest.raises(WorkerError, match=expected):
+        rollouts.collect(policy, 3)
+    with pytest.raises(WorkerError, match="have stopped"):
+        rollouts.collect(policy, 4)
+
+
 def test_what_cannot_be_sent_or_made_elsewhere_is_said() -> None:
     lock = threading.Lock()
 
@@ -144,13 +178,13 @@ def test_what_cannot_be_sent_or_made_elsewhere_is_said() -> None:
             return Countdown()
 
     with pytest.raises(CannotRecreateError, match="cannot be pickled"):
-        WorkerRollouts(Recipe(factory=holds_a_lock), 0, layout(2))
+        WorkerRollouts(Recipe(factory=holds_a_lock), 0, layout(2), 60.0)
 
     def only_here() -> gymnasium.Env:  # type: ignore[type-arg]
         raise FileNotFoundError("not on this machine")
 
     with pytest.raises(CannotRecreateError, match="not on this machine"):
-        WorkerRollouts(Recipe(factory=only_here), 0, layout(2))
+        WorkerRollouts(Recipe(factory=only_here), 0, layout(2), 60.0)
 
 
 def test_workers_stop_with_their_pool(policy: Policy, pool: Callable[..., WorkerRollouts]) -> None:
@@ -166,8 +200,13 @@ def test_workers_stop_with_their_pool(policy: Policy, pool: Callable[..., Worker
 # Vector environments.
 
 
-def test_the_step_after_an_end_is_no_transition(policy: Policy) -> None:
-    batch = VectorRollouts.from_recipe(Recipe(factory=Countdown), 3, 7, BATCH).collect(policy, 0)
+def vector(mode: AutoresetMode) -> VectorRollouts:
+    return VectorRollouts(SyncVectorEnv([Countdown] * 3, autoreset_mode=mode), 7, BATCH)
+
+
+@pytest.mark.parametrize("mode", AutoresetMode)
+def test_no_step_that_resets_is_a_transition(policy: Policy, mode: AutoresetMode) -> None:
+    batch = vector(mode).collect(policy, 0)
     assert BATCH <= len(batch.rewards) < BATCH + 3
     np.testing.assert_array_equal(batch.observations[:, 0], batch.times)
     np.testing.assert_array_equal(batch.rewards, np.clip(batch.actions[:, 0], -1.0, 1.0).astype(np.float32))
@@ -180,6 +219,12 @@ def test_the_step_after_an_end_is_no_transition(policy: Policy) -> None:
     assert (~whole).sum() <= 3
 
 
+def test_copies_that_are_reset_in_the_same_step_or_by_us_run_the_same_episodes(policy: Policy) -> None:
+    assert_same(
+        vector(AutoresetMode.SAME_STEP).collect(policy, 1), vector(AutoresetMode.DISABLED).collect(policy, 1)
+    )
+
+
 def test_vector_batches_are_functions_of_the_iteration(policy: Policy) -> None:
     rollouts = VectorRollouts.from_recipe(Recipe(factory=Countdown), 3, 7, BATCH)
     rollouts.collect(policy, 0)
@@ -187,7 +232,41 @@ def test_vector_batches_are_functions_of_the_iteration(policy: Policy) -> None:
     assert_same(rollouts.collect(policy, 1), again.collect(policy, 1))
 
 
-def test_other_autoreset_modes_are_refused() -> None:
-    envs = SyncVectorEnv([Countdown] * 2, autoreset_mode=AutoresetMode.SAME_STEP)
-    with pytest.raises(UserError, match="NEXT_STEP"):
+def test_an_unknown_autoreset_mode_is_refused() -> None:
+    envs = SyncVectorEnv([Countdown] * 2)
+    envs.metadata = {"autoreset_mode": "whenever"}
+    with pytest.raises(UserError, match=r"autoreset_mode: expected .* got 'whenever'"):
         VectorRollouts(envs, 0, BATCH)
+
+
+# Real environments.
+
+
+@pytest.mark.parametrize(
+    ("env", "kind"),
+    [
+        ("Pendulum-v1", "linear"),
+        ("Pendulum-v1", "mlp"),
+        ("Pendulum-v1", "rbf"),
+        ("CartPole-v1", "mlp"),
+    ],
+)
+def test_training_is_the_same_bits_for_1_2_and_4_workers(env: str, kind: PolicyName) -> None:
+    trained = []
+    for workers in (1, 2, 4):
+        options = {"batch_steps": 500, "hidden": (8,), "rbf_features": 20}
+        with NPG(env, policy=kind, seed=3, workers=workers, **options) as agent:
+            trained.append(agent.learn(1_500).policy.parameters.copy())
+    assert trained[0].tobytes() == trained[1].tobytes() == trained[2].tobytes()
+
+
+def test_a_run_goes_on_after_its_worker_was_killed() -> None:
+    with NPG("Pendulum-v1", seed=3, workers=2, batch_steps=400) as agent:
+        undisturbed = agent.learn(1_200).policy.parameters.copy()
+    with NPG("Pendulum-v1", seed=3, workers=2, batch_steps=400) as agent:
+        agent.learn(400)
+        agent._rollouts._processes[0].kill()  # type: ignore[union-attr]
+        with pytest.raises(WorkerError, match="rollout worker 0 died: killed by SIGKILL"):
+            agent.learn(400)
+        assert agent.steps == 400
+        assert agent.learn(800).policy.parameters.tobytes() == undisturbed.tobytes()
