@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fastfisher.config import TrainConfig
-from fastfisher.plots import Run as LoadedRun
-from fastfisher.plots import curves, read_run
+from fastfisher.curves import Run as LoadedRun
+from fastfisher.curves import curves, read_run
 
 from .helpers import Run
 
