@@ -224,11 +224,10 @@ def _results(config: TrainConfig, parent: Path, rows: Rows, steps: int, seconds:
 
 
 def _draw(parent: Path) -> bool:
-    """Draw the seeds' curve; return whether every seed had something to draw."""
-    from .curves import NothingToPlotError
+    """Draw the seeds' curve; return whether they have enough of one in common."""
     from .plots import plot_runs
 
-    with contextlib.suppress(NothingToPlotError):
+    with contextlib.suppress(UserError):  # one that has just begun, or failed early
         plot_runs([parent], parent / CURVE)
         return True
     return False

@@ -62,7 +62,7 @@ class Evaluate:
                 recorder = stack.enter_context(
                     Recorder(folder.read_config(), self.video, self.video_episodes)
                 )
-            agent = stack.enter_context(folder.load_trained(recorder and recorder.env))
+            agent = stack.enter_context(folder.load_trained(None if recorder is None else recorder.env))
             results = {}
             for kind, deterministic in (("deterministic", True), ("stochastic", False)):
                 if recorder is not None:

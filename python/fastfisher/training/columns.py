@@ -143,14 +143,16 @@ def progress_line(pace: Pace, width: int, aim: str = "") -> Table:
     """
     share = min(1.0, pace.steps / pace.total_steps)
     text = Text(f"{share:4.0%}", style="bold")
-    # Words from the most to the least wanted, as many as fit beside a bar of at least ten characters.
+    # From the most to the least wanted, as many as fit beside a bar of at least ten characters.
     for words in (
-        f"  {clock(pace.elapsed)} elapsed, {clock(pace.seconds_left)} left",
+        f"  {clock(pace.seconds_left)} left",
+        f", {clock(pace.elapsed)} elapsed",
         f", {aim}" if aim else "",
         f", {pace.steps_per_second:,.0f} steps/s" if not math.isnan(pace.steps_per_second) else "",
     ):
-        if len(text) + len(words) + 12 <= width:
-            text.append(words, style="dim")
+        if len(text) + len(words) + 12 > width:
+            break
+        text.append(words, style="dim")
     length = max(1, min(40, width // 3, width - len(text) - 2))
     line = Table.grid(padding=(0, 2, 0, 0))
     line.add_row(ProgressBar(pace.total_steps, min(pace.steps, pace.total_steps), width=length), text)

@@ -108,9 +108,8 @@ class LiveView(Redrawn[IterationInfo]):
 
     def update(self, shown: IterationInfo) -> None:
         """Keep the iteration for the next drawing."""
-        if not self._live.is_started:
-            # Not before: what simulators and rollout workers print as they start would tear the table.
-            self._live.start()
+        # Not before: what simulators and rollout workers print as they start would tear the table.
+        self._start()
         self._pace.advance(shown.steps)
         self._recent.append(shown)
         if shown.notes:

@@ -102,9 +102,9 @@ def last_iteration(path: Path) -> IterationInfo | None:
         return None
     if not lines:
         return None
-    row = json.loads(lines[-1])
+    row: dict[str, Any] = json.loads(lines[-1])
     notes = row.pop("notes")
-    numbers = {name: math.nan if value is None else value for name, value in row.items()}
+    numbers: dict[str, Any] = {name: math.nan if value is None else value for name, value in row.items()}
     return IterationInfo(**numbers, notes=tuple(notes.split(" | ")) if notes else ())
 
 

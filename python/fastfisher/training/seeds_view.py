@@ -120,7 +120,7 @@ class LiveSeedsView(Redrawn[Rows]):
 
     def __enter__(self) -> LiveSeedsView:
         """Start drawing: the seeds are processes that do not print to this terminal."""
-        self._live.start()
+        self._start()
         return self
 
     def update(self, shown: Rows) -> None:

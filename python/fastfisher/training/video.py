@@ -74,7 +74,7 @@ class Recorder:
 
     def __exit__(self, *_: object) -> None:
         """Write what is still to be written."""
-        self.env.close()
+        self.env.close()  # type: ignore[no-untyped-call]
 
 
 def _drawing_environment(config: TrainConfig) -> Env:

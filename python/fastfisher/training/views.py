@@ -96,11 +96,18 @@ class Redrawn(View[Shown]):
     def __init__(self, console: Console, pace: Pace, aim: str = "") -> None:
         self._console, self._pace, self._aim = console, pace, aim
         self._stopping = False
-        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4)
+        self._live: Live | None = None
+
+    def _start(self) -> None:
+        """Begin drawing, unless that is done."""
+        if self._live is None:
+            self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=4)
+            self._live.start()
 
     def __exit__(self, *_: object) -> None:
         """Draw the last state and leave it on the screen."""
-        self._live.stop()
+        if self._live is not None:
+            self._live.stop()
 
     def header(self, title: str, facts: Facts) -> None:
         """Print the title and the facts in two columns."""
@@ -111,7 +118,7 @@ class Redrawn(View[Shown]):
     def stopping(self) -> None:
         """Say so below the table."""
         self._stopping = True
-        if not self._live.is_started:
+        if self._live is None:
             os.write(2, f"\n{self.stopping_words}\n".encode())
 
     def summary(self, title: str, facts: Facts) -> None:
