@@ -141,6 +141,7 @@ def progress_line(pace: Pace, width: int, aim: str = "") -> Table:
     aim
         What else ends the run, e.g. "target 475".
     """
+    width -= 3  # for the ^C that a terminal echoes here: on a full line it would tear the table
     share = min(1.0, pace.steps / pace.total_steps)
     text = Text(f"{share:4.0%}", style="bold")
     # From the most to the least wanted, as many as fit beside a bar of at least ten characters.
