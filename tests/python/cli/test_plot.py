@@ -62,9 +62,10 @@ def test_bootstrap_interval_is_that_of_scipy() -> None:
         n_resamples=20_000,
         rng=np.random.default_rng(1),
     ).confidence_interval
+    # Nine values have few interquartile means, so a quantile of them may jump by one.
     scale = values[:, :2].std(axis=0)
-    np.testing.assert_allclose(low[:2] / scale, expected.low / scale, atol=0.03)
-    np.testing.assert_allclose(high[:2] / scale, expected.high / scale, atol=0.03)
+    np.testing.assert_allclose(low[:2] / scale, expected.low / scale, atol=0.06)
+    np.testing.assert_allclose(high[:2] / scale, expected.high / scale, atol=0.06)
     assert (low[2], high[2]) == (7.0, 7.0)
     # A function of its arguments, however the columns are taken.
     np.testing.assert_array_equal(bootstrap_interval(values[:, :1], resamples=20_000)[0], low[:1])
