@@ -148,6 +148,7 @@ def _draw_references(axis: Axes, references: Mapping[str, float]) -> None:
             va="bottom",
             fontsize=9,
             color=_GREY,
+            bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.5},
         )
 
 

@@ -139,7 +139,7 @@ def _run(folder: RunFolder, agent: NPG, *, quiet: bool, resumed: bool = False) -
     from .training.progress_log import ProgressLog
 
     config = agent.config
-    view = make_view(config.steps, agent.steps, quiet=quiet)
+    view = make_view(config.steps, agent.steps, target_return=config.target_return, quiet=quiet)
     view.header(*_introduction(folder.path, agent, resumed=resumed))
     stop = StopSignals(view.stopping)
     session = Session(folder, agent, ProgressLog(folder.path, agent.iteration), view, stop)

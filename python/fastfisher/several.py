@@ -130,7 +130,9 @@ def _run(
             return [SeedRow(seed.seed, seed.state, seed.last()) for seed in seeds]
 
         begin, first = time.monotonic(), _steps(rows())
-        view = make_seeds_view(config.steps * len(seeds), first, quiet=quiet)
+        view = make_seeds_view(
+            config.steps * len(seeds), first, target_return=config.target_return, quiet=quiet
+        )
         view.header(*_introduction(config, folders, parent, first if resumed else None))
 
         def interrupt() -> None:

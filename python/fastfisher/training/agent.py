@@ -76,9 +76,8 @@ class NPG:
     seed
         Of everything random.
     **overrides
-        Other fields of :class:`~fastfisher.config.TrainConfig`.  ``preset=True`` takes what is not given
-        from the environment's preset, if it has one (:mod:`fastfisher.presets`); the agent's config then
-        says so.
+        Other fields of :class:`~fastfisher.config.TrainConfig`; ``preset=True`` takes those not given
+        from the environment's preset, if it has one (:mod:`fastfisher.presets`).
 
     Raises
     ------
