@@ -26,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,8 +43,8 @@ from fastfisher.training.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "kill-resume.json"
-TRAIN = ("train", "Pendulum-v1", "--policy", "mlp", "--batch-steps", "600", "--steps", "30000")
-FLAGS = (*TRAIN, "--workers", "2", "--checkpoint-every", "3", "--quiet")
+TRAIN = ("train", "Pendulum-v1", "--policy", "mlp", "--batch-steps", "600", "--workers", "2")
+FLAGS = (*TRAIN, "--checkpoint-every", "3", "--quiet")
 
 
 @dataclass(frozen=True)
@@ -103,12 +104,12 @@ def state(folder: Path) -> dict[str, object]:
     }
 
 
-def kill_and_resume(index: int, whole: Path, duration: float, scratch: Path) -> Kill:
+def kill_and_resume(index: int, flags: Sequence[str], whole: Path, duration: float, scratch: Path) -> Kill:
     """Run kill number ``index``; its moment is a function of the index and the duration."""
     folder = scratch / f"kill{index}"
     moment = float(np.random.default_rng([2026, index]).uniform(0.0, duration))
     begin = time.monotonic()
-    process = start(*FLAGS, "--out", str(folder))
+    process = start(*flags, "--out", str(folder))
     time.sleep(moment)
     os.kill(process, signal.SIGKILL)
     seconds = time.monotonic() - begin
@@ -118,7 +119,7 @@ def kill_and_resume(index: int, whole: Path, duration: float, scratch: Path) -> 
     checkpoint = checkpoint_iteration(folder)
     # Killed before the folder had a config, there is nothing to resume, and the command says so: start again.
     resume = ["--resume"] if (folder / "config.json").exists() else []
-    code = wait(start(*FLAGS, "--out", str(folder), *resume))
+    code = wait(start(*flags, "--out", str(folder), *resume))
     if code:
         raise SystemExit(f"kill {index}: resuming {folder} ended with exit code {code}")
     try:
@@ -131,11 +132,11 @@ def kill_and_resume(index: int, whole: Path, duration: float, scratch: Path) -> 
     return result
 
 
-def record() -> dict[str, object]:
+def record(flags: Sequence[str]) -> dict[str, object]:
     """Return what a reader needs to judge or repeat the result."""
     describe = ["git", "describe", "--always", "--dirty"]
     commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-    return {"commit": commit, **fastfisher.show_config(), "command": " ".join(("fastfisher", *FLAGS))}
+    return {"commit": commit, **fastfisher.show_config(), "command": " ".join(("fastfisher", *flags))}
 
 
 def main() -> int:
@@ -145,7 +146,9 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=50, help="how many now")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results, to which the kills are added")
+    parser.add_argument("--steps", type=int, default=30_000, help="environment steps of a run")
     options = parser.parse_args()
+    flags = (*FLAGS, "--steps", str(options.steps))
 
     kills = (
         [Kill(**kill) for kill in json.loads(options.out.read_text())["kills"]]
@@ -156,14 +159,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         begin = time.time()
-        if code := wait(start(*FLAGS, "--out", str(scratch / "whole"))):
+        if code := wait(start(*flags, "--out", str(scratch / "whole"))):
             raise SystemExit(f"the undisturbed run ended with exit code {code}")
         duration = (scratch / "whole" / "checkpoint.zip").stat().st_mtime - begin
         print(f"undisturbed: {len(rows(scratch / 'whole'))} iterations in {duration:.1f} s\n")
         print("kill  at second  logged  checkpoint  parameters  progress.csv")
         first = len(kills)
         for index in range(first, first + options.kills):
-            kill = kill_and_resume(index, scratch / "whole", duration, scratch)
+            kill = kill_and_resume(index, flags, scratch / "whole", duration, scratch)
             kills.append(kill)
             words = [
                 "equal" if equal else "DIFFERS" for equal in (kill.parameters_equal, kill.progress_equal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import gymnasium
@@ -41,7 +42,7 @@ def test_train_uses_the_preset_and_says_so(run: Run) -> None:
     train = ("train", "CartPole-v1", *SMALL, "--steps", 800)
     result = run(*train, "--max-kl", 0.02, "--out", "a")
     assert result.code == 0
-    assert "preset   gamma 0.97 (--no-preset leaves it out)" in result.out
+    assert re.search(r"\n  preset +gamma 0\.97 \(--no-preset leaves it out\)\n", result.out)
     config = json.loads(Path("a/config.json").read_text())
     assert (config["preset"], config["gamma"], config["max_kl"]) == (True, 0.97, 0.02)
     assert run(*train, "--no-preset", "--out", "b").code == 0
