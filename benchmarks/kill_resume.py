@@ -178,7 +178,7 @@ def main() -> int:
             )
             equal = sum(kill.parameters_equal and kill.progress_equal for kill in kills)
             content = {
-                **record(),
+                **record(flags),
                 "equal": equal,
                 "of": len(kills),
                 "kills": [asdict(kill) for kill in kills],
