@@ -87,6 +87,8 @@ def _drawing_environment(config: TrainConfig) -> Env:
             if not isinstance(error.__cause__, TypeError):
                 raise
             raise UserError(f"{config.env} has no render_mode 'rgb_array': it cannot be recorded") from error
+        except Exception as error:  # MuJoCo loads its graphics as it is imported
+            raise UserError(f"cannot record {config.env}: {_graphics_advice(error)}") from error
         with _quiet_finalizers():
             problem = _problem(env)
             gc.collect()
@@ -106,13 +108,17 @@ def _problem(env: Env) -> str:
     except gymnasium.error.DependencyNotInstalled as error:
         return " ".join(str(error).split())
     except Exception as error:  # graphics fail in ways of their own
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return (
-            f"drawing failed with MUJOCO_GL={os.environ.get('MUJOCO_GL', '')} ({reason}); without a display "
-            "use MUJOCO_GL=egl (apt install libegl1 libgl1) or "
-            "MUJOCO_GL=osmesa (apt install libosmesa6 and pip install PyOpenGL)"
-        )
+        return _graphics_advice(error)
     return "" if isinstance(image, np.ndarray) else f"render() gave {type(image).__name__}, not an image"
+
+
+def _graphics_advice(error: Exception) -> str:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return (
+        f"drawing failed with MUJOCO_GL={os.environ.get('MUJOCO_GL', '')} ({reason}); without a display "
+        "use MUJOCO_GL=egl (apt install libegl1 libgl1) or "
+        "MUJOCO_GL=osmesa (apt install libosmesa6 and pip install PyOpenGL)"
+    )
 
 
 @contextlib.contextmanager
