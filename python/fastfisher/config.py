@@ -176,6 +176,9 @@ class TrainConfig:
     checkpoint_every: int = 10
     """Iterations between checkpoints of the command line's run folder."""
 
+    preset: bool = False
+    """Whether fields that nobody set come from the environment's preset (see fastfisher/presets.py)."""
+
     def __post_init__(self) -> None:
         """Check every field."""
         _check_types(self)

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from .config import TrainConfig
+from .presets import taken_from_preset
 from .training.cores import usable_cores
 from .training.errors import UserError
 from .training.iteration import IterationInfo
@@ -23,8 +24,8 @@ from .training.run_folder import CURVE, RESUMABLE, RunFolder, default_folder
 
 if TYPE_CHECKING:
     from .training.agent import NPG
-    from .training.live_view import View
     from .training.progress_log import ProgressLog
+    from .training.views import View
 
 
 def start(config: TrainConfig, out: Path | None, *, quiet: bool = False) -> int:
@@ -52,7 +53,7 @@ def start(config: TrainConfig, out: Path | None, *, quiet: bool = False) -> int:
     from .training.agent import NPG
 
     path = out or default_folder(config)
-    _require_packages()
+    require_packages()
     RunFolder.check_free(path)
     agent = NPG.from_config(config)
     try:
@@ -81,7 +82,7 @@ def resume(config: TrainConfig, path: Path, *, quiet: bool = False) -> int:
     """
     from .training.agent import NPG
 
-    _require_packages()
+    require_packages()
     folder = RunFolder.open(path)
     folder.lock()
     folder.tidy()
@@ -109,7 +110,7 @@ def resume(config: TrainConfig, path: Path, *, quiet: bool = False) -> int:
         agent.close()
 
 
-def _require_packages() -> None:
+def require_packages() -> None:
     """Find out now, and not after an hour of training, that the curve cannot be drawn."""
     for name in ("matplotlib", "rich", "tensorboardX"):
         if importlib.util.find_spec(name) is None:
@@ -138,7 +139,7 @@ def _run(folder: RunFolder, agent: NPG, *, quiet: bool, resumed: bool = False) -
     from .training.progress_log import ProgressLog
 
     config = agent.config
-    view = make_view(config.steps, agent.steps, quiet=quiet)
+    view = make_view(config.steps, agent.steps, target_return=config.target_return, quiet=quiet)
     view.header(*_introduction(folder.path, agent, resumed=resumed))
     stop = StopSignals(view.stopping)
     session = Session(folder, agent, ProgressLog(folder.path, agent.iteration), view, stop)
@@ -172,7 +173,7 @@ class Session:
     """What happens between two iterations: log, show, save, draw, and perhaps stop."""
 
     def __init__(
-        self, folder: RunFolder, agent: NPG, log: ProgressLog, view: View, stop: StopSignals
+        self, folder: RunFolder, agent: NPG, log: ProgressLog, view: View[IterationInfo], stop: StopSignals
     ) -> None:
         self.folder, self.agent, self.log, self.view, self.stop = folder, agent, log, view, stop
         self.saved = agent.iteration
@@ -199,14 +200,15 @@ class Session:
 
     def draw(self) -> None:
         """Draw ``curve.png``, unless no episode has ended yet."""
-        from .plots import NothingToPlotError, plot_runs
+        from .curves import NothingToPlotError
+        from .plots import plot_runs
 
         with contextlib.suppress(NothingToPlotError):
             plot_runs([self.folder.path], self.folder.path / CURVE)
 
     def outcome(self) -> str:
         """Return the last batch's return as the end of a sentence."""
-        from .training.live_view import number
+        from .training.columns import number
 
         last = self._last
         if last is None or math.isnan(last.return_mean):
@@ -224,14 +226,22 @@ def _introduction(path: Path, agent: NPG, *, resumed: bool) -> tuple[str, dict[s
         "workers": str(config.workers or usable_cores()),
         "folder": str(path),
     }
+    facts |= preset_facts(config)
     if resumed:
         facts["from"] = f"iteration {agent.iteration}, {agent.steps:,} of {config.steps:,} steps"
     verb = "resuming" if resumed else "training"
     return f"{verb} {config.env} for {config.steps:,} steps, seed {config.seed}", facts
 
 
+def preset_facts(config: TrainConfig) -> dict[str, str]:
+    """Say which fields come from the environment's preset, if any does."""
+    taken = taken_from_preset(config)
+    fields = ", ".join(f"{name} {value}" for name, value in taken.items())
+    return {"preset": f"{fields} (--no-preset leaves it out)"} if taken else {}
+
+
 def _results(path: Path, agent: NPG, first_step: int, seconds: float) -> dict[str, str]:
-    from .training.live_view import clock
+    from .training.columns import clock
 
     steps = agent.steps - first_step
     rate = f"{steps / max(seconds, 1e-9):,.0f} a second"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..config import AlgorithmName, PolicyName, TrainConfig
 from ..policies import Policy, make_policy
+from ..presets import completed
 from .checkpoint import read_checkpoint, write_checkpoint
 from .environment import (
     Env,
@@ -76,7 +77,8 @@ class NPG:
     seed
         Of everything random.
     **overrides
-        Other fields of :class:`~fastfisher.config.TrainConfig`.
+        Other fields of :class:`~fastfisher.config.TrainConfig`; ``preset=True`` takes those not given
+        from the environment's preset, if it has one (:mod:`fastfisher.presets`).
 
     Raises
     ------
@@ -101,7 +103,8 @@ class NPG:
         name = env if isinstance(env, str) else ""
         custom = policy if isinstance(policy, Policy) else None
         kind = get_args(PolicyName)[0] if isinstance(policy, Policy) else policy
-        config = TrainConfig(env=name, policy=kind, seed=seed, **{"algorithm": self.algorithm, **overrides})
+        fields = completed(name, {"algorithm": self.algorithm, **overrides})
+        config = TrainConfig(env=name, policy=kind, seed=seed, **fields)
         if config.algorithm != self.algorithm:
             other = _class_of(config.algorithm).__name__
             raise ValueError(

@@ -13,6 +13,9 @@ from typing import Any
 from .iteration import IterationInfo
 from .run_folder import PROGRESS, PROGRESS_LINES, replacing
 
+_LONGEST_LINES = 1 << 16
+"""Bytes at the end of ``progress.jsonl`` among which its last line is."""
+
 
 class ProgressLog:
     """``progress.csv``, ``progress.jsonl`` and TensorBoard events, a row an iteration.
@@ -83,6 +86,26 @@ class ProgressLog:
         self._csv_file.close()
         self._lines.close()
         self._events.close()
+
+
+def last_iteration(path: Path) -> IterationInfo | None:
+    """Return the last iteration that a run folder's ``progress.jsonl`` has whole, or None.
+
+    It reads the file's end alone, so that a run that another process trains can be watched.
+    """
+    try:
+        with (path / PROGRESS_LINES).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _LONGEST_LINES))
+            lines = file.read().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return None
+    if not lines:
+        return None
+    row: dict[str, Any] = json.loads(lines[-1])
+    notes = row.pop("notes")
+    numbers: dict[str, Any] = {name: math.nan if value is None else value for name, value in row.items()}
+    return IterationInfo(**numbers, notes=tuple(notes.split(" | ")) if notes else ())
 
 
 def _leading_integer(row: str, column: int) -> int:

@@ -21,7 +21,7 @@ from .checkpoint import read_checkpoint
 from .errors import UserError
 
 if TYPE_CHECKING:
-    from .agent import NPG
+    from .agent import NPG, EnvLike
 
 CONFIG = "config.json"
 PROGRESS = "progress.csv"
@@ -37,8 +37,30 @@ RESUMABLE = frozenset({"steps", "workers", "checkpoint_every", "target_return"})
 
 def default_folder(config: TrainConfig) -> Path:
     """Return ``runs/<env>-<policy>-seed<seed>``, one folder for ids like ``ALE/Pong-v5``, too."""
+    parent = default_parent(config)
+    return parent.with_name(f"{parent.name}-seed{config.seed}")
+
+
+def default_parent(config: TrainConfig) -> Path:
+    """Return ``runs/<env>-<policy>``, the folder of the runs of several seeds."""
     env = config.env.replace("/", "-").replace(":", "-")
-    return Path("runs") / f"{env}-{config.policy}-seed{config.seed}"
+    return Path("runs") / f"{env}-{config.policy}"
+
+
+def seed_folder(parent: Path, seed: int) -> Path:
+    """Return the run folder of one seed of several."""
+    return parent / f"seed{seed}"
+
+
+def runs_in(parent: Path) -> list[Path]:
+    """Return the run folders of several seeds in a folder, by seed; none where it is itself a run's."""
+    if (parent / CONFIG).exists():
+        return []
+    folders = (path.parent for path in parent.glob(f"seed*/{CONFIG}"))
+    return sorted(
+        (folder for folder in folders if folder.name.removeprefix("seed").isdecimal()),
+        key=lambda folder: int(folder.name.removeprefix("seed")),
+    )
 
 
 @contextlib.contextmanager
@@ -193,7 +215,25 @@ class RunFolder:
                     older.unlink(missing_ok=True)
                     _link_or_copy(newest, older)
 
-    def load_agent(self) -> NPG | None:
+    def load_trained(self, env: EnvLike | None = None) -> NPG:
+        """Return the agent of the newest checkpoint.
+
+        Parameters
+        ----------
+        env
+            Another environment than the run's own.
+
+        Raises
+        ------
+        UserError
+            As :meth:`load_agent`, or where the run has no checkpoint yet.
+        """
+        agent = self.load_agent(env)
+        if agent is None:
+            raise UserError(f"{self.path} has no checkpoint yet: let it train for longer")
+        return agent
+
+    def load_agent(self, env: EnvLike | None = None) -> NPG | None:
         """Return the agent of the newest checkpoint, or None where the run has none yet.
 
         Raises
@@ -218,7 +258,7 @@ class RunFolder:
                 f"{newest} is {state}; the one before it, iteration {iteration}, is good: "
                 f"to continue from that, run `{command}` and try again"
             ) from error
-        return NPG.load(newest)
+        return NPG.load(newest, env)
 
 
 def _iteration(checkpoint: Path) -> int | None:

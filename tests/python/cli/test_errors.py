@@ -97,7 +97,7 @@ def test_folder_of_something_else(run: Run, train: Run) -> None:
     assert_one_line(train("--out", "file/below"), "file/below", "another --out")
 
 
-@pytest.mark.parametrize("command", ["evaluate", "plot"])
+@pytest.mark.parametrize("command", ["evaluate", "plot", "export"])
 def test_not_a_run_folder(run: Run, command: str) -> None:
     Path("a").mkdir()
     assert_one_line(run(command, "a"), "a is no run folder", "fastfisher train")

@@ -70,5 +70,5 @@ def test_version(run: Run) -> None:
 def test_help_lists_the_commands(run: Run, words: list[str]) -> None:
     result = run(*words)
     assert result.code == 0
-    for command in ("train", "evaluate", "plot", "info"):
+    for command in ("train", "evaluate", "plot", "export", "info"):
         assert command in result.out

@@ -83,7 +83,7 @@ def test_quiet_prints_nothing(train: Run) -> None:
 def test_terminal_shows_a_live_table(tmp_path: Path, columns: int) -> None:
     ours, theirs = pty.openpty()
     environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "30"}
-    words = ["train", "CartPole-v1", *SMALL, "--steps", "3000"]
+    words = ["train", "CartPole-v1", *SMALL, "--steps", "3000", "--target-return", "501"]
     with subprocess.Popen(
         [sys.executable, "-m", "fastfisher", *words],
         cwd=tmp_path,
@@ -100,6 +100,7 @@ def test_terminal_shows_a_live_table(tmp_path: Path, columns: int) -> None:
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.decode())
     assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" in text
     assert "100%" in text
+    assert "target 501" in text
     assert ("residual" in text) == (columns == 120)  # a narrow terminal keeps what matters most
     assert max(map(len, re.split(r"[\r\n]+", text))) <= columns
 

@@ -1,0 +1,99 @@
+"""The ``fastfisher`` command, a file a subcommand.
+
+Every hyper-parameter is a flag, made by tyro from :class:`~fastfisher.config.TrainConfig`.  Modules
+that are slow to import (MuJoCo, matplotlib, TensorBoard) are imported by the command that needs
+them, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+try:
+    import tyro
+
+    from ..training.errors import UserError, WorkerError
+    from .evaluate import Evaluate
+    from .export import Export
+    from .info import Info, version_of
+    from .plot import Plot
+    from .train import Train
+except ModuleNotFoundError as error:
+    if (error.name or "").startswith("fastfisher"):
+        raise
+    print(f"error: {error.name} is not installed: pip install 'fastfisher[train]'", file=sys.stderr)
+    raise SystemExit(2) from None
+
+DESCRIPTION = """Natural-gradient training of policies, exact and fast on a CPU.
+
+  fastfisher train HalfCheetah-v5             train the paper's linear policy into runs/
+  fastfisher train HalfCheetah-v5 --seeds 5   five seeds of it side by side
+  fastfisher evaluate runs/HalfCheetah-v5-... returns of the trained policy, videos
+  fastfisher plot runs/*                      learning curves
+  fastfisher export runs/HalfCheetah-v5-...   the policy as a file for NumPy alone
+  fastfisher info                             versions, instruction set, threads
+
+`fastfisher COMMAND --help` lists a command's options; `fastfisher --version` prints the version.
+"""
+
+COMMANDS: dict[str, Any] = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "plot": Plot,
+    "export": Export,
+    "info": Info,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments
+        Words after the program's name; None for those of the process.
+
+    Returns
+    -------
+    int
+        The exit code: 0, 2 for a request that cannot be served, 1 for a failed rollout worker or a
+        failed seed among several, 130 after Ctrl-C.
+
+    Raises
+    ------
+    SystemExit
+        From the parser: after ``--help`` with 0, for words that it does not understand with 2.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words in (["--version"], ["-V"]):
+        print(f"fastfisher {version_of('fastfisher')}")
+        return 0
+    try:
+        code: int = _parse(words).run(words[1:])
+        return code
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "fastfisher":
+            raise
+        print(f"error: {error.name} is not installed: pip install 'fastfisher[train]'", file=sys.stderr)
+        return 2
+    except WorkerError as error:
+        print(f"error: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader (`| head`) left; nobody is there to be told.  Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _parse(words: Sequence[str]) -> Any:
+    return tyro.extras.subcommand_cli_from_dict(
+        COMMANDS, prog="fastfisher", description=DESCRIPTION, args=words or ["--help"]
+    )

@@ -1,0 +1,91 @@
+"""``fastfisher train``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import Positional, arg
+
+from ..config import TrainConfig
+from ..presets import completed
+from ..training.errors import UserError
+from .words import JsonObject, Switch
+
+
+@dataclass(frozen=True)
+class Train(TrainConfig):
+    """Train a policy on a gymnasium environment; every hyper-parameter is a flag."""
+
+    env: Annotated[Positional[str], arg(metavar="ENV")]
+    """Gymnasium environment id, e.g. HalfCheetah-v5."""
+
+    env_kwargs: JsonObject = field(default_factory=dict)
+    """Keyword arguments of the environment, e.g. '{"ctrl_cost_weight": 0.05}'."""
+
+    preset: bool = True
+    """Where the environment has a measured preset, take from it what no flag says."""
+
+    seeds: int = 1
+    """Runs side by side, with seeds --seed, --seed + 1, ..., in folders below one."""
+
+    out: Annotated[
+        Path | None,
+        arg(
+            metavar="DIR",
+            help_behavior_hint="(default: runs/<ENV>-<policy>-seed<seed>; without -seed<seed> for several)",
+        ),
+    ] = None
+    """Run folder: config, progress, TensorBoard events, checkpoints, curve."""
+
+    resume: Switch = False
+    """Continue the run of the folder, or its runs, bit for bit from checkpoints, e.g. with more --steps."""
+
+    quiet: Switch = False
+    """Print nothing but errors."""
+
+    @property
+    def config(self) -> TrainConfig:
+        """The hyper-parameters alone."""
+        return TrainConfig(**_fields_of_config(self))
+
+    def run(self, words: Sequence[str]) -> int:
+        """Train; ``words`` are those of the command line after ``train``."""
+        from .. import runs, several
+        from ..training.run_folder import RunFolder, default_folder, default_parent, runs_in
+
+        if self.seeds < 1:
+            raise UserError(f"--seeds: expected at least 1, got {self.seeds}")
+
+        def config_over(config: TrainConfig) -> TrainConfig:
+            return _parse_over(config, words).config
+
+        seeds = range(self.seed, self.seed + self.seeds)
+        if not self.resume:
+            preset = TrainConfig(self.env, **completed(self.env, {"preset": self.preset}))
+            config = config_over(preset).replace(preset=preset.preset)
+            if self.seeds > 1:
+                return several.start(config, seeds, self.out or default_parent(config), quiet=self.quiet)
+            return runs.start(config, self.out, quiet=self.quiet)
+        if self.seeds > 1 or (self.out is not None and runs_in(self.out)):
+            path = self.out or default_parent(self.config)
+            return several.resume(config_over, seeds if self.seeds > 1 else (), path, quiet=self.quiet)
+        path = self.out or default_folder(self.config)
+        if not path.exists():
+            raise UserError(f"there is no run to resume in {path}: leave --resume out to start one")
+        return runs.resume(config_over(RunFolder.open(path).read_config()), path, quiet=self.quiet)
+
+
+def _fields_of_config(config: TrainConfig) -> dict[str, Any]:
+    return {f.name: getattr(config, f.name) for f in dataclasses.fields(TrainConfig)}
+
+
+def _parse_over(config: TrainConfig, words: Sequence[str]) -> Train:
+    """Parse again with this config as the default: a flag left out keeps its value."""
+    return tyro.cli(
+        Train, prog="fastfisher train", args=list(words), default=Train(**_fields_of_config(config))
+    )

@@ -1,0 +1,31 @@
+"""Kinds of command-line words that several commands share."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from tyro.conf import FlagCreatePairsOff
+from tyro.constructors import PrimitiveConstructorSpec
+
+Switch = Annotated[bool, FlagCreatePairsOff]
+"""A flag without its ``--no-`` twin."""
+
+
+def _json_object(words: list[str]) -> dict[str, Any]:
+    value = json.loads(words[0])
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, got {words[0]}")
+    return value
+
+
+JsonObject = Annotated[
+    dict[str, Any],
+    PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="JSON",
+        instance_from_str=_json_object,
+        is_instance=lambda value: isinstance(value, dict),
+        str_from_instance=lambda value: [json.dumps(value)],
+    ),
+]

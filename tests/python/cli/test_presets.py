@@ -1,0 +1,80 @@
+"""Presets: what they hold, who asks for them, and that a run says so."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import gymnasium
+import pytest
+
+from fastfisher import NPG
+from fastfisher import presets as presets_module
+from fastfisher.config import TrainConfig
+from fastfisher.presets import PRESETS, completed, taken_from_preset
+
+from .helpers import SMALL, Run
+
+
+@pytest.fixture
+def cart_pole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a quick environment a preset."""
+    monkeypatch.setattr(presets_module, "PRESETS", {"CartPole-v1": {"gamma": 0.97, "max_kl": 0.01}})
+
+
+@pytest.mark.parametrize("env", PRESETS)
+def test_every_preset_is_a_config_of_a_registered_environment(env: str) -> None:
+    assert gymnasium.spec(env).id == env
+    config = TrainConfig(env, **PRESETS[env])
+    assert set(PRESETS[env]) == {k for k in PRESETS[env] if getattr(config, k) == PRESETS[env][k]}
+    # What these say is the user's; a preset is about how to learn.
+    assert not {"env", "policy", "seed", "steps", "workers", "env_kwargs", "preset"} & set(PRESETS[env])
+
+
+def test_measured_presets() -> None:
+    assert PRESETS["Swimmer-v5"]["gamma"] >= 0.9995
+    assert completed("Hopper-v5", {"preset": True, "max_kl": 0.02})["max_kl"] == 0.02
+
+
+@pytest.mark.usefixtures("cart_pole")
+def test_train_uses_the_preset_and_says_so(run: Run) -> None:
+    train = ("train", "CartPole-v1", *SMALL, "--steps", 800)
+    result = run(*train, "--max-kl", 0.02, "--out", "a")
+    assert result.code == 0
+    assert re.search(r"\n  preset +gamma 0\.97 \(--no-preset leaves it out\)\n", result.out)
+    config = json.loads(Path("a/config.json").read_text())
+    assert (config["preset"], config["gamma"], config["max_kl"]) == (True, 0.97, 0.02)
+    assert run(*train, "--no-preset", "--out", "b").code == 0
+    config = json.loads(Path("b/config.json").read_text())
+    assert (config["preset"], config["gamma"], config["max_kl"]) == (False, 0.995, 0.025)
+
+
+@pytest.mark.usefixtures("cart_pole")
+def test_resuming_keeps_what_the_run_began_with(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    train = ("train", "CartPole-v1", *SMALL)
+    assert run(*train, "--steps", 400, "--out", "a").code == 0
+    assert run(*train, "--steps", 400, "--no-preset", "--out", "b").code == 0
+    monkeypatch.setattr(presets_module, "PRESETS", {"CartPole-v1": {"gamma": 0.5}})
+    for folder, gamma in (("a", 0.97), ("b", 0.995)):
+        assert run("train", "CartPole-v1", "--steps", 800, "--out", folder, "--resume").code == 0
+        assert json.loads(Path(folder, "config.json").read_text())["gamma"] == gamma
+    assert (
+        "preset = True, not False" in run("train", "CartPole-v1", "--no-preset", "--out", "a", "--resume").err
+    )
+
+
+def test_an_environment_without_one_gets_the_defaults(run: Run) -> None:
+    result = run("train", "CartPole-v1", *SMALL, "--steps", 400, "--preset", "--out", "a")
+    assert result.code == 0
+    assert "preset" not in result.out
+    assert json.loads(Path("a/config.json").read_text())["preset"] is False
+
+
+@pytest.mark.usefixtures("cart_pole")
+def test_python_asks_for_it() -> None:
+    with NPG("CartPole-v1") as plain, NPG("CartPole-v1", preset=True, max_kl=0.02) as agent:
+        assert (plain.config.gamma, plain.config.preset) == (0.995, False)
+        assert (agent.config.gamma, agent.config.max_kl, agent.config.preset) == (0.97, 0.02, True)
+        assert taken_from_preset(agent.config) == {"gamma": 0.97}
+        assert taken_from_preset(plain.config) == {}

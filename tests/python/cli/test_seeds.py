@@ -1,0 +1,154 @@
+"""Several seeds side by side: each is the run that it would be alone, and none takes the others down."""
+
+from __future__ import annotations
+
+import io
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from fastfisher.several import core_shares
+from fastfisher.training.columns import Pace
+from fastfisher.training.cores import CORES, usable_cores
+from fastfisher.training.errors import UserError
+from fastfisher.training.progress_log import last_iteration
+from fastfisher.training.run_folder import RunFolder
+from fastfisher.training.seeds_view import LiveSeedsView, SeedRow
+
+from .helpers import Run, assert_same_run
+
+QUICK = ("--batch-steps", "400", "--checkpoint-every", "2")
+TRAIN = ("train", "CartPole-v1", *QUICK)
+
+
+def start(*words: str, **options: object) -> subprocess.Popen[bytes]:
+    """Train seeds 0 and 1 in processes of their own."""
+    command = [sys.executable, "-m", "fastfisher", *TRAIN, "--seeds", "2", *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)  # type: ignore[call-overload, no-any-return]
+
+
+def wait_for_rows(process: subprocess.Popen[bytes], parent: Path, seeds: tuple[int, ...]) -> None:
+    """Return once the seeds have logged an iteration."""
+    while not all(last_iteration(parent / f"seed{seed}") for seed in seeds):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def assert_unlocked(path: Path, within: float = 30.0) -> None:
+    """Its process lets go of the folder soon."""
+    folder, end = RunFolder(path), time.monotonic() + within
+    while True:
+        try:
+            folder.lock()
+        except UserError:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        else:
+            folder.unlock()
+            return
+
+
+def test_stopped_resumed_and_alone_are_the_same(run: Run) -> None:
+    steps = ("--steps", "2400")
+    with start("--steps", "10000000", "--seed", "3", "--out", "a b", "--gamma", "0.9") as process:
+        wait_for_rows(process, Path("a b"), (3, 4))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert b"Traceback" not in err
+    assert b"2 seeds: 2 stopped" in out
+    (command,) = [line.split(maxsplit=1)[1] for line in out.decode().splitlines() if "continue" in line]
+    words = shlex.split(command)
+    assert words == ["fastfisher", "train", "CartPole-v1", "--out", "a b", "--resume"]
+    result = run(*words[1:], *steps)
+    assert result.code == 0, result.err
+    assert "seeds 3 to 4" in result.out
+    assert "2 seeds: 2 done" in result.out
+    assert Path("a b/curve.png").exists()
+    alone = run(*TRAIN, *steps, "--seed", 4, "--gamma", 0.9, "--out", "alone")
+    assert alone.code == 0
+    assert_same_run(Path("a b/seed4"), Path("alone"))
+    configs = [RunFolder(path).read_config() for path in (Path("a b/seed4"), Path("alone"))]
+    assert configs[0] == configs[1]
+
+
+def test_a_seed_that_fails_and_one_that_joins(run: Run) -> None:
+    for seed in (0, 1):
+        words = ("--steps", 400, "--gamma", 0.9, "--seed", seed, "--out", f"a/seed{seed}")
+        assert run(*TRAIN, *words).code == 0
+    Path("a/seed0/checkpoint.zip").write_bytes(b"PK")
+    result = run("train", "CartPole-v1", "--seeds", 3, "--out", "a", "--resume", "--steps", 800)
+    assert result.code == 1
+    assert result.err.startswith("seed 0 failed with exit code 2:\nerror: a/seed0/checkpoint.zip is not")
+    assert "3 seeds: 2 done, 1 failed" in result.out
+    assert "train CartPole-v1 --out a --resume" in result.out
+    for seed in (1, 2):
+        last = Path(f"a/seed{seed}/progress.csv").read_text().splitlines()[-1]
+        assert int(last.split(",")[1]) >= 800
+    one, joined = (RunFolder(Path(f"a/seed{seed}")).read_config() for seed in (1, 2))
+    assert joined == one.replace(seed=2)
+
+
+def test_seeds_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    with start("--steps", "10000000", cwd=tmp_path) as process:
+        parent = tmp_path / "runs/CartPole-v1-linear"
+        wait_for_rows(process, parent, (0, 1))
+        process.kill()
+    for seed in (0, 1):
+        assert_unlocked(parent / f"seed{seed}")
+        assert (parent / f"seed{seed}/checkpoint.zip").exists()  # saved, although nobody asked
+
+
+def test_refusals_come_before_any_process(run: Run) -> None:
+    assert run(*TRAIN, "--steps", 400, "--seed", 1, "--out", "a/seed1").code == 0
+    cases = {
+        ("--seeds", 2, "--out", "a"): "a/seed1 holds a run already",
+        ("--seeds", 2, "--out", "a/seed1"): "holds a single run",
+        ("--seeds", 0): "--seeds: expected at least 1, got 0",
+        ("--seeds", 2, "--resume"): "no runs of several seeds to resume in runs/CartPole-v1-linear",
+        ("--out", "a", "--resume", "--gamma", 0.9): "a/seed1 was started with gamma = 0.995, not 0.9",
+    }
+    for words, message in cases.items():
+        result = run(*TRAIN, *words)
+        assert (result.code, result.err.count("\n")) == (2, 1), result
+        assert message in result.err
+    assert run("train", "CartPol-v1", "--seeds", 2).code == 2
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("width", [40, 60, 120])
+def test_terminal_has_a_row_a_seed(width: int, tmp_path: Path, run: Run) -> None:
+    assert run(*TRAIN, "--steps", 400, "--out", "a").code == 0
+    last = last_iteration(Path("a"))
+    assert last is not None
+    rows = [SeedRow(8, "training", None), SeedRow(9, "done", last), SeedRow(10, "failed", last)]
+    console = Console(width=width, height=30, file=io.StringIO(), force_terminal=True, color_system=None)
+    view = LiveSeedsView(console, Pace(1200), "target 475")
+    view.update(rows)
+    with console.capture() as capture:
+        console.print(view._render())
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    assert max(map(len, lines)) <= width
+    assert [line.split()[0] for line in lines[:4]] == ["seed", "8", "9", "10"]
+    assert [line.split()[-1] for line in lines[1:4]] == ["training", "done", "failed"]
+    assert f"{last.steps:,}" in lines[2]
+    assert "failed: seed 10" in lines[4]
+    assert ("residual" in lines[0]) == (width == 120)
+    assert "left" in lines[-1]
+    assert ("target 475" in lines[-1]) == (width > 40)
+
+
+def test_cores_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert core_shares(8, 3) == [3, 3, 2]
+    assert core_shares(2, 5) == [1] * 5
+    monkeypatch.setenv(CORES, "1")
+    assert usable_cores() == 1
+    monkeypatch.setenv(CORES, "many")
+    with pytest.raises(UserError, match="FASTFISHER_CORES: expected a positive integer, got 'many'"):
+        usable_cores()
