@@ -4,6 +4,25 @@
 #include <stdexcept>
 
 namespace fastfisher::detail {
+namespace {
+
+// Of R^T R + shift I, to a few per cent.
+double largest_eigenvalue(const StepState& state) {
+  Vector v = state.b, product;
+  double eigenvalue = 0.0;
+  constexpr int iterations = 8;
+  for (int i = 0; i < iterations; ++i) {
+    const double length = norm(v);
+    if (length == 0.0) break;
+    for (double& value : v) value /= length;
+    state.system.apply(v, product);
+    eigenvalue = norm(product);
+    v.swap(product);
+  }
+  return eigenvalue;
+}
+
+}  // namespace
 
 void choose_algorithm(StepState& state) {
   const StepOptions& options = state.options;
@@ -25,7 +44,7 @@ void choose_algorithm(StepState& state) {
     state.choice = choose_solver(shape);
     result.solver = state.choice.solver;
     result.notes.push_back(state.choice.reason);
-  } else if (options.solver != Solver::conjugate_gradient) {
+  } else if (!is_iterative(options.solver)) {
     check_memory(shape, options.solver);
   }
   if (result.solver == Solver::gram && !shape.dual_possible) {
@@ -40,29 +59,20 @@ void settle_precision(StepState& state) {
   if (result.precision != Precision::automatic) return;
   const double side = result.solver == Solver::gram ? state.shape.samples : state.shape.parameters;
   constexpr double least_side = 512.0;
-  const bool pays = result.solver != Solver::conjugate_gradient && side >= least_side;
+  const bool pays = !is_iterative(result.solver) && side >= least_side;
   result.precision = pays && mixed_may_work(state) ? Precision::mixed : Precision::double_precision;
 }
 
 // A single-precision factor carries refinement only while the condition number is well below 1 / eps.  The trace
 // bounds the largest eigenvalue; where that is not enough to tell, a few power iterations estimate it.
-bool mixed_may_work(const StepState& state) {
+bool mixed_may_work(StepState& state) {
   const double shift = state.system.shift();
   if (!(shift > 0.0)) return false;
   constexpr double surely = 1e6, most = 5e6;
   if (state.shape.condition_bound <= surely) return true;
-  Vector v = state.b, product;
-  double eigenvalue = 0.0;
-  constexpr int iterations = 8;
-  for (int i = 0; i < iterations; ++i) {
-    const double length = norm(v);
-    if (length == 0.0) break;
-    for (double& value : v) value /= length;
-    state.system.apply(v, product);
-    eigenvalue = norm(product);
-    v.swap(product);
-  }
-  return eigenvalue / shift <= most;
+  std::optional<double>& known = state.shared.largest_eigenvalue;
+  if (!known.has_value()) known = largest_eigenvalue(state) / state.problem.matrix_scale;
+  return *known * state.problem.matrix_scale / shift <= most;
 }
 
 }  // namespace fastfisher::detail

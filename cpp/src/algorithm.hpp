@@ -13,6 +13,6 @@ void choose_algorithm(StepState& state);
 void settle_precision(StepState& state);
 
 // Whether a single-precision factor would carry refinement.
-bool mixed_may_work(const StepState& state);
+bool mixed_may_work(StepState& state);
 
 }  // namespace fastfisher::detail

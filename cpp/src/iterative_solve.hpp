@@ -5,7 +5,8 @@
 
 namespace fastfisher::detail {
 
-// By conjugate gradients, from options.initial, to options.tolerance; sets state.converged.
+// By conjugate gradients or LSMR, as the state's solver says, from options.initial, to options.tolerance; sets
+// state.converged.  Conjugate gradients that stagnate on an ill-conditioned F hand over to LSMR.
 void solve_iteratively(StepState& state);
 
 }  // namespace fastfisher::detail

@@ -1,5 +1,8 @@
 #include "fastfisher/natural_step.hpp"
 
+#include <memory>
+#include <stdexcept>
+
 #include "algorithm.hpp"
 #include "direct_solve.hpp"
 #include "iterative_solve.hpp"
@@ -13,7 +16,7 @@ using detail::StepState;
 
 void solve(StepState& state) {
   NaturalStep& result = state.result;
-  if (result.solver == Solver::conjugate_gradient) {
+  if (detail::is_iterative(result.solver)) {
     solve_iteratively(state);
     const bool chosen = state.options.solver == Solver::automatic && !state.options.max_iterations.has_value();
     if (state.converged || !chosen || state.choice.direct == Solver::automatic) return;
@@ -25,10 +28,7 @@ void solve(StepState& state) {
   solve_directly(state);
 }
 
-NaturalStep take_step(const Batch& batch, const StepOptions& options, detail::MatrixCache* cache,
-                      const Context& context) {
-  StepState state(batch, options, cache, context);
-  choose_algorithm(state);
+NaturalStep take_step(StepState& state) {
   if (detail::norm(state.b) == 0.0) {
     state.solution.x.assign(state.b.size(), 0.0);
     measure(state.system, state.b, state.solution);
@@ -37,6 +37,31 @@ NaturalStep take_step(const Batch& batch, const StepOptions& options, detail::Ma
     solve(state);
   }
   return finish(state);
+}
+
+// Whether two dampings have their direct solver and their unshifted matrix in common.
+bool share_a_matrix(const StepState& a, const StepState& b) noexcept {
+  return a.choice.direct == b.choice.direct && a.problem.matrix_scale == b.problem.matrix_scale;
+}
+
+// Takes the steps from `first` on that share its matrix, and have not been taken.
+void take_group(std::vector<std::unique_ptr<StepState>>& states, std::size_t first, std::vector<NaturalStep>& steps) {
+  std::vector<std::size_t> group;
+  Index in_single = 0, in_double = 0;
+  for (std::size_t k = first; k < states.size(); ++k) {
+    if (states[k] == nullptr || !share_a_matrix(*states[first], *states[k])) continue;
+    group.push_back(k);
+    if (states[k]->result.solver != states[k]->choice.direct) continue;  // CG
+    // Unrefined single precision stays with Cholesky factors, which lose less where the matrix is graded.
+    in_double += states[k]->result.precision == Precision::double_precision ? 1 : 0;
+    in_single += states[k]->result.precision == Precision::mixed ? 1 : 0;
+  }
+  detail::MatrixCache cache(in_single, in_double);
+  for (const std::size_t k : group) {
+    if (group.size() > 1) states[k]->cache = &cache;
+    steps[k] = take_step(*states[k]);
+    states[k] = nullptr;
+  }
 }
 
 }  // namespace
@@ -49,6 +74,8 @@ std::string_view name(Solver solver) noexcept {
       return "gram";
     case Solver::conjugate_gradient:
       return "cg";
+    case Solver::lsmr:
+      return "lsmr";
     case Solver::automatic:
       break;
   }
@@ -70,19 +97,26 @@ std::string_view name(Precision precision) noexcept {
 }
 
 NaturalStep natural_step(const Batch& batch, const StepOptions& options, const Context& context) {
-  return take_step(batch, options, nullptr, context);
+  detail::SharedBatch shared(batch, context);
+  StepState state(shared, options);
+  choose_algorithm(state);
+  return take_step(state);
 }
 
 std::vector<NaturalStep> natural_steps(const Batch& batch, const std::vector<double>& dampings,
                                        const StepOptions& options, const Context& context) {
   if (dampings.empty()) throw std::invalid_argument("damping: expected at least one value, got none");
-  detail::MatrixCache cache;
-  std::vector<NaturalStep> steps;
-  steps.reserve(dampings.size());
-  for (const double damping : dampings) {
-    StepOptions own = options;
-    own.damping = damping;
-    steps.push_back(take_step(batch, own, &cache, context));
+  detail::SharedBatch shared(batch, context);
+  std::vector<StepOptions> each(dampings.size(), options);
+  std::vector<std::unique_ptr<StepState>> states;
+  for (std::size_t k = 0; k < dampings.size(); ++k) {
+    each[k].damping = dampings[k];
+    states.push_back(std::make_unique<StepState>(shared, each[k]));
+    choose_algorithm(*states.back());
+  }
+  std::vector<NaturalStep> steps(dampings.size());
+  for (std::size_t k = 0; k < states.size(); ++k) {
+    if (states[k] != nullptr) take_group(states, k, steps);
   }
   return steps;
 }

@@ -31,7 +31,9 @@ Vector sample_weights(StepState& state) {
     u.assign(system.samples(), 0.0);
     if (norm(state.b) == 0.0 && system.shift() == 0.0) return u;
     if (system.shift() == 0.0) {
-      state.result.notes.push_back("Without damping CG does not find sample weights; they are left out.");
+      state.result.notes.push_back("Without damping " +
+                                   std::string(state.result.solver == Solver::lsmr ? "LSMR" : "CG") +
+                                   " does not find sample weights; they are left out.");
       return {};
     }
     for (std::size_t n = 0; n < u.size(); ++n) {
@@ -63,17 +65,17 @@ void note_what_the_scores_do_not_span(StepState& state) {
 double add_prior(StepState& state) {
   Solution& solution = state.solution;
   const double unit = state.problem.solution_scale();
-  const Vector& prior = state.momentum.prior();
+  const Vector& prior = state.shared.momentum.prior();
   for (std::size_t k = 0; k < prior.size(); ++k) solution.x[k] += prior[k] / unit;
   for (std::size_t n = 0; n < solution.scores_times_x.size(); ++n) {
-    solution.scores_times_x[n] += state.momentum.scores_times_prior()[n] / unit;
+    solution.scores_times_x[n] += state.shared.momentum.scores_times_prior()[n] / unit;
   }
   Vector& gradient = state.result.gradient;
-  if (state.original.gradient != nullptr) {
-    gradient.assign(state.original.gradient, state.original.gradient + prior.size());
+  if (state.shared.original.gradient != nullptr) {
+    gradient.assign(state.shared.original.gradient, state.shared.original.gradient + prior.size());
   } else {
-    const Vector weighted = weighted_advantages(state.original, state.problem.total_weight);
-    rmatvec<double>(state.system.scores(), weighted.data(), gradient.data(), state.context);
+    const Vector weighted = weighted_advantages(state.shared.original, state.problem.total_weight);
+    rmatvec<double>(state.system.scores(), weighted.data(), gradient.data(), state.shared.context);
   }
   return dot(gradient, solution.x) / state.problem.gradient_scale;
 }
@@ -90,7 +92,7 @@ void scale_to_kl(StepState& state, double slope, double curvature) {
   double length = problem.solution_scale();  // of the step, in units of x'
   if (max_kl.has_value()) {
     // With momentum x is not F^-1 g: its own curvature scales it.
-    const double square = state.momentum.active() ? curvature : slope;
+    const double square = state.shared.momentum.active() ? curvature : slope;
     length = square > 0.0 ? std::sqrt(2.0 * *max_kl * problem.system_scale() / square) : 0.0;
     if (length == 0.0 && norm(state.b) != 0.0) {
       result.notes.push_back("gradient^T direction is not positive: no step length gives the KL; the step is zero.");
@@ -116,7 +118,7 @@ NaturalStep finish(StepState& state) {
   result.sample_weights = sample_weights(state);
   note_what_the_scores_do_not_span(state);
   const double expected = result.precision == Precision::single_precision ? 1e-3 : 1e-6;
-  if (result.solver != Solver::conjugate_gradient && result.residual > expected) {
+  if (!is_iterative(result.solver) && result.residual > expected) {
     result.notes.push_back("The residual is " + in_words("%.1e", result.residual) +
                            ": the system is singular to rounding, and the direction is not to be trusted; "
                            "increase damping.");
@@ -124,7 +126,7 @@ NaturalStep finish(StepState& state) {
 
   double slope = dot(state.b, state.solution.x);
   result.gradient = state.problem.gradient;
-  if (state.momentum.active()) slope = add_prior(state);
+  if (state.shared.momentum.active()) slope = add_prior(state);
   double curvature = 0.0;  // x'^T M x' without the shift: sum w (S x')^2
   const Vector& products = state.solution.scores_times_x;
   for (std::size_t n = 0; n < products.size(); ++n) curvature += state.system.weight(n) * products[n] * products[n];

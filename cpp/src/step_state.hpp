@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdio>
+#include <optional>
 #include <string>
 
 #include "factorization.hpp"
@@ -19,25 +20,40 @@ inline std::string in_words(const char* format, double value) {
   return text;
 }
 
+// Those that need products with the scores only.
+inline bool is_iterative(Solver solver) noexcept {
+  return solver == Solver::conjugate_gradient || solver == Solver::lsmr;
+}
+
+// What the steps of several dampings share: the batch is looked through once.
+struct SharedBatch {
+  SharedBatch(const Batch& batch, const Context& call)
+      : original(batch), context(call), momentum(batch, call), surveyed(survey(momentum.batch(), call)) {}
+  SharedBatch(const SharedBatch&) = delete;  // what was surveyed points into the momentum
+  SharedBatch& operator=(const SharedBatch&) = delete;
+
+  const Batch& original;
+  const Context& context;
+  Momentum momentum;
+  Survey surveyed;
+  std::optional<double> largest_eigenvalue;  // of count F, estimated where it was needed
+};
+
 // Works on x / solution_scale, whose size does not depend on the units of scores and advantages (problem.hpp).
 struct StepState {
-  StepState(const Batch& batch, const StepOptions& step_options, MatrixCache* matrix_cache, const Context& call)
+  StepState(SharedBatch& shared_batch, const StepOptions& step_options)
       : options(step_options),
-        context(call),
-        cache(matrix_cache),
-        original(batch),
-        momentum(batch, call),
-        problem(pose(momentum.batch(), step_options, call)),
-        system(batch.scores, problem.system_weights(), problem.shift(), problem.system_mean(), call),
+        shared(shared_batch),
+        problem(pose(shared.surveyed, options)),
+        system(shared.original.scores, problem.system_weights(), problem.shift(), problem.system_mean(),
+               shared.context),
         b(problem.right_hand_side()) {}
   StepState(const StepState&) = delete;  // the system points into the problem
   StepState& operator=(const StepState&) = delete;
 
   const StepOptions& options;
-  const Context& context;
-  MatrixCache* cache;  // null where there is one damping
-  const Batch& original;
-  Momentum momentum;
+  SharedBatch& shared;
+  MatrixCache* cache = nullptr;  // where other dampings share the matrix
   Problem problem;
   NormalSystem system;
   Vector b;
