@@ -99,7 +99,7 @@ struct BandForm<Real>::Workspace {
 
 template <class Real>
 BandForm<Real>::BandForm(Index n, Buffer<Real>&& a, Index width, const Context& context)
-    : n_(n), a_(std::move(a)), t_(n * width), band_(n, width), context_(&context) {
+    : n_(n), a_(std::move(a)), t_(n * width), band_(n, width) {
   std::fill_n(t_.data(), n * width, Real(0));
   const Workspace workspace(n, width, thread_count(context));
   Index column = 0;
@@ -110,7 +110,7 @@ BandForm<Real>::BandForm(Index n, Buffer<Real>&& a, Index width, const Context& 
     }
     factor_panel(panel, width);
     poll(context);
-    update_trailing(panel, workspace);
+    update_trailing(panel, workspace, context);
     panels_.push_back(panel);
   }
   for (Index j = column; j < n; ++j) {
@@ -158,12 +158,12 @@ void BandForm<Real>::factor_panel(const Panel& panel, Index columns) {
 // A <- Q^T A Q = A - X V^T - V X^T for what is left, with Y = A V T, X = Y - V (T^T V^T Y) / 2.  All of it on packed
 // strips of rows, a strip a task; Y overwritten by X.
 template <class Real>
-void BandForm<Real>::update_trailing(const Panel& panel, const Workspace& workspace) {
+void BandForm<Real>::update_trailing(const Panel& panel, const Workspace& workspace, const Context& context) {
   const RealKernels<Real>& kernel = kernels().real<Real>();
   const auto& products = kernel.template products<Real>();
   const Index rows = n_ - panel.row, count = panel.count, strip_rows = kernel.strip_rows;
   const Index strips = ceil_divide(rows, strip_rows), narrow_strips = ceil_divide(count, strip_rows);
-  const int threads = rows < 256 ? 1 : thread_count(*context_);
+  const int threads = rows < 256 ? 1 : thread_count(context);
   Real* trailing = a_.data() + panel.row * (n_ + 1);
   const Index strip_size = 2 * count * strip_rows;
   const Index chunk = kernel.depth;
@@ -182,7 +182,7 @@ void BandForm<Real>::update_trailing(const Panel& panel, const Workspace& worksp
 
   products.pack(count, rows, v(panel), n_, 1, nullptr, nullptr, v_by_column.data(), strip_rows * rows);
   products.pack(count, count, t(panel), band_.width, 1, nullptr, nullptr, t_by_column.data(), strip_rows * count);
-  parallel_for(*context_, threads, strips, [&](Index strip, int worker) {
+  parallel_for(context, threads, strips, [&](Index strip, int worker) {
     const Index first = strip * strip_rows, existing = rows_of(strip), after = first + existing;
     // The strip's own diagonal block is needed whole; nobody else reads above the diagonal.
     for (Index j = first; j < after; ++j) {
@@ -225,14 +225,14 @@ void BandForm<Real>::update_trailing(const Panel& panel, const Workspace& worksp
   }
   products.pack(count, count, z.data(), count, 1, nullptr, nullptr, z_by_column.data(), strip_rows * count);
 
-  parallel_for(*context_, threads, strips, [&](Index strip, int) {
+  parallel_for(context, threads, strips, [&](Index strip, int) {
     Real* x = x_and_v.data() + strip * strip_size;
     multiply(TileMode::subtract, count, x + count * strip_rows, z_by_column.data(), count, 0, x, rows_of(strip));
     std::copy_n(x, count * strip_rows, v_and_x.data() + strip * strip_size + count * strip_rows);
   });
 
   const LowerBlocks blocks(rows, strip_rows, strips_per_block);
-  parallel_for(*context_, threads, blocks.count(), [&](Index task, int) {
+  parallel_for(context, threads, blocks.count(), [&](Index task, int) {
     for_tiles_of_block(kernel, rows, blocks(task), [&](Index strip, Index j, Index above, Index existing, Index width) {
       kernel.tile(TileMode::subtract, 2 * count, x_and_v.data() + strip * strip_size,
                   v_and_x.data() + (j / strip_rows) * strip_size + j % strip_rows,

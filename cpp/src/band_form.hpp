@@ -47,7 +47,7 @@ class BandForm {
   struct Workspace;
 
   void factor_panel(const Panel& panel, Index columns);
-  void update_trailing(const Panel& panel, const Workspace& workspace);
+  void update_trailing(const Panel& panel, const Workspace& workspace, const Context& context);
   void apply(const Panel& panel, bool transposed, Real* x) const;
   template <class Apply>
   void in_real(Vector& x, const Apply& apply) const;
@@ -59,7 +59,6 @@ class BandForm {
   Buffer<Real> a_, t_;
   Band band_;
   std::vector<Panel> panels_;
-  const Context* context_;
 };
 
 // B + shift I = L L^T.

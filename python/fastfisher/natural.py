@@ -242,7 +242,8 @@ def natural_step(
     MemoryError
         If the matrix of the `solver` asked for takes more than `memory_limit`.
     numpy.linalg.LinAlgError
-        If the damping is too small for the rounding of the matrix, and a small jitter does not help.
+        If the damping is too small for the rounding of the matrix, and neither a small jitter nor raising its
+        eigenvalues to the bound on that rounding helps.
 
     Examples
     --------

@@ -159,9 +159,10 @@ void expect_rung(double least, double shift, const char* word, detail::MatrixCac
   Vector eigenvalues = geometric(n, 1e-2);
   eigenvalues.back() = least;
   const Matrix a = with_eigenvalues(eigenvalues);
+  const Context context;
   std::vector<std::string> notes;
   const auto factor =
-      detail::factor_symmetric<Real>(n, shift, former_of<Real>(a, n), cache, detail::LastRung::clamp, Context{}, notes);
+      detail::factor_symmetric<Real>(n, shift, former_of<Real>(a, n), cache, detail::LastRung::clamp, context, notes);
   ASSERT_EQ(notes.size(), word == nullptr ? 0U : 1U);
   if (word != nullptr) {
     EXPECT_NE(notes[0].find(word), std::string::npos) << notes[0];

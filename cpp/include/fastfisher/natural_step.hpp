@@ -78,7 +78,7 @@ struct NaturalStep {
   std::vector<std::string> notes;
 };
 
-// Damping too small for the rounding of the matrix, and no jitter helped.
+// Damping too small for the rounding of the matrix, and neither a jitter nor a clamp of its eigenvalues helped.
 class NotPositiveDefinite : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -94,8 +94,9 @@ class MemoryLimitExceeded : public std::runtime_error {
 // NotPositiveDefinite, MemoryLimitExceeded, std::bad_alloc, and whatever context.poll throws.  Never returns a NaN.
 NaturalStep natural_step(const Batch& batch, const StepOptions& options = {}, const Context& context = {});
 
-// A step for each damping, which takes the place of options.damping.  A direct solver forms its matrix once; each
-// damping then costs a Cholesky factor, a quarter of the operations of one tridiagonal form and none at memory's speed.
+// A step for each damping, which takes the place of options.damping.  The batch is looked through once, and dampings
+// that have their direct solver in common form its matrix once.  Few of them cost a Cholesky factor each; many bring
+// the matrix to a band, at the price of four or five factors, and then cost little more than the residual.
 std::vector<NaturalStep> natural_steps(const Batch& batch, const std::vector<double>& dampings,
                                        const StepOptions& options = {}, const Context& context = {});
 
