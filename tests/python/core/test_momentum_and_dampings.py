@@ -258,14 +258,15 @@ def test_many_dampings_share_a_reduction(
     S = S * np.geomspace(1.0, 0.1, shape[1])
     call: dict[str, Any] = {"weights": w, "solver": solver, "precision": precision}
     call |= {"gradient": g} if from_gradient else {"advantages": A}
+    largest = (w[:, None] * S**2).sum() / w.sum()  # tr(F), a bound on its eigenvalues
     results = ff.natural_step(S, damping=MANY, **call)
-    for damping, result in zip(MANY, results, strict=True):
+    for damping, result in list(zip(MANY, results, strict=True))[::3]:
         x = result.direction
         assert is_reduced(result)
         assert (result.damping, result.solver) == (damping, solver)
         one = ff.natural_step(S, damping=damping, **call)
         assert not is_reduced(one)
-        rounding = 1e-15 * np.linalg.norm(S, 2) ** 2 / damping
+        rounding = 1e-15 * largest / damping
         remainder = result.gradient - (S.T @ (w * (S @ x)) / w.sum() + damping * x)
         residual = np.linalg.norm(remainder) / np.linalg.norm(result.gradient)
         assert residual < max(1e-13, 10.0 * one.residual, rounding), (damping, simd)
