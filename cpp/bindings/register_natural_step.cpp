@@ -6,10 +6,11 @@ namespace fastfisher::bindings {
 namespace {
 
 Solver solver_named(const std::string& text) {
-  for (const Solver solver : {Solver::automatic, Solver::cholesky, Solver::gram, Solver::conjugate_gradient}) {
+  for (const Solver solver :
+       {Solver::automatic, Solver::cholesky, Solver::gram, Solver::conjugate_gradient, Solver::lsmr}) {
     if (text == name(solver)) return solver;
   }
-  throw py::value_error("solver: expected 'auto', 'cholesky', 'gram' or 'cg', got '" + text + "'");
+  throw py::value_error("solver: expected 'auto', 'cholesky', 'gram', 'cg' or 'lsmr', got '" + text + "'");
 }
 
 Precision precision_named(const std::string& text) {

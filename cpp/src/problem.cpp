@@ -13,27 +13,30 @@ namespace {
 // 2^exponent with value = 2^exponent * [1, 2).
 double power_of_two(double value) noexcept { return std::ldexp(1.0, std::ilogb(value)); }
 
-void check(const Batch& batch, const StepOptions& options) {
+void check(const Batch& batch) {
   if (rows(batch.scores) <= 0 || columns(batch.scores) <= 0) {
     throw std::invalid_argument("scores: expected at least one row and one column");
   }
   if ((batch.advantages == nullptr) == (batch.gradient == nullptr)) {
     throw std::invalid_argument("advantages, gradient: expected exactly one of them");
   }
+  if (batch.centre && batch.momentum > 0.0) {
+    throw std::invalid_argument("center: expected no momentum together with it");
+  }
+}
+
+void check(const StepOptions& options) {
   if (!(options.damping >= 0.0) || !std::isfinite(options.damping)) {
     throw std::invalid_argument("damping: expected a finite number >= 0");
   }
   if (options.max_kl.has_value() && (!(*options.max_kl > 0.0) || !std::isfinite(*options.max_kl))) {
     throw std::invalid_argument("max_kl: expected a finite number > 0");
   }
-  if (batch.centre && batch.momentum > 0.0) {
-    throw std::invalid_argument("center: expected no momentum together with it");
-  }
   if (!(options.tolerance >= 0.0)) throw std::invalid_argument("tolerance: expected a number >= 0");
 }
 
 // Sum of the weights, the divisor and the trace of F.
-void measure(const Batch& batch, const Context& context, Problem& problem) {
+void measure(const Batch& batch, const Context& context, Survey& problem) {
   Vector norms(static_cast<std::size_t>(problem.samples));
   square_norms(batch.scores, norms.data(), context);
   double sum = 0.0;
@@ -57,7 +60,7 @@ void measure(const Batch& batch, const Context& context, Problem& problem) {
 }
 
 // The mean score, and the trace without it: tr(F) - (sum w / count) ||m||^2.
-void find_mean(const Batch& batch, const Context& context, Problem& problem) {
+void find_mean(const Batch& batch, const Context& context, Survey& problem) {
   if (!batch.centre) return;
   Vector shares(static_cast<std::size_t>(problem.samples));
   for (std::size_t n = 0; n < shares.size(); ++n) shares[n] = weight_of(batch, n) / problem.total_weight;
@@ -67,7 +70,7 @@ void find_mean(const Batch& batch, const Context& context, Problem& problem) {
   problem.trace = std::max(0.0, problem.trace - of_mean);
 }
 
-void find_gradient(const Batch& batch, const Context& context, Problem& problem) {
+void find_gradient(const Batch& batch, const Context& context, Survey& problem) {
   const auto parameters = static_cast<std::size_t>(problem.parameters);
   if (batch.gradient != nullptr) {
     problem.gradient.assign(batch.gradient, batch.gradient + parameters);
@@ -93,7 +96,7 @@ void find_gradient(const Batch& batch, const Context& context, Problem& problem)
 
 // Products of two entries of the matrix occur (in CG's curvatures), and it may be held in single precision, so its own
 // size must stay well inside that range.
-void scale_matrix(const Batch& batch, Problem& problem) {
+void scale_matrix(Problem& problem) {
   const double size = problem.count * std::max(problem.trace, problem.damping);
   constexpr double small = 0x1p-50;
   constexpr double large = 0x1p50;
@@ -101,7 +104,7 @@ void scale_matrix(const Batch& batch, Problem& problem) {
   problem.matrix_scale = 1.0 / power_of_two(std::isfinite(size) ? size : large);
   problem.scaled_weights.resize(static_cast<std::size_t>(problem.samples));
   for (std::size_t n = 0; n < problem.scaled_weights.size(); ++n) {
-    problem.scaled_weights[n] = problem.matrix_scale * weight_of(batch, n);
+    problem.scaled_weights[n] = problem.matrix_scale * weight_of(*problem.batch, n);
   }
 }
 
@@ -121,14 +124,22 @@ Vector Problem::right_hand_side() const {
   return b;
 }
 
-Problem pose(const Batch& batch, const StepOptions& options, const Context& context) {
-  check(batch, options);
+Survey survey(const Batch& batch, const Context& context) {
+  check(batch);
+  Survey result;
+  result.batch = &batch;
+  result.samples = rows(batch.scores);
+  result.parameters = columns(batch.scores);
+  measure(batch, context, result);
+  find_mean(batch, context, result);
+  find_gradient(batch, context, result);
+  return result;
+}
+
+Problem pose(const Survey& surveyed, const StepOptions& options) {
+  check(options);
   Problem problem;
-  problem.batch = &batch;
-  problem.samples = rows(batch.scores);
-  problem.parameters = columns(batch.scores);
-  measure(batch, context, problem);
-  find_mean(batch, context, problem);
+  static_cast<Survey&>(problem) = surveyed;
   problem.damping = options.damping;
   if (options.relative_damping) {
     problem.damping *= problem.trace / static_cast<double>(std::min(problem.samples, problem.parameters));
@@ -136,8 +147,7 @@ Problem pose(const Batch& batch, const StepOptions& options, const Context& cont
       throw std::overflow_error("damping: relative to tr(F) it leaves the range of float64; reduce it");
     }
   }
-  find_gradient(batch, context, problem);
-  scale_matrix(batch, problem);
+  scale_matrix(problem);
   return problem;
 }
 

@@ -14,20 +14,27 @@ inline double weight_of(const Batch& batch, std::size_t n) noexcept {
 // w A / sum w, (N,): g = S^T of it.
 Vector weighted_advantages(const Batch& batch, double total_weight);
 
-// The system that is solved is matrix_scale count (F + lambda I) x' = g / gradient_scale, so the direction is
-// x = solution_scale() x'.  The two scales are powers of two: gradient_scale brings the largest entry of g to one, and
-// matrix_scale is one unless squares of the scores are beyond 2^50 or below 2^-50.
-struct Problem {
+// What of a batch is the same for every damping.
+struct Survey {
   const Batch* batch = nullptr;
   Index samples = 0;
   Index parameters = 0;
   double total_weight = 0.0;  // sum w
   double count = 0.0;         // divisor of F
   double trace = 0.0;         // tr(F) = sum w ||s||^2 / count: free of the algorithm, so relative damping is too
-  double damping = 0.0;       // lambda
   Vector gradient;            // g
   Vector mean;                // the mean score, where the batch is to be centred; else empty
   double gradient_scale = 1.0;
+};
+
+// Throws std::invalid_argument naming the argument, or std::overflow_error.
+Survey survey(const Batch& batch, const Context& context);
+
+// The system that is solved is matrix_scale count (F + lambda I) x' = g / gradient_scale, so the direction is
+// x = solution_scale() x'.  The two scales are powers of two: gradient_scale brings the largest entry of g to one, and
+// matrix_scale is one unless squares of the scores are beyond 2^50 or below 2^-50.
+struct Problem : Survey {
+  double damping = 0.0;  // lambda
   double matrix_scale = 1.0;
   Vector scaled_weights;  // matrix_scale w; empty where the batch's own will do
 
@@ -50,6 +57,6 @@ struct Problem {
 };
 
 // Throws std::invalid_argument naming the argument, or std::overflow_error.
-Problem pose(const Batch& batch, const StepOptions& options, const Context& context);
+Problem pose(const Survey& surveyed, const StepOptions& options);
 
 }  // namespace fastfisher::detail

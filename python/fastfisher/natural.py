@@ -21,7 +21,7 @@ from .scores import ScoresLike, as_scores, as_vector, as_weights
 from .streaming import steps_of_stream
 from .streams import Stream, is_stream
 
-Solver: TypeAlias = Literal["auto", "cholesky", "gram", "cg"]
+Solver: TypeAlias = Literal["auto", "cholesky", "gram", "cg", "lsmr"]
 Precision: TypeAlias = Literal["auto", "single", "double", "mixed"]
 Vector: TypeAlias = NDArray[np.float64]
 
@@ -46,14 +46,14 @@ class NaturalStep:
         alpha^2 x^T F x / 2, the quadratic model of the KL divergence from the old policy to the new, in nats.
     predicted_improvement : float
         alpha g^T x, the linear model of the gain in mean advantage.
-    solver : {"cholesky", "gram", "cg"}
+    solver : {"cholesky", "gram", "cg", "lsmr"}
         The algebra that ran.
     precision : {"single", "double", "mixed"}
         The arithmetic of the matrix and its factor.
     damping : float
         lambda, the absolute value used.
     iterations : int
-        Of CG; of a direct solver, the steps of iterative refinement.
+        Of CG or LSMR; of a direct solver, the steps of iterative refinement.
     residual : float
         ||g - (F + lambda I) x|| / ||g||, measured in float64 from the scores, not from a matrix formed of
         them (but for an iterator that can be read only once, which the notes then say).
@@ -80,7 +80,7 @@ class NaturalStep:
     notes: tuple[str, ...]
 
     def __repr__(self) -> str:
-        work = ("iteration" if self.solver == "cg" else "refinement") + "s" * (self.iterations != 1)
+        work = ("iteration" if self.solver in ("cg", "lsmr") else "refinement") + "s" * (self.iterations != 1)
         rows = [
             ("parameters", f"{len(self.step):,}"),
             ("solver", f"{self.solver}, {self.precision} precision, {self.iterations} {work}"),
@@ -191,27 +191,30 @@ def natural_step(
         Subtract the mean score, by the same weights, from every row: F is then the scores' covariance.  On
         policy the mean is zero but for sampling.  Not together with `momentum`.
     damping : float, or sequence of floats
-        lambda >= 0.  A sequence gives a step for each: the matrix of a direct solver is formed once.
+        lambda >= 0.  A sequence gives a step for each: the matrix of a direct solver is formed once, and
+        where they are many (from 6 on for 1,024 rows and more) reduced to a band once, so that a damping
+        costs little more than measuring its residual.
     relative_damping : bool
         Take lambda = damping tr(F) / min(N, d), so that it scales with the scores.
     max_kl : float, optional
         Scale the step so that the KL divergence predicted for it is `max_kl`, in nats:
         alpha = sqrt(2 max_kl / g^T x).  The paper's delta (its equation 5) is 2 max_kl.  Default: the step is
         the direction.
-    solver : {"auto", "cholesky", "gram", "cg"}
-        Factor the d x d matrix, factor the N x N Gram matrix (the same step, by the Woodbury identity), or
-        conjugate gradients; "auto" takes the cheapest that fits in memory, by a model of what each costs, and
-        says why in the notes.
+    solver : {"auto", "cholesky", "gram", "cg", "lsmr"}
+        Factor the d x d matrix, factor the N x N Gram matrix (the same step, by the Woodbury identity),
+        conjugate gradients, or LSMR: least squares without F, two passes over the scores an iteration for
+        one of CG, but safer where tr(F) / damping is above 1e8 (a `gradient` is left to CG).  "auto" takes
+        the cheapest that fits in memory, by a model of what each costs, and says why in the notes.
     precision : {"auto", "single", "double", "mixed"}
         Arithmetic of the matrix and its factor; "mixed" factors in float32 and refines to a float64 residual,
         or falls back to "double" where the condition is too bad for it; "auto" is "mixed" for systems of 512
         rows and more whose condition allows it, else "double".
     tol : float
-        Of CG: the relative residual to stop at.
+        Of CG and LSMR: the relative residual to stop at.
     max_iterations : int, optional
-        Of CG; default min(10 min(N, d) + 100, 10,000).
+        Of CG and LSMR; default min(10 min(N, d) + 100, 10,000).
     initial : (d,) array, optional
-        Where CG starts, for instance the last batch's direction; default zero.
+        Where CG or LSMR starts, for instance the last batch's direction; default zero.
     momentum : float
         mu in [0, 1) of SPRING (arXiv 2401.10190): the direction is drawn to mu `previous`, by
         (F + lambda I) x = g + lambda mu previous.  Then direction = S^T sample_weights + mu previous, and a
@@ -219,7 +222,7 @@ def natural_step(
     previous : (d,) array, optional
         The `direction` of the step before: momentum's state; default zero.
     precondition : bool
-        Let CG build a preconditioner from a sample of the rows where that pays.
+        Let CG or LSMR build a preconditioner from a sample of the rows where that pays.
     memory_limit : float, optional
         Bytes that a matrix to be factored may take; default 40% of the machine's, or of the control group's.
     num_threads : int, optional
@@ -239,7 +242,8 @@ def natural_step(
     MemoryError
         If the matrix of the `solver` asked for takes more than `memory_limit`.
     numpy.linalg.LinAlgError
-        If the damping is too small for the rounding of the matrix, and a small jitter does not help.
+        If the damping is too small for the rounding of the matrix, and neither a small jitter nor raising its
+        eigenvalues to the bound on that rounding helps.
 
     Examples
     --------
@@ -262,7 +266,7 @@ def natural_step(
         "center": _flag(center, "center"),
         "relative_damping": _flag(relative_damping, "relative_damping"),
         "max_kl": None if max_kl is None else _number(max_kl, "max_kl", positive=True),
-        "solver": _choice(solver, "solver", ("auto", "cholesky", "gram", "cg")),
+        "solver": _choice(solver, "solver", ("auto", "cholesky", "gram", "cg", "lsmr")),
         "precision": _choice(precision, "precision", ("auto", "single", "double", "mixed")),
         "tol": _number(tol, "tol"),
         "max_iterations": None if max_iterations is None else _whole(max_iterations, "max_iterations"),

@@ -117,7 +117,7 @@ void expect_promises(const Case& c, const NaturalStep& result, double residual_b
 }
 
 TEST_P(Step, EverySolverKeepsItsPromises) {
-  for (const Solver solver : solvers) {
+  for (const Solver solver : {Solver::cholesky, Solver::gram, Solver::conjugate_gradient, Solver::lsmr}) {
     for (const Shape& shape : {Shape{1, 1}, Shape{1, 9}, Shape{9, 1}, Shape{16, 15}, Shape{15, 16}, Shape{33, 33},
                                Shape{200, 24}, Shape{25, 190}, Shape{300, 140}}) {
       for (const bool weighted : {false, true}) {
@@ -173,6 +173,31 @@ TEST_P(Step, PrecisionsReachTheirResiduals) {
       expect_promises(c, natural_step(c.batch, c.options), 1e-3);
     }
   }
+}
+
+TEST_P(Step, SeveralDampingsAreAsManySteps) {
+  Case c({60, 21});
+  const std::vector<double> dampings{0.5, 1e200, 1e-3};
+  const std::vector<NaturalStep> steps = natural_steps(c.batch, dampings, c.options);
+  ASSERT_EQ(steps.size(), dampings.size());
+  for (std::size_t k = 0; k < steps.size(); ++k) {
+    c.options.damping = dampings[k];
+    EXPECT_TRUE(same_bits(steps[k].direction, natural_step(c.batch, c.options).direction)) << dampings[k];
+  }
+  EXPECT_THROW(natural_steps(c.batch, {}, c.options), std::invalid_argument);
+  EXPECT_THROW(natural_steps(c.batch, {0.5, -1.0}, c.options), std::invalid_argument);
+}
+
+TEST_P(Step, AGradientIsNoLeastSquaresProblem) {
+  Case c({60, 21});
+  const auto gradient = vector_of<double>(21, 8);
+  c.batch.advantages = nullptr;
+  c.batch.gradient = gradient.data();
+  c.options.solver = Solver::lsmr;
+  const NaturalStep result = natural_step(c.batch, c.options);
+  EXPECT_EQ(result.solver, Solver::conjugate_gradient);
+  EXPECT_EQ(result.notes.size(), 1U);
+  expect_promises(c, result, 1e-12);
 }
 
 TEST_P(Step, RelativeDampingIsByTheTrace) {

@@ -19,7 +19,8 @@ enum class Solver {
   automatic,           // the cheapest that fits in memory, by a model of what each costs
   cholesky,            // factors F + lambda I, d x d
   gram,                // factors S S^T / N + lambda I, N x N
-  conjugate_gradient,  // products with S and S^T only
+  conjugate_gradient,  // products with F only
+  lsmr,                // products with S and S^T only: conjugate gradients for an ill-conditioned F
 };
 
 enum class Precision {
@@ -52,10 +53,10 @@ struct StepOptions {
   std::optional<double> max_kl;   // KL that the step is scaled to; none: the step is the direction
   Solver solver = Solver::automatic;
   Precision precision = Precision::automatic;
-  double tolerance = 1e-8;              // CG: ||g - (F + lambda I) x|| / ||g|| to stop at
-  std::optional<Index> max_iterations;  // CG: default min(10 min(N, d) + 100, 10,000)
-  const double* initial = nullptr;      // CG: where to start, (d,)
-  bool precondition = true;             // CG: by a sample of the rows, where that pays
+  double tolerance = 1e-8;              // CG, LSMR: ||g - (F + lambda I) x|| / ||g|| to stop at
+  std::optional<Index> max_iterations;  // CG, LSMR: default min(10 min(N, d) + 100, 10,000)
+  const double* initial = nullptr;      // CG, LSMR: where to start, (d,)
+  bool precondition = true;             // CG, LSMR: by a sample of the rows, where that pays
   std::optional<double> memory_limit;   // bytes that a factored matrix may take; default: 40% of the machine's
 };
 
@@ -72,12 +73,12 @@ struct NaturalStep {
   Solver solver = Solver::automatic;   // the one that ran
   Precision precision = Precision::automatic;
   double damping = 0.0;   // lambda, absolute
-  Index iterations = 0;   // of CG, or refinements of a direct solve
+  Index iterations = 0;   // of CG or LSMR, or refinements of a direct solve
   double residual = 0.0;  // ||g - (F + lambda I) x|| / ||g||, from the scores, in double
   std::vector<std::string> notes;
 };
 
-// Damping too small for the rounding of the matrix, and no jitter helped.
+// Damping too small for the rounding of the matrix, and neither a jitter nor a clamp of its eigenvalues helped.
 class NotPositiveDefinite : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -93,8 +94,9 @@ class MemoryLimitExceeded : public std::runtime_error {
 // NotPositiveDefinite, MemoryLimitExceeded, std::bad_alloc, and whatever context.poll throws.  Never returns a NaN.
 NaturalStep natural_step(const Batch& batch, const StepOptions& options = {}, const Context& context = {});
 
-// A step for each damping, which takes the place of options.damping.  A direct solver forms its matrix once; each
-// damping then costs a Cholesky factor, a quarter of the operations of one tridiagonal form and none at memory's speed.
+// A step for each damping, which takes the place of options.damping.  The batch is looked through once, and dampings
+// that have their direct solver in common form its matrix once.  Few of them cost a Cholesky factor each; many bring
+// the matrix to a band, at the price of four or five factors, and then cost little more than the residual.
 std::vector<NaturalStep> natural_steps(const Batch& batch, const std::vector<double>& dampings,
                                        const StepOptions& options = {}, const Context& context = {});
 

@@ -16,7 +16,7 @@ from fastfisher import NaturalStep
 
 Array = np.ndarray
 
-SOLVERS = ("cholesky", "gram", "cg")
+SOLVERS = ("cholesky", "gram", "cg", "lsmr")
 THREADS = (1, 2, 3, 8)
 
 # Threshold of LAPACK's test programs for their scaled residuals.

@@ -71,3 +71,35 @@ def test_the_note_counts_the_rows_that_were_drawn() -> None:
     result = ff.natural_step(S, A, weights=weights, damping=1e-8, solver="cg")
     drawn = [note for note in result.notes if "sample of" in note]
     assert not drawn or int(drawn[0].split("sample of ")[1].split()[0]) <= 300
+
+
+def test_a_matrix_that_rounding_left_indefinite_is_clamped(simd: str) -> None:
+    """A mean of 1e6 taken from the matrix leaves rounding of 1e-4 of what remains, on either side of zero."""
+    clamped = 0
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        S, A = rng.standard_normal((20, 60)) + 1e6, rng.standard_normal(20)
+        for solver in ("cholesky", "gram"):
+            result = ff.natural_step(S, A, center=True, damping=1e-3, solver=solver, precision="double")
+            assert np.isfinite(result.direction).all(), simd
+            assert result.predicted_kl >= 0.0
+            raised = [note for note in result.notes if "eigenvalues were below the bound" in note]
+            clamped += len(raised)
+            exact = ff.natural_step(S - S.mean(axis=0), A, damping=1e-3, solver=solver)
+            assert result.residual < 1e-6 or "not to be trusted" in result.notes[-1]
+            if raised:
+                assert result.gradient @ result.direction > 0.0
+                cosine = result.direction @ exact.direction
+                cosine /= np.linalg.norm(result.direction) * np.linalg.norm(exact.direction)
+                assert cosine > 0.3
+    assert clamped >= 3
+
+
+def test_a_jitter_says_which_damping_needs_none() -> None:
+    rng = np.random.default_rng(0)
+    S, A = rng.standard_normal((10, 40)), rng.standard_normal(10)
+    (note,) = [n for n in ff.natural_step(S, A, damping=0.0, solver="cholesky").notes if "jitter" in n]
+    enough = float(note.split("A damping of ")[1].split()[0])
+    trace = (S**2).sum() / 10
+    assert enough == pytest.approx(11 * (10 * 40 + 40 * 41) * 2.0**-53 * trace, rel=0.05)
+    assert not ff.natural_step(S, A, damping=1.05 * enough, solver="cholesky").notes

@@ -125,7 +125,7 @@ def test_initial_is_of_the_whole_direction(solver: str) -> None:
     cold = ff.natural_step(S, A, solver=solver, **call)
     warm = ff.natural_step(S, A, solver=solver, initial=cold.direction, **call)
     np.testing.assert_allclose(warm.direction, cold.direction, rtol=1e-8)
-    if solver == "cg":
+    if solver in ("cg", "lsmr"):
         assert (cold.iterations > 0, warm.iterations) == (True, 0)
 
 
@@ -176,7 +176,7 @@ DAMPINGS = [10.0, 1e-3, 0.1, 0.1, 1e-6]
 @pytest.mark.parametrize("precision", ["auto", "single", "double", "mixed"])
 def test_several_dampings_are_one_call_each(solver: str, precision: str) -> None:
     """To the bit: forming the matrix once is the same algorithm."""
-    large = [] if solver == "cg" else [(600, 530)]
+    large = [] if solver in ("cg", "lsmr") else [(600, 530)]
     for shape in [(40, 12), (12, 40), (33, 33), *large]:
         S, A, g, w = batch(*shape)
         w[0] = 1.0
@@ -236,3 +236,85 @@ def test_wrong_dampings_are_named_with_their_place() -> None:
         ff.natural_step(S, A, damping=[[0.1, 0.2]])  # type: ignore[list-item]
     with pytest.raises(TypeError, match=r"^damping"):
         ff.natural_step(S, A, damping="0.1")  # type: ignore[arg-type]
+
+
+# --- many dampings: one reduction of the matrix for all ---
+
+MANY = np.geomspace(1e-6, 10.0, 12)
+
+
+def is_reduced(result: NaturalStep) -> bool:
+    return any(note.startswith("The matrix was reduced to a band once") for note in result.notes)
+
+
+@pytest.mark.parametrize("precision", ["double", "mixed"])
+@pytest.mark.parametrize(("solver", "shape"), [("cholesky", (700, 540)), ("gram", (540, 700))])
+@pytest.mark.parametrize("from_gradient", [False, True], ids=["advantages", "gradient"])
+def test_many_dampings_share_a_reduction(
+    simd: str, solver: str, shape: tuple[int, int], precision: str, from_gradient: bool
+) -> None:
+    S, A, g, w = batch(*shape)
+    w[0] = 1.0
+    S = S * np.geomspace(1.0, 0.1, shape[1])
+    call: dict[str, Any] = {"weights": w, "solver": solver, "precision": precision}
+    call |= {"gradient": g} if from_gradient else {"advantages": A}
+    largest = (w[:, None] * S**2).sum() / w.sum()  # tr(F), a bound on its eigenvalues
+    results = ff.natural_step(S, damping=MANY, **call)
+    for damping, result in list(zip(MANY, results, strict=True))[::3]:
+        x = result.direction
+        assert is_reduced(result)
+        assert (result.damping, result.solver) == (damping, solver)
+        one = ff.natural_step(S, damping=damping, **call)
+        assert not is_reduced(one)
+        rounding = 1e-15 * largest / damping
+        remainder = result.gradient - (S.T @ (w * (S @ x)) / w.sum() + damping * x)
+        residual = np.linalg.norm(remainder) / np.linalg.norm(result.gradient)
+        assert residual < max(1e-13, 10.0 * one.residual, rounding), (damping, simd)
+        assert result.residual == pytest.approx(residual, rel=0.5, abs=rounding)
+        scale = np.linalg.norm(one.direction)
+        np.testing.assert_allclose(x, one.direction, rtol=0, atol=max(1e-13, 10.0 * rounding) * scale)
+
+
+def test_many_dampings_are_the_same_bits_for_any_number_of_threads() -> None:
+    S, A, _, _ = batch(700, 520)
+    first, *others = (ff.natural_step(S, A, damping=MANY, num_threads=threads) for threads in (1, 2, 3))
+    assert is_reduced(first[0])
+    for other in others:
+        for a, b in zip(first, other, strict=True):
+            assert_same(a, b)
+
+
+def test_unrefined_single_precision_is_not_reduced() -> None:
+    """Without refinement the reduction's rounding, of the size of the largest eigenvalue, would stay."""
+    S, A, _, _ = batch(700, 520)
+    for result in ff.natural_step(S, A, damping=MANY, precision="single"):
+        assert not is_reduced(result)
+
+
+def test_dampings_below_the_rounding_climb_the_ladder_from_the_band() -> None:
+    S, A, _, _ = batch(300, 520)  # of rank 300
+    results = ff.natural_step(S, A, damping=[0.0] * 8 + [0.1], solver="cholesky", precision="double")
+    assert all(any("jitter" in note for note in result.notes) for result in results[:8])
+    assert not any("jitter" in note for note in results[8].notes)
+    assert results[8].residual < 1e-13
+
+
+def test_dampings_that_choose_other_matrices_do_not_share_one() -> None:
+    """A gradient without damping needs the d x d matrix; with it the N x N one is cheaper."""
+    S, _, g, _ = batch(20, 60)
+    undamped, damped = ff.natural_step(S, gradient=g, damping=[0.0, 0.1])
+    assert (undamped.solver, damped.solver) == ("cholesky", "gram")
+    assert_same(ff.natural_step(S, gradient=g, damping=0.1), damped)
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "gram"])
+def test_dampings_of_all_sizes_have_their_own_units(solver: str) -> None:
+    """Where the damping dwarfs the scores the matrix is brought into range by another scale."""
+    S, A, _, _ = batch(20, 30)
+    for damping, result in zip(
+        [1e300, 1e-4, 1e100],
+        ff.natural_step(S, A, damping=[1e300, 1e-4, 1e100], solver=solver),
+        strict=True,
+    ):
+        assert_same(ff.natural_step(S, A, damping=damping, solver=solver), result)
+        assert result.residual < 1e-12

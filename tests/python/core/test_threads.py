@@ -205,6 +205,7 @@ LONG_CALLS = {
     "fisher product": "_core.fisher_product(square, precision='single', threads=2)",
     "gram product": "_core.gram_product(square, precision='single', threads=1)",
     "cg": "ff.natural_step(graded, graded[:, 0], solver='cg', tol=0.0, damping=0.0, num_threads=2)",
+    "lsmr": "ff.natural_step(graded, graded[:, 0], solver='lsmr', tol=0.0, damping=0.0, num_threads=2)",
 }
 
 

@@ -180,7 +180,7 @@ def test_flags(bad: object) -> None:
 @pytest.mark.parametrize("bad", ["", "lu", "Cholesky", None, 3, ["cg"], b"cg"])
 def test_choices_are_listed(name: str, bad: object) -> None:
     choices = {
-        "solver": "'auto', 'cholesky', 'gram', 'cg'",
+        "solver": "'auto', 'cholesky', 'gram', 'cg', 'lsmr'",
         "precision": "'auto', 'single', 'double', 'mixed'",
     }[name]
     with pytest.raises(ValueError, match=rf"^{name}: expected one of {choices}, got"):

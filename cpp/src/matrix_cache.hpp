@@ -1,0 +1,58 @@
+// The matrix of a direct solver, kept from one damping to the next.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "band_form.hpp"
+#include "buffer.hpp"
+
+namespace fastfisher::detail {
+
+// Writes the lower triangle of an unshifted matrix, n x n, column-major.
+template <class Real>
+using Former = std::function<void(Real*)>;
+
+// Dampings from which on one band form is cheaper than a Cholesky factor each, for a matrix of n rows.
+template <class Real>
+Index band_crossover(Index n) noexcept;
+
+// For the dampings of one batch, one solver and one scale of the matrix.
+class MatrixCache {
+ public:
+  // How many dampings are expected to ask for a factor in each precision.
+  MatrixCache(Index in_single, Index in_double) : in_single_(in_single), in_double_(in_double) {}
+
+  // Copies the matrix into `target`; the first call forms it.
+  template <class Real>
+  void copy(Index n, const Former<Real>& form, Real* target);
+
+  template <class Real>
+  struct Reduced {
+    BandForm<Real> form;
+    double largest_diagonal;  // entry of the matrix
+  };
+
+  // Whether reduced() is not null.
+  template <class Real>
+  bool reduces(Index n) const noexcept;
+
+  // Its band form, where so many dampings ask for it that it pays; else null.
+  template <class Real>
+  const Reduced<Real>* reduced(Index n, const Former<Real>& form, const Context& context);
+
+ private:
+  template <class Real>
+  struct Kept {
+    Buffer<Real> matrix;
+    std::unique_ptr<Reduced<Real>> reduced;
+  };
+  template <class Real>
+  Kept<Real>& kept() noexcept;
+
+  Index in_single_, in_double_;
+  Kept<float> single_;
+  Kept<double> double_;
+};
+
+}  // namespace fastfisher::detail

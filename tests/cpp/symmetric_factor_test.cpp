@@ -1,0 +1,275 @@
+// The band form, the tridiagonal eigenvalues, and the ladder of factorisations that they serve.
+#include "symmetric_factor.hpp"
+
+#include <random>
+
+#include "band_form.hpp"
+#include "support.hpp"
+#include "tridiagonal.hpp"
+
+namespace fastfisher::testing {
+namespace {
+
+using detail::Band;
+using detail::Buffer;
+using detail::Vector;
+
+class SymmetricFactor : public PerLevel {};
+FASTFISHER_AT_EVERY_LEVEL(SymmetricFactor);
+
+// Column-major, both triangles.
+using Matrix = std::vector<double>;
+
+// P diag(eigenvalues) P with P = I - 2 v v^T / v^T v: known eigenvalues, and entries without pattern.
+Matrix with_eigenvalues(const Vector& eigenvalues) {
+  const auto n = static_cast<Index>(eigenvalues.size());
+  Vector v = vector_of<double>(n, 7);
+  v[0] += 3.0;
+  double square = 0.0, inner = 0.0;
+  for (Index i = 0; i < n; ++i) {
+    square += v[i] * v[i];
+    inner += v[i] * v[i] * eigenvalues[i];
+  }
+  Matrix a(static_cast<std::size_t>(n * n));
+  for (Index j = 0; j < n; ++j) {
+    for (Index i = 0; i < n; ++i) {
+      const double cross = v[i] * v[j] * (4.0 * inner / square - 2.0 * (eigenvalues[i] + eigenvalues[j])) / square;
+      a[i + j * n] = cross + (i == j ? eigenvalues[i] : 0.0);
+    }
+  }
+  return a;
+}
+
+Vector geometric(Index n, double last) {
+  Vector values(static_cast<std::size_t>(n));
+  for (Index k = 0; k < n; ++k)
+    values[k] = std::pow(last, n == 1 ? 0.0 : static_cast<double>(k) / static_cast<double>(n - 1));
+  return values;
+}
+
+double error_of(const Matrix& a, double shift, const Vector& x, const Vector& b) {
+  const auto n = static_cast<Index>(b.size());
+  double worst = 0.0;
+  for (Index i = 0; i < n; ++i) {
+    long double sum = static_cast<long double>(shift) * x[i] - b[i];
+    for (Index j = 0; j < n; ++j) sum += static_cast<long double>(a[i + j * n]) * x[j];
+    worst = std::max(worst, static_cast<double>(std::fabs(sum)));
+  }
+  return worst;
+}
+
+template <class Real>
+detail::Former<Real> former_of(const Matrix& a, Index n) {
+  return [&a, n](Real* target) {
+    for (Index j = 0; j < n; ++j) {
+      for (Index i = j; i < n; ++i) target[i + j * n] = static_cast<Real>(a[i + j * n]);
+    }
+  };
+}
+
+template <class Real>
+Buffer<Real> buffer_of(const Matrix& a, Index n) {
+  Buffer<Real> buffer(n * n);
+  std::fill_n(buffer.data(), n * n, std::numeric_limits<Real>::quiet_NaN());
+  former_of<Real>(a, n)(buffer.data());
+  return buffer;
+}
+
+TEST_P(SymmetricFactor, TheBandFormIsTheMatrixInAnotherBasis) {
+  for_each_real([]<class Real>() {
+    for (const Index n : {1, 2, 3, 7, 31, 33, 34, 65, 96, 97, 150, 300}) {
+      for (const Index width : {1, 5, 32}) {
+        SCOPED_TRACE(std::to_string(n) + " rows to width " + std::to_string(width));
+        const Matrix a = with_eigenvalues(geometric(n, 1e-3));
+        const detail::BandForm<Real> form(n, buffer_of<Real>(a, n), width, Context{2, {}});
+        const Vector x = vector_of<double>(n, 1);
+        // Q B Q^T x = A x, and Q is orthogonal.
+        Vector y = x;
+        form.to_band(y);
+        Vector back = y;
+        form.from_band(back);
+        const Band& band = form.band();
+        Vector product(y.size(), 0.0);
+        for (Index j = 0; j < n; ++j) {
+          product[j] += band.column(j)[0] * y[j];
+          for (Index k = 1; k <= band.below(j); ++k) {
+            product[j + k] += band.column(j)[k] * y[j];
+            product[j] += band.column(j)[k] * y[j + k];
+          }
+        }
+        form.from_band(product);
+        const double bound = 20.0 * static_cast<double>(n) * std::numeric_limits<Real>::epsilon();
+        EXPECT_LT(error_of(a, 0.0, x, product), bound);
+        for (Index k = 0; k < n; ++k) EXPECT_NEAR(back[k], x[k], bound);
+      }
+    }
+  });
+}
+
+TEST_P(SymmetricFactor, TheBandFormHasTheSameBitsForAnyNumberOfThreads) {
+  const Index n = 330;
+  const Matrix a = with_eigenvalues(geometric(n, 1e-6));
+  const detail::BandForm<double> one(n, buffer_of<double>(a, n), 32, Context{1, {}});
+  for (const int threads : {2, 3, 8}) {
+    const detail::BandForm<double> many(n, buffer_of<double>(a, n), 32, Context{threads, {}});
+    EXPECT_TRUE(same_bits(one.band().entries, many.band().entries));
+  }
+}
+
+TEST(TridiagonalEigen, FindsTheEigenvaluesOfTheSecondDifference) {
+  for (const Index n : {1, 2, 3, 10, 100}) {
+    Band matrix(n, 1);
+    for (Index j = 0; j < n; ++j) {
+      matrix.column(j)[0] = 2.0;
+      matrix.column(j)[1] = -1.0;
+    }
+    detail::TridiagonalEigen eigen;
+    ASSERT_TRUE(eigen.decompose(matrix, Context{}));
+    Vector found = eigen.eigenvalues();
+    std::sort(found.begin(), found.end());
+    for (Index k = 0; k < n; ++k) {
+      const double angle = std::acos(-1.0) * static_cast<double>(k + 1) / static_cast<double>(n + 1);
+      EXPECT_NEAR(found[k], 2.0 - 2.0 * std::cos(angle), 1e-14);
+    }
+    // Z D Z^T x = T x.
+    const Vector x = vector_of<double>(n, 5);
+    Vector y = x;
+    eigen.to_eigenvectors(y);
+    for (Index k = 0; k < n; ++k) y[k] *= eigen.eigenvalues()[k];
+    eigen.from_eigenvectors(y);
+    for (Index k = 0; k < n; ++k) {
+      const double left = k > 0 ? x[k - 1] : 0.0, right = k + 1 < n ? x[k + 1] : 0.0;
+      EXPECT_NEAR(y[k], 2.0 * x[k] - left - right, 1e-13);
+    }
+  }
+}
+
+TEST(TridiagonalEigen, SaysThatANaNHasNone) {
+  Band matrix(3, 1);
+  matrix.column(1)[1] = std::numeric_limits<double>::quiet_NaN();
+  detail::TridiagonalEigen eigen;
+  EXPECT_FALSE(eigen.decompose(matrix, Context{}));
+}
+
+// Each rung, from a matrix whose least eigenvalue is as far below zero as it takes.
+template <class Real>
+void expect_rung(double least, double shift, const char* word, detail::MatrixCache* cache = nullptr) {
+  SCOPED_TRACE("least eigenvalue " + std::to_string(least));
+  const Index n = 520;
+  Vector eigenvalues = geometric(n, 1e-2);
+  eigenvalues.back() = least;
+  const Matrix a = with_eigenvalues(eigenvalues);
+  const Context context;
+  std::vector<std::string> notes;
+  const auto factor =
+      detail::factor_symmetric<Real>(n, shift, former_of<Real>(a, n), cache, detail::LastRung::clamp, context, notes);
+  ASSERT_EQ(notes.size(), word == nullptr ? 0U : 1U);
+  if (word != nullptr) {
+    EXPECT_NE(notes[0].find(word), std::string::npos) << notes[0];
+  }
+  // Along every other eigenvector it is the inverse.
+  Vector x = vector_of<double>(n, 3), v = vector_of<double>(n, 7), last(x.size(), 0.0);
+  v[0] += 3.0;
+  double square = 0.0;
+  for (const double value : v) square += value * value;
+  for (Index k = 0; k < n; ++k) last[k] = (k + 1 == n ? 1.0 : 0.0) - 2.0 * v[k] * v[n - 1] / square;
+  const auto project = [&last](Vector& y) {
+    const double along = detail::dot(last, y);
+    for (std::size_t k = 0; k < y.size(); ++k) y[k] -= along * last[k];
+  };
+  project(x);
+  Vector solution = x;
+  factor->solve(solution);
+  for (const double value : solution) ASSERT_TRUE(std::isfinite(value));
+  project(solution);
+  const double loss = word == nullptr || std::string(word) == "eigenvalues" ? 1e3 : 1e8;  // a jitter is on all of them
+  EXPECT_LT(error_of(a, shift, solution, x), loss * static_cast<double>(std::numeric_limits<Real>::epsilon()));
+}
+
+TEST_P(SymmetricFactor, EachRungOfTheLadderIsReached) {
+  expect_rung<double>(1e-3, 0.0, nullptr);
+  expect_rung<double>(-1e-14, 0.0, "jitter");
+  expect_rung<double>(-1e-12, 0.0, "jitter");
+  expect_rung<double>(-1e-6, 0.0, "eigenvalues");
+  expect_rung<double>(-1e-3, 1e-4, "eigenvalues");
+  expect_rung<double>(-1e-3, 2e-3, nullptr);
+  expect_rung<float>(-1e-6, 0.0, "jitter");
+  expect_rung<float>(-8e-3, 0.0, "eigenvalues");
+}
+
+TEST_P(SymmetricFactor, EachRungOfTheLadderIsReachedFromABand) {
+  for (const auto& [least, word] :
+       {std::pair{1e-3, static_cast<const char*>(nullptr)}, {-1e-14, "jitter"}, {-1e-6, "eigenvalues"}}) {
+    detail::MatrixCache cache(0, 100);
+    ASSERT_TRUE(cache.reduces<double>(520));
+    expect_rung<double>(least, 0.0, word, &cache);
+  }
+}
+
+TEST_P(SymmetricFactor, TheLastRungIsAnError) {
+  const auto expect_refused = [](const Matrix& a, Index n, detail::LastRung last) {
+    std::vector<std::string> notes;
+    EXPECT_THROW(detail::factor_symmetric<double>(n, 0.0, former_of<double>(a, n), nullptr, last, Context{}, notes),
+                 NotPositiveDefinite);
+    EXPECT_TRUE(notes.empty());
+  };
+  const Index n = 40;
+  expect_refused(Matrix(n * n, 0.0), n, detail::LastRung::clamp);
+  Vector eigenvalues = geometric(n, 1e-2);
+  eigenvalues.back() = -2.0;  // more than the largest: no rounding of a semi-definite matrix
+  expect_refused(with_eigenvalues(eigenvalues), n, detail::LastRung::clamp);
+  eigenvalues.back() = -1e-3;
+  expect_refused(with_eigenvalues(eigenvalues), n, detail::LastRung::jitter);
+  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    for (const Index place : {Index{0}, n * n / 2 + n / 2, n * n - 1, n - 1}) {
+      Matrix spoilt = with_eigenvalues(geometric(n, 1e-2));
+      spoilt[place] = bad;
+      expect_refused(spoilt, n, detail::LastRung::clamp);
+    }
+  }
+}
+
+// S of unit spectral norm at the most, rows graded or not, of rank 1 or full: the shift is all that holds it.
+template <class Real>
+void expect_guarantee(Index depth, Index n, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::normal_distribution<double> normal;
+  std::uniform_int_distribution<int> kind(0, 3);
+  std::vector<Real> scores(static_cast<std::size_t>(depth * n));
+  const int made = kind(random);
+  Vector common(static_cast<std::size_t>(n));
+  for (double& value : common) value = normal(random);
+  double square = 0.0;
+  for (Index i = 0; i < depth; ++i) {
+    for (Index j = 0; j < n; ++j) {
+      const double grade = made >= 2 ? std::pow(10.0, -8.0 * static_cast<double>(j) / static_cast<double>(n)) : 1.0;
+      const double value = grade * (made % 2 == 0 ? normal(random) : common[static_cast<std::size_t>(j)]);
+      scores[static_cast<std::size_t>(i * n + j)] = static_cast<Real>(value);
+      square += value * value;
+    }
+  }
+  const double unit = 0.5 * static_cast<double>(std::numeric_limits<Real>::epsilon());
+  const double shift = detail::guaranteed_shift(static_cast<double>(depth), static_cast<double>(n), unit, square);
+  std::vector<Real> c(static_cast<std::size_t>(n * n));
+  fisher_product<Real>(row_major<const Real>(scores.data(), depth, n), nullptr, Update::assign, c.data());
+  for (Index k = 0; k < n; ++k) {
+    Real& entry = c[static_cast<std::size_t>(k * (n + 1))];
+    entry = static_cast<Real>(static_cast<double>(entry) + shift);
+  }
+  EXPECT_LT(cholesky<Real>(n, c.data()), 0) << depth << " x " << n << ", kind " << made << ", seed " << seed;
+}
+
+TEST_P(SymmetricFactor, TheGuaranteedShiftIsOne) {
+  for_each_real([]<class Real>() {
+    std::uint64_t seed = 0;
+    for (int round = 0; round < 20; ++round) {
+      for (const Shape& shape : {Shape{1, 1}, Shape{1, 20}, Shape{20, 5}, Shape{5, 40}, Shape{33, 33}, Shape{60, 64}}) {
+        expect_guarantee<Real>(shape.rows, shape.columns, ++seed);
+      }
+    }
+    expect_guarantee<Real>(40, 300, ++seed);
+  });
+}
+
+}  // namespace
+}  // namespace fastfisher::testing
