@@ -42,10 +42,13 @@ template <class Real>
 py::list py_network_backward(const std::vector<Matrix>& weights, const std::vector<Contiguous<Real>>& inputs,
                              const Contiguous<Real>& last, int threads) {
   const std::vector<LayerWeights> layers = layers_of(weights);
-  const Index rows = last.ndim() == 2 ? last.shape(0) : -1;
-  if (rows < 0 || last.shape(1) != layers.back().outputs) {
-    refuse("errors", "shape (N, " + std::to_string(layers.back().outputs) + ")", last);
+  const bool several = last.ndim() == 3;  // rows of errors for each of the inputs
+  const Index rows = last.ndim() == 2 || several ? last.shape(0) : -1;
+  if (rows < 0 || last.shape(last.ndim() - 1) != layers.back().outputs) {
+    const std::string outputs = std::to_string(layers.back().outputs);
+    refuse("errors", "shape (N, " + outputs + ") or (N, m, " + outputs + ")", last);
   }
+  const Index repeats = several ? last.shape(1) : 1;
   if (inputs.size() != layers.size()) throw py::value_error("inputs: expected one array a layer");
   std::vector<const Real*> input_data;
   std::vector<Real*> error_data;
@@ -55,14 +58,16 @@ py::list py_network_backward(const std::vector<Matrix>& weights, const std::vect
       refuse("inputs", "shape (" + std::to_string(rows) + ", " + std::to_string(layers[l].inputs + 1) + ")", inputs[l]);
     }
     input_data.push_back(inputs[l].data());
-    py::array_t<Real> error({rows, layers[l].outputs});
+    std::vector<py::ssize_t> shape(last.shape(), last.shape() + last.ndim());
+    shape.back() = layers[l].outputs;
+    py::array_t<Real> error(shape);
     error_data.push_back(error.mutable_data());
     errors.append(std::move(error));
   }
   std::copy_n(last.data(), last.size(), error_data.back());
   {
     const py::gil_scoped_release unlocked;
-    network_backward<Real>(rows, layers, input_data, error_data, interruptible(threads));
+    network_backward<Real>(rows, repeats, layers, input_data, error_data, interruptible(threads));
   }
   return errors;
 }

@@ -38,6 +38,8 @@ void choose_algorithm(StepState& state) {
   result.precision = options.precision;
   const bool narrow = options.precision == Precision::single_precision || options.precision == Precision::mixed;
   shape.narrow_factor = narrow;
+  shape.mixed_likely = options.precision == Precision::automatic && shape.condition_bound <= 1e7;
+  shape.narrow_products = options.precision != Precision::double_precision;
   state.choice.direct = options.solver;
   result.solver = options.solver;
   if (options.solver == Solver::automatic) {
@@ -53,13 +55,21 @@ void choose_algorithm(StepState& state) {
   settle_precision(state);
 }
 
-// Single-precision factors pay from a few hundred rows on, where the time is in the factorisation.
+// Single-precision factors pay from a few hundred rows on, where the time is in the factorisation; products from where
+// it is in the arithmetic or in reading the scores.
 void settle_precision(StepState& state) {
   NaturalStep& result = state.result;
   if (result.precision != Precision::automatic) return;
+  if (is_iterative(result.solver)) {
+    constexpr double least_values = 1e5, most_condition = 1e7;
+    const bool pays = state.shape.samples * state.shape.row_values >= least_values;
+    const bool works = state.shape.condition_bound <= most_condition && state.problem.matrix_scale == 1.0;
+    result.precision = pays && works && result.solver != Solver::lsmr ? Precision::mixed : Precision::double_precision;
+    return;
+  }
   const double side = result.solver == Solver::gram ? state.shape.samples : state.shape.parameters;
   constexpr double least_side = 512.0;
-  const bool pays = !is_iterative(result.solver) && side >= least_side;
+  const bool pays = side >= least_side;
   result.precision = pays && mixed_may_work(state) ? Precision::mixed : Precision::double_precision;
 }
 

@@ -11,7 +11,7 @@ namespace {
 template <class Real>
 class Operator {
  public:
-  explicit Operator(const NormalSystem& system) : system_(&system) {
+  Operator(const NormalSystem& system, const ScoresView& scores) : system_(&system), scores_(&scores) {
     if constexpr (!std::is_same_v<Real, double>) {
       narrow_x_.resize(system.parameters());
       narrow_y_.resize(system.parameters());
@@ -26,7 +26,7 @@ class Operator {
       system_->apply(x, y);
     } else {
       std::copy(x.begin(), x.end(), narrow_x_.begin());
-      fisher_matvec<Real>(system_->scores(), weights_.empty() ? nullptr : weights_.data(), narrow_x_.data(), nullptr,
+      fisher_matvec<Real>(*scores_, weights_.empty() ? nullptr : weights_.data(), narrow_x_.data(), nullptr,
                           narrow_y_.data(), system_->context());
       std::copy(narrow_y_.begin(), narrow_y_.end(), y.begin());
       system_->centre_product(x, y);
@@ -36,18 +36,20 @@ class Operator {
 
  private:
   const NormalSystem* system_;
+  const ScoresView* scores_;
   std::vector<Real> narrow_x_, narrow_y_, weights_;
 };
 
 }  // namespace
 
 template <class Real>
-ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const Vector& b,
-                                           const Preconditioner* preconditioner, double tolerance, Index max_iterations,
-                                           Vector& x) {
+ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const ScoresView& scores, const Vector& b,
+                                           const Preconditioner* preconditioner,
+                                           const ConjugateGradientOptions& options, Vector& x) {
   ConjugateGradientResult result;
-  const double goal = tolerance * norm(b);
-  Operator<Real> matrix(system);
+  const double b_norm = norm(b);
+  const double goal = options.tolerance * b_norm;
+  Operator<Real> matrix(system, scores);
   Vector r, z, p, matrix_p(b.size());
   // z = r without a preconditioner, and rho = r^T z is then ||r||^2.
   const auto precondition = [&]() -> const Vector& {
@@ -63,14 +65,15 @@ ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const Vec
   }
   double true_norm = from_zero ? norm(b) : system.residual(b, x, r, &scores_times_x);
   double before = std::numeric_limits<double>::infinity();
-  // A restart that does not halve the true residual has met the limit of the arithmetic.
-  while (true_norm > goal && true_norm < 0.5 * before && result.iterations < max_iterations) {
+  // A restart that gains too little has met the limit of the arithmetic.
+  while (true_norm > goal && options.least_gain * true_norm < before && result.iterations < options.max_iterations &&
+         !result.given_up) {
     before = true_norm;
     const Vector start = x, start_r = r, start_scores_times_x = scores_times_x;
-    const double stop = std::max(goal, std::numeric_limits<Real>::epsilon() * true_norm);
+    const double stop = std::max(goal, options.trust * true_norm);
     p = precondition();
     double rho = dot(r, p);
-    while (norm(r) > stop && rho > 0.0 && result.iterations < max_iterations) {
+    while (norm(r) > stop && rho > 0.0 && result.iterations < options.max_iterations) {
       matrix.apply(p, matrix_p);
       ++result.iterations;
       const double curvature = dot(p, matrix_p);
@@ -79,6 +82,10 @@ ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const Vec
       for (std::size_t k = 0; k < x.size(); ++k) {
         x[k] += alpha * p[k];
         r[k] -= alpha * matrix_p[k];
+      }
+      if (options.go_on && !options.go_on(result.iterations, norm(r) / b_norm)) {
+        result.given_up = true;
+        break;
       }
       const double rho_before = rho;
       const Vector& next = precondition();
@@ -97,16 +104,18 @@ ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const Vec
       break;
     }
   }
-  result.residual = true_norm / norm(b);
+  result.residual = true_norm / b_norm;
   result.residual_vector = std::move(r);
   result.scores_times_x = std::move(scores_times_x);
   result.converged = true_norm <= goal;
   return result;
 }
 
-template ConjugateGradientResult conjugate_gradient<float>(const NormalSystem&, const Vector&, const Preconditioner*,
-                                                           double, Index, Vector&);
-template ConjugateGradientResult conjugate_gradient<double>(const NormalSystem&, const Vector&, const Preconditioner*,
-                                                            double, Index, Vector&);
+template ConjugateGradientResult conjugate_gradient<float>(const NormalSystem&, const ScoresView&, const Vector&,
+                                                           const Preconditioner*, const ConjugateGradientOptions&,
+                                                           Vector&);
+template ConjugateGradientResult conjugate_gradient<double>(const NormalSystem&, const ScoresView&, const Vector&,
+                                                            const Preconditioner*, const ConjugateGradientOptions&,
+                                                            Vector&);
 
 }  // namespace fastfisher::detail

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <utility>
 
 #include "conjugate_gradient.hpp"
 #include "lsmr.hpp"
+#include "narrow_scores.hpp"
 
 namespace fastfisher::detail {
 namespace {
@@ -25,18 +28,50 @@ Vector initial_solution(const StepState& state) {
 // Scores whose squares had to be brought into range leave single's range on the way.
 void settle_precision_of_products(StepState& state) {
   NaturalStep& result = state.result;
+  const bool narrow_asked = result.precision != Precision::double_precision;
   const bool lsmr = result.solver == Solver::lsmr;
-  const bool single_asked = result.precision == Precision::single_precision;
-  if (!single_asked || lsmr || state.problem.matrix_scale != 1.0) result.precision = Precision::double_precision;
-  if (single_asked && lsmr) {
-    result.notes.push_back("LSMR is for what single precision cannot do; double was used.");
-  } else if (single_asked && state.problem.matrix_scale != 1.0) {
-    result.notes.push_back("The products leave the range of single precision; double was used.");
+  const bool out_of_range = state.problem.matrix_scale != 1.0;
+  if (!narrow_asked || (!lsmr && !out_of_range)) return;
+  result.precision = Precision::double_precision;
+  if (state.options.precision == Precision::automatic) return;
+  result.notes.push_back(lsmr ? "LSMR is for what single precision cannot do; double was used."
+                              : "The products leave the range of single precision; double was used.");
+}
+
+// What a run of CG in the result's precision leaves; x is the start, and then the solution.
+//
+// Mixed: products in single precision while the true residual, measured in double every few digits, keeps up with the
+// recurrence; in double from there on.
+ConjugateGradientResult run_conjugate_gradient(StepState& state, const Preconditioner* preconditioner, Index limit,
+                                               std::function<bool(Index, double)> go_on) {
+  NaturalStep& result = state.result;
+  const NormalSystem& system = state.system;
+  Vector& x = state.solution.x;
+  ConjugateGradientOptions options;
+  options.tolerance = state.options.tolerance;
+  options.max_iterations = limit;
+  options.go_on = std::move(go_on);
+  if (result.precision == Precision::double_precision) {
+    return conjugate_gradient<double>(system, system.scores(), state.b, preconditioner, options, x);
   }
-  if (state.options.precision == Precision::mixed) {
-    result.notes.push_back(std::string(lsmr ? "LSMR has" : "Conjugate gradients have") +
-                           " no factor to hold in single precision; double was used.");
+  if (result.precision == Precision::single_precision) {
+    options.trust = std::numeric_limits<float>::epsilon();
+    return conjugate_gradient<float>(system, system.scores(), state.b, preconditioner, options, x);
   }
+  const NarrowScores narrow(system.scores(), system.context());
+  ConjugateGradientOptions in_single = options;
+  in_single.trust = 1e-4;
+  in_single.least_gain = 100.0;
+  ConjugateGradientResult run = conjugate_gradient<float>(system, narrow.view(), state.b, preconditioner, in_single, x);
+  if (run.converged || run.given_up || run.iterations >= limit) return run;
+  result.notes.push_back("Products in single precision carried CG to a residual of " + in_words("%.1e", run.residual) +
+                         "; it went on in double.");
+  const Index before = run.iterations;
+  options.max_iterations = limit - before;
+  options.go_on = {};
+  run = conjugate_gradient<double>(system, system.scores(), state.b, preconditioner, options, x);
+  run.iterations += before;
+  return run;
 }
 
 std::string name_in_notes(Solver solver) { return solver == Solver::lsmr ? "LSMR" : "CG"; }
@@ -109,6 +144,38 @@ void go_on_by_lsmr(StepState& state, const Preconditioner* preconditioner, Index
   result.solver = Solver::lsmr;
 }
 
+// Whether CG, by its progress so far, needs no more iterations than pay.
+class Prospect {
+ public:
+  Prospect(double tolerance, double affordable)
+      : goal_(std::log(1.0 / std::max(tolerance, 1e-16))), most_(affordable) {}
+
+  // A judgement every few iterations, since residuals go up and down, by the slower of two rates: of all iterations and
+  // of the last few.  The first ones take out the largest eigenvalues and promise too much.
+  bool good(Index iterations, double residual) {
+    constexpr Index between = 8;
+    if (iterations % between != 0 || residual <= 0.0) return true;
+    const double progress = std::log(1.0 / residual);
+    const double overall = progress / static_cast<double>(iterations);
+    const double lately = (progress - before_) / static_cast<double>(between);
+    before_ = progress;
+    done_ = iterations;
+    expected_ = static_cast<double>(iterations) + (goal_ - progress) / std::max(std::min(overall, lately), 1e-3);
+    good_ = expected_ - static_cast<double>(iterations) <= most_ ? 2 : good_ - 1;
+    return good_ > 0;
+  }
+
+  void explain(std::vector<std::string>& notes) const {
+    notes.push_back("CG was stopped after " + std::to_string(done_) + " iterations, which promised about " +
+                    in_words("%.0f", expected_) + " in all.");
+  }
+
+ private:
+  double goal_, most_, before_ = 0.0, expected_ = 0.0;
+  int good_ = 2;  // judgements in a row that end it, less those there were
+  Index done_ = 0;
+};
+
 }  // namespace
 
 void solve_iteratively(StepState& state) {
@@ -123,9 +190,9 @@ void solve_iteratively(StepState& state) {
     result.notes.push_back("LSMR needs advantages: a gradient is not of least squares; CG was used.");
   }
   settle_precision_of_products(state);
-  const std::unique_ptr<Preconditioner> preconditioner = make_preconditioner(state, cap);
   const bool automatic = options.solver == Solver::automatic;
   const bool replaceable = automatic && state.choice.direct != Solver::automatic;
+  std::unique_ptr<Preconditioner> preconditioner = replaceable ? nullptr : make_preconditioner(state, cap);
   if (automatic && !replaceable && preconditioner == nullptr && lsmr_is_safer(state)) {
     result.solver = Solver::lsmr;
     result.notes.push_back("LSMR took the place of CG, since the trace of F is above 1e8 times the damping.");
@@ -134,19 +201,28 @@ void solve_iteratively(StepState& state) {
     solve_by_lsmr(state, preconditioner.get(), cap);
     return;
   }
-  // Where a factorisation could still take over, CG gets what it was expected to need, and half as much again.
-  constexpr Index patience = 150;
-  const Index limit = replaceable && !options.max_iterations.has_value() ? std::min(cap, patience) : cap;
-  const auto run_in = [&]<class Real>() {
-    return conjugate_gradient<Real>(state.system, state.b, preconditioner.get(), options.tolerance, limit, solution.x);
-  };
-  ConjugateGradientResult run = result.precision == Precision::single_precision ? run_in.template operator()<float>()
-                                                                                : run_in.template operator()<double>();
+  const bool capped = options.max_iterations.has_value();
+  const Index limit = replaceable && !capped ? std::min(cap, state.choice.patience) : cap;
+  Prospect prospect(options.tolerance, state.choice.affordable);
+  const auto go_on = [&](Index iterations, double residual) { return prospect.good(iterations, residual); };
+  ConjugateGradientResult run = run_conjugate_gradient(
+      state, preconditioner.get(), limit, replaceable && !capped ? std::function<bool(Index, double)>(go_on) : nullptr);
+  if (run.given_up) {
+    prospect.explain(result.notes);
+    if (state.choice.precondition) preconditioner = make_preconditioner(state, cap);
+    if (preconditioner != nullptr) {  // from where the trial left x
+      constexpr Index expected_and_half = 75;
+      const Index tried = run.iterations;
+      run = run_conjugate_gradient(state, preconditioner.get(), expected_and_half, nullptr);
+      run.iterations += tried;
+    }
+  }
   solution.residual = norm(run.residual_vector);
   solution.residual_vector = std::move(run.residual_vector);
   solution.scores_times_x = std::move(run.scores_times_x);
   result.iterations = run.iterations;
   state.converged = run.converged;
+  if (run.given_up) return;
   const bool stagnated = !run.converged && run.iterations < limit && result.precision == Precision::double_precision;
   if (stagnated) go_on_by_lsmr(state, preconditioner.get(), limit);
   note_the_end(state, limit);

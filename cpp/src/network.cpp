@@ -104,19 +104,20 @@ void network_forward(const MatrixView<const double>& features, const std::vector
 }
 
 template <class Real>
-void network_backward(Index rows, const std::vector<LayerWeights>& layers, const std::vector<const Real*>& inputs,
-                      const std::vector<Real*>& errors, const Context& context) {
+void network_backward(Index rows, Index repeats, const std::vector<LayerWeights>& layers,
+                      const std::vector<const Real*>& inputs, const std::vector<Real*>& errors,
+                      const Context& context) {
   const auto& kernel = detail::kernels().real<Real>();
   const auto matrices = padded<Real>(layers, true, kernel.lanes);
   const Index width = widest(matrices);
-  for_panels<Real>(context, rows, panel_rows * width, [&](Index first, Index count, Real* values) {
+  for_panels<Real>(context, rows * repeats, panel_rows * width, [&](Index first, Index count, Real* values) {
     for (std::size_t l = matrices.size(); l-- > 1;) {
       const PaddedLayer<Real>& layer = matrices[l];  // maps E_l, (N, q_l), to d / d X_l, (N, p_l)
       kernel.dense_layer(count, layer.inputs, layer.entries, errors[l] + first * layer.inputs, layer.inputs,
                          layer.weights.data(), nullptr, false, values, layer.entries);
       for (Index n = 0; n < count; ++n) {
         Real* error = values + n * layer.entries;
-        kernel.through_tanh(layer.outputs, inputs[l] + (first + n) * (layer.outputs + 1), error);
+        kernel.through_tanh(layer.outputs, inputs[l] + (first + n) / repeats * (layer.outputs + 1), error);
         std::copy_n(error, layer.outputs, errors[l - 1] + (first + n) * layer.outputs);
       }
     }
@@ -127,9 +128,9 @@ template void network_forward<float>(const MatrixView<const double>&, const std:
                                      const std::vector<float*>&, float*, const Context&);
 template void network_forward<double>(const MatrixView<const double>&, const std::vector<LayerWeights>&,
                                       const std::vector<double*>&, double*, const Context&);
-template void network_backward<float>(Index, const std::vector<LayerWeights>&, const std::vector<const float*>&,
+template void network_backward<float>(Index, Index, const std::vector<LayerWeights>&, const std::vector<const float*>&,
                                       const std::vector<float*>&, const Context&);
-template void network_backward<double>(Index, const std::vector<LayerWeights>&, const std::vector<const double*>&,
-                                       const std::vector<double*>&, const Context&);
+template void network_backward<double>(Index, Index, const std::vector<LayerWeights>&,
+                                       const std::vector<const double*>&, const std::vector<double*>&, const Context&);
 
 }  // namespace fastfisher

@@ -47,7 +47,8 @@ constexpr double narrow_gain = 0.55;  // of single precision, with a share for w
 constexpr double cache_bytes = 16e6;
 
 double factor_cost(const SolveShape& shape, double side, double depth) {
-  return (side * side * depth + side * side * side / 3.0) * (shape.narrow_factor ? narrow_gain : 1.0);
+  const bool narrow = shape.narrow_factor || (shape.mixed_likely && side >= 512.0);
+  return (side * side * depth + side * side * side / 3.0) * (narrow ? narrow_gain : 1.0);
 }
 
 double direct_cost(const SolveShape& shape, Solver solver) {
@@ -57,9 +58,10 @@ double direct_cost(const SolveShape& shape, Solver solver) {
 
 // One product with F: a pass over the scores; a factored block's share is arithmetic at about 0.6 of full speed.
 double product_cost(const SolveShape& shape, double samples) {
-  const double factored = 4.0 * samples * (shape.parameters - shape.dense_columns) / 0.6;
-  const double bytes = samples * shape.row_values * shape.bytes_of_value;
-  const double dense_bytes = samples * shape.dense_columns * shape.bytes_of_value;
+  const double factored = 4.0 * samples * shape.product_values / 0.65 * (shape.narrow_products ? narrow_gain : 1.0);
+  const double bytes_of_value = shape.narrow_products ? 4.0 : shape.bytes_of_value;
+  const double bytes = samples * shape.row_values * bytes_of_value;
+  const double dense_bytes = samples * shape.dense_columns * bytes_of_value;
   const double streamed = bytes > cache_bytes ? dense_bytes * operations_of_byte : dense_bytes;
   return factored + streamed;
 }
@@ -92,7 +94,10 @@ SolveShape shape_of(const ScoresView& scores) {
     std::visit(
         [&]<class View>(const View& view) {
           if constexpr (Pair<View>) {
-            shape.row_values += static_cast<double>(view.left.columns + view.right.columns);
+            const auto left = static_cast<double>(view.left.columns), right = static_cast<double>(view.right.columns);
+            const auto repeats = static_cast<double>(view.repeats);
+            shape.row_values += left + right;
+            shape.product_values += left * right / repeats + (repeats > 1.0 ? right : 0.0);
             if (sizeof(*view.left.data) == 8) shape.bytes_of_value = 8.0;
           } else {
             shape.row_values += static_cast<double>(view.columns);
@@ -132,30 +137,33 @@ SolverChoice choose_solver(const SolveShape& shape) {
                   : primal_fits                                ? Solver::cholesky
                                                                : Solver::automatic;
 
-  const double plain_iterations = iterations_bound(shape);
-  const Index rows = preconditioner_rows(shape, plain_iterations);
-  double iterative = plain_iterations * product_cost(shape, shape.samples);
-  if (rows > 0) {
-    const auto sample = static_cast<double>(rows);
-    iterative =
-        preconditioner_cost(shape, sample) + preconditioned_iterations * preconditioned_iteration_cost(shape, sample);
-  }
-  // CG's cost is a guess where a factorisation's is known: it has to look much cheaper.
-  constexpr double confidence = 0.4;
+  // CG is tried where a few iterations cost little beside a factorisation: only its progress tells how many it needs.
+  const double product = product_cost(shape, shape.samples);
   const double direct = choice.direct == Solver::automatic ? 0.0 : direct_cost(shape, choice.direct);
   const bool small = std::min(shape.samples, shape.parameters) < 1024.0;
+  const bool bounded = shape.condition_bound < 1e12;
+  constexpr double trial = 8.0, share = 0.15, confidence = 0.4;
   choice.solver = choice.direct;
-  if (choice.direct == Solver::automatic || (!small && iterative < confidence * direct)) {
+  if (choice.direct == Solver::automatic || (!small && bounded && trial * product < share * direct)) {
     choice.solver = Solver::conjugate_gradient;
   }
-
+  choice.affordable = direct / product;
+  // With a preconditioner it needs about as many always.
+  if (const Index rows = preconditioner_rows(shape, iterations_bound(shape)); rows > 0) {
+    const auto sample = static_cast<double>(rows);
+    const double cost =
+        preconditioner_cost(shape, sample) + preconditioned_iterations * preconditioned_iteration_cost(shape, sample);
+    choice.precondition = cost < confidence * direct;
+    if (choice.precondition) choice.affordable = cost / product;
+  }
+  choice.patience = static_cast<Index>(std::clamp(1.5 * choice.affordable, 8.0, 1e6));
   const auto option = [](const char* name, double cost, bool possible, const char* otherwise) {
     return std::string(name) + " " + (possible ? in_words(cost) : otherwise);
   };
   choice.reason = "auto chose " + std::string(name(choice.solver)) + ": " +
                   option("cholesky", primal, primal_fits, "does not fit in memory") + ", " +
                   option("gram", dual, dual_fits, shape.dual_possible ? "does not fit in memory" : "needs damping") +
-                  ", cg about " + in_words(iterative) + ".";
+                  ", cg " + in_words(product) + " an iteration.";
   return choice;
 }
 

@@ -15,12 +15,15 @@ struct SolveShape {
   // Multiply-adds of an entry of the Gram matrix, and values stored for a row: k for a dense block of k columns,
   // p + q for a pair.
   double row_values = 0.0;
-  double dense_columns = 0.0;          // columns in dense blocks
-  double bytes_of_value = 8.0;         // of the stored scores
-  double condition_bound = 0.0;        // tr / lambda, in units of F: infinite without damping
-  double tolerance = 1e-8;             // of CG
-  bool dual_possible = true;           // it needs advantages, or damping to divide by
-  bool narrow_factor = false;          // factors are in single precision
+  double dense_columns = 0.0;    // columns in dense blocks
+  double product_values = 0.0;   // multiply-adds of a row of factored blocks with a vector: p q, less where rows share
+  double bytes_of_value = 8.0;   // of the stored scores
+  double condition_bound = 0.0;  // tr / lambda, in units of F: infinite without damping
+  double tolerance = 1e-8;       // of CG
+  bool dual_possible = true;     // it needs advantages, or damping to divide by
+  bool narrow_factor = false;    // factors are in single precision
+  bool mixed_likely = false;     // they will be where they are large
+  bool narrow_products = false;  // CG's products are
   std::optional<double> memory_limit;  // bytes
 };
 
@@ -29,7 +32,11 @@ SolveShape shape_of(const ScoresView& scores);
 struct SolverChoice {
   Solver solver = Solver::cholesky;
   Solver direct = Solver::cholesky;  // the cheaper factorisation that fits; automatic: neither does
-  std::string reason;                // a sentence
+  // Of CG, where there is a factorisation to fall back on:
+  double affordable = 0.0;    // iterations that cost as much as what would be done in their place
+  Index patience = 0;         // at the most
+  bool precondition = false;  // where it needs too many without
+  std::string reason;         // a sentence
 };
 
 SolverChoice choose_solver(const SolveShape& shape);

@@ -111,7 +111,7 @@ TEST_P(BitIdentity, NetworkPasses) {
       }
       // The output stands in for the last layer's errors.
       network_forward<Real>(row_major(features.data(), rows, widths[0]), layers, x, e.back(), context);
-      network_backward<Real>(rows, layers, {x.begin(), x.end()}, e, context);
+      network_backward<Real>(rows, 1, layers, {x.begin(), x.end()}, e, context);
       std::vector<Real> all;
       for (const auto& part : {inputs, errors}) {
         for (const auto& values : part) all.insert(all.end(), values.begin(), values.end());

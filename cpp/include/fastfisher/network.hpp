@@ -24,9 +24,11 @@ template <class Real>
 void network_forward(const MatrixView<const double>& features, const std::vector<LayerWeights>& layers,
                      const std::vector<Real*>& inputs, Real* output, const Context& context = {});
 
-// From errors[L - 1], (N, q_L), which is read, down to errors[0], (N, q_1).
+// From errors[L - 1], (N m, q_L), which is read, down to errors[0], (N m, q_1): `repeats` m rows of errors, one after
+// another, for each of the N rows of the inputs.
 template <class Real>
-void network_backward(Index rows, const std::vector<LayerWeights>& layers, const std::vector<const Real*>& inputs,
-                      const std::vector<Real*>& errors, const Context& context = {});
+void network_backward(Index rows, Index repeats, const std::vector<LayerWeights>& layers,
+                      const std::vector<const Real*>& inputs, const std::vector<Real*>& errors,
+                      const Context& context = {});
 
 }  // namespace fastfisher

@@ -58,23 +58,27 @@ class NetworkSnapshot(Snapshot):
         return blocks
 
     def fisher_scores(self) -> list[Block]:
-        # One copy of the batch for each factor of the outputs' Fisher matrix, then a few rows for the
-        # head's own parameters: their Fisher matrix is the same everywhere, and sqrt(N) stands for N rows.
+        # For each observation a row of errors for each factor of the outputs' Fisher matrix, all with the same
+        # inputs.  Then rows for the head's own parameters, beside observations that are zero: their Fisher
+        # matrix is the same everywhere, and sqrt(N) stands for N rows.
         factors = self.head.fisher_factors(self.z, self.own)
-        inputs = [np.tile(x, (len(factors), 1)) for x in self._inputs]
-        blocks = self._backward(inputs, np.concatenate(factors))
         root = np.sqrt(len(self.z)) * self.head.own_fisher_root(self.own)
+        samples, each = len(self.z), len(factors)
+        more = -(-len(root) // each)
+        errors = np.zeros((samples + more, each, self.z.shape[1]))
+        np.stack(factors, axis=1, out=errors[:samples])
+        inputs = self._inputs
+        if more:
+            inputs = [np.concatenate([x, np.zeros((more, x.shape[1]), x.dtype)]) for x in inputs]
+        blocks: list[Block] = self._backward(inputs, errors)
         if not len(root):
             return blocks
-
-        def padded(array: Array) -> Array:
-            return np.concatenate([array, np.zeros((len(root), array.shape[1]), array.dtype)])
-
-        own_block = np.concatenate([np.zeros((len(inputs[0]), root.shape[1])), root])
-        return [*((padded(left), padded(right)) for left, right in blocks), own_block]
+        own_block = np.zeros(((samples + more) * each, root.shape[1]))
+        own_block[samples * each :][: len(root)] = root
+        return [*blocks, own_block]
 
     def _backward(self, inputs: list[Any], errors: Array) -> list[Any]:
-        """Return the pairs (inputs, errors) of all layers, given the errors d log p / d z."""
+        """Return the pairs (inputs, errors) of all layers, given the errors d log p / d z, (N, m) or (N, k, m)."""
         last = np.ascontiguousarray(errors, dtype=np.float32 if self._single else np.float64)
         return list(zip(inputs, _core.network_backward(self._layers, inputs, last), strict=True))
 
