@@ -1,11 +1,12 @@
 // Blocked, multi-threaded Cholesky factorisation and its solves.
 //
-// Right-looking, as LAPACK's dpotrf would be with one level of look-ahead less: factor a diagonal block, solve the
-// panel below it strip by strip in packed form, and use those same strips for the rank-k update of what is left.
+// Right-looking: factor a diagonal block, solve the panel below it strip by strip in packed form, and use those same
+// strips for the rank-k update of what is left.  The next diagonal block is updated first and factored by that same
+// task, while the other threads are still at the rest.
 //
 //     +----+                     L11 = chol(A11)             cholesky_block, one thread
 //     | 11 |                     L21 = A21 L11^-T            solve_strip, a strip a task
-//     +----+--------+            A22 = A22 - L21 L21^T       update_lower, a block a task
+//     +----+--------+            A22 = A22 - L21 L21^T       update_block, a block a task
 //     | 21 |   22   |
 
 #include "fastfisher/linalg.hpp"
@@ -50,6 +51,35 @@ struct Strips {
   }
 };
 
+// The tasks of the update of what is left: its leading corner, which the next diagonal block lies in, then the strips
+// below that, then the others.
+class Remainder {
+ public:
+  Remainder(Index rows, Index corner, Index strip_rows, int threads)
+      : strips_(ceil_divide(rows, strip_rows)),
+        corner_(ceil_divide(corner, strip_rows)),
+        per_block_(detail::strips_of_block(strips_, threads)),
+        below_(ceil_divide(strips_ - corner_, per_block_)),
+        rest_(rows > corner_ * strip_rows ? rows - corner_ * strip_rows : 0, strip_rows, per_block_) {}
+
+  Index count() const noexcept { return 1 + below_ + rest_.count(); }
+
+  detail::LowerBlocks::Range operator()(Index task) const noexcept {
+    if (task == 0) return {0, corner_, 0, corner_};
+    if (task <= below_) {
+      const Index first = corner_ + (task - 1) * per_block_;
+      return {first, first + per_block_ < strips_ ? first + per_block_ : strips_, 0, corner_};
+    }
+    const auto range = rest_(task - 1 - below_);
+    return {range.first_row_strip + corner_, range.last_row_strip + corner_, range.first_column_strip + corner_,
+            range.last_column_strip + corner_};
+  }
+
+ private:
+  Index strips_, corner_, per_block_, below_;
+  detail::LowerBlocks rest_;
+};
+
 }  // namespace
 
 template <class Real>
@@ -62,14 +92,13 @@ Index cholesky(Index n, Real* a, const Context& context) {
   Buffer<Real> packed_panel(ceil_divide(n, kernel.strip_rows) * kernel.strip_rows * block);
   Buffer<Real> packed_factor(ceil_divide(block, kernel.strip_rows) * kernel.strip_rows * block);
   Buffer<Real> inverse_diagonal(block);
-  for (Index first = 0; first < n; first += block) {
+  Index failed = kernel.cholesky_block(block, a, n);
+  for (Index first = 0; failed < 0; first += block) {
     const Index size = n - first < block ? n - first : block;
     Real* diagonal = a + first + first * n;
-    const Index failed = kernel.cholesky_block(size, diagonal, n);
-    if (failed >= 0) return first + failed;
     detail::poll(context);
     const Index below = n - first - size;
-    if (below == 0) break;
+    if (below == 0) return -1;
 
     const Strips<Real> factor{kernel, size, size, packed_factor.data()};
     for (Index strip = 0; strip < factor.count(); ++strip) factor.pack(strip, diagonal, n);
@@ -82,10 +111,17 @@ Index cholesky(Index n, Real* a, const Context& context) {
       kernel.solve_strip(size, factor.packed, inverse_diagonal.data(), panel[strip]);
       panel.unpack(strip, panel_in_place, n);
     });
-    detail::update_lower(context, threads, kernel, TileMode::subtract, below, size, panel.packed,
-                         panel_in_place + size * n, n);
+    Real* rest = panel_in_place + size * n;
+    const Index next = below < block ? below : block;
+    const Remainder tasks(below, next, kernel.strip_rows, threads);
+    detail::parallel_for(context, threads, tasks.count(), [&](Index task, int) {
+      detail::update_block(kernel, TileMode::subtract, below, size, panel.packed, tasks(task), rest, n);
+      if (task > 0) return;
+      failed = kernel.cholesky_block(next, rest, n);
+      if (failed >= 0) failed += first + size;
+    });
   }
-  return -1;
+  return failed;
 }
 
 template <class Real>

@@ -114,7 +114,7 @@ void update_wide(const Context& context, int threads, const RealKernels<Real>& k
   const Index n = operand.rows();
   const Index strips = ceil_divide(n, kernel.strip_rows);
   const Panels panels(operand.depth(), kernel.depth);
-  const detail::LowerBlocks blocks(n, kernel.strip_rows, detail::strips_per_block);
+  const detail::LowerBlocks blocks(n, kernel.strip_rows, detail::strips_of_block(strips, threads));
   const PackingTasks packing(n, panels.size, kernel.strip_rows, operand.rows_are_runs());
 
   const Index panel_size = strips * kernel.strip_rows * panels.size;

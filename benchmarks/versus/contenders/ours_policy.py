@@ -48,7 +48,7 @@ def policy_update(
     if fisher == "empirical":
         result = ff.natural_step(_as_single(S) if single else S, A, max_kl=max_kl, **options)
     else:
-        g, R = _transposed_product(S, A / len(A)), before.fisher_scores()
+        g, R = ff.Scores(S).T @ (A / len(A)), before.fisher_scores()
         result = ff.natural_step(
             _as_single(R) if single else R, gradient=g, count=len(A), max_kl=max_kl, **options
         )
@@ -73,6 +73,7 @@ def update_task(fisher: str, single: bool, options: dict[str, Any], inputs: Inpu
     rows = len(inputs["obs"]) * (1 if fisher == "empirical" else inputs["act"].shape[1])
     _refuse_to_thrash(rows * len(reference.parameters) * (4 if single else 8))
     policy = _policy(reference)
+    policy.single_scores = single
     theta = reference.parameters
     arrays = [inputs[name] for name in ("obs", "act", "advantages")]
 
@@ -99,6 +100,7 @@ def exact_step(precision: str, inputs: Inputs, threads: int) -> Task:
     import fastfisher as ff
 
     policy = _policy(inputs["policy"])
+    policy.single_scores = precision == "single"
     obs, act, A = inputs["obs"], inputs["act"], inputs["advantages"]
 
     def run() -> ff.NaturalStep:
@@ -119,14 +121,6 @@ def _refuse_to_thrash(dense_bytes: float) -> None:
         raise Missing(f"this fastfisher writes factored scores out: {dense_bytes / 1e9:.0f} GB")
 
 
-def _transposed_product(blocks: Any, u: Any) -> Any:
-    """S^T u."""
-    parts = [
-        block[0].T @ (u[:, None] * block[1]) if isinstance(block, tuple) else block.T @ u for block in blocks
-    ]
-    return np.concatenate([part.ravel() for part in parts])
-
-
 def _policy(reference: GaussianMLP) -> Any:
     from fastfisher.policies import GaussianHead, MLPPolicy
 
@@ -143,8 +137,8 @@ def _policy(reference: GaussianMLP) -> Any:
 
 def _as_single(blocks: Any) -> Any:
     return [
-        tuple(half.astype(np.float32) for half in block)
+        tuple(half.astype(np.float32, copy=False) for half in block)
         if isinstance(block, tuple)
-        else block.astype(np.float32)
+        else block.astype(np.float32, copy=False)
         for block in blocks
     ]

@@ -185,6 +185,7 @@ void accumulate(Index rows, Index broadcasts, Index entries, const Real* left, I
     constexpr Index columns = columns_beside<packets>;
     Index a = 0;
     for (; a + columns <= broadcasts; a += columns) accumulate_tile(std::integral_constant<Index, columns>{}, a);
+    for (; a + 4 <= broadcasts; a += 4) accumulate_tile(std::integral_constant<Index, 4>{}, a);
     for (; a + 2 <= broadcasts; a += 2) accumulate_tile(std::integral_constant<Index, 2>{}, a);
     for (; a < broadcasts; ++a) accumulate_tile(std::integral_constant<Index, 1>{}, a);
   });
