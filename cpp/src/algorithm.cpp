@@ -61,16 +61,23 @@ void settle_precision(StepState& state) {
   NaturalStep& result = state.result;
   if (result.precision != Precision::automatic) return;
   if (is_iterative(result.solver)) {
-    constexpr double least_values = 1e5, most_condition = 1e7;
+    constexpr double least_values = 1e5;
     const bool pays = state.shape.samples * state.shape.row_values >= least_values;
-    const bool works = state.shape.condition_bound <= most_condition && state.problem.matrix_scale == 1.0;
-    result.precision = pays && works && result.solver != Solver::lsmr ? Precision::mixed : Precision::double_precision;
+    const bool works = result.solver != Solver::lsmr && mixed_products_may_work(state);
+    result.precision = pays && works ? Precision::mixed : Precision::double_precision;
     return;
   }
   const double side = result.solver == Solver::gram ? state.shape.samples : state.shape.parameters;
   constexpr double least_side = 512.0;
   const bool pays = side >= least_side;
   result.precision = pays && mixed_may_work(state) ? Precision::mixed : Precision::double_precision;
+}
+
+// Products in single precision carry CG a few digits from each true residual while the condition number is well below
+// 1 / eps; a bound on it by the trace is loose, but a wrong guess costs iterations only.
+bool mixed_products_may_work(const StepState& state) {
+  constexpr double most = 1e7;
+  return state.shape.condition_bound <= most && state.problem.matrix_scale == 1.0;
 }
 
 // A single-precision factor carries refinement only while the condition number is well below 1 / eps.  The trace

@@ -15,4 +15,7 @@ void settle_precision(StepState& state);
 // Whether a single-precision factor would carry refinement.
 bool mixed_may_work(StepState& state);
 
+// Whether CG's products may be taken in single precision.
+bool mixed_products_may_work(const StepState& state);
+
 }  // namespace fastfisher::detail

@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "algorithm.hpp"
 #include "conjugate_gradient.hpp"
 #include "lsmr.hpp"
 #include "narrow_scores.hpp"
@@ -31,11 +32,14 @@ void settle_precision_of_products(StepState& state) {
   const bool narrow_asked = result.precision != Precision::double_precision;
   const bool lsmr = result.solver == Solver::lsmr;
   const bool out_of_range = state.problem.matrix_scale != 1.0;
-  if (!narrow_asked || (!lsmr && !out_of_range)) return;
+  const bool hopeless = result.precision == Precision::mixed && !mixed_products_may_work(state);
+  if (!narrow_asked || (!lsmr && !out_of_range && !hopeless)) return;
   result.precision = Precision::double_precision;
   if (state.options.precision == Precision::automatic) return;
-  result.notes.push_back(lsmr ? "LSMR is for what single precision cannot do; double was used."
-                              : "The products leave the range of single precision; double was used.");
+  result.notes.push_back(
+      lsmr           ? "LSMR is for what single precision cannot do; double was used."
+      : out_of_range ? "The products leave the range of single precision; double was used."
+                     : "Mixed precision was refused: the trace of F over the damping is above 1e7; double was used.");
 }
 
 // What a run of CG in the result's precision leaves; x is the start, and then the solution.
@@ -62,6 +66,8 @@ ConjugateGradientResult run_conjugate_gradient(StepState& state, const Precondit
   ConjugateGradientOptions in_single = options;
   in_single.trust = 1e-4;
   in_single.least_gain = 100.0;
+  // Single precision may need more iterations than double, or not get there at all.
+  if (!state.options.max_iterations.has_value()) in_single.max_iterations = limit / 2;
   ConjugateGradientResult run = conjugate_gradient<float>(system, narrow.view(), state.b, preconditioner, in_single, x);
   if (run.converged || run.given_up || run.iterations >= limit) return run;
   result.notes.push_back("Products in single precision carried CG to a residual of " + in_words("%.1e", run.residual) +
