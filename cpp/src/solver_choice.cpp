@@ -52,13 +52,14 @@ double factor_cost(const SolveShape& shape, double side, double depth) {
 }
 
 // One product with F: a pass over the dense blocks, bound by memory; matrix products for a pair, but for a start of 7
-// ns a row; and handing the work out.
+// ns a row; and the call, with threads or without.
 double product_cost(const SolveShape& shape, double samples, bool narrow) {
-  constexpr double operations_of_byte = 3.0, start_of_row = 900.0, start = 5e6;
+  constexpr double operations_of_byte = 3.0, start_of_row = 900.0;
   constexpr double narrow_speed = 1.7, wide_speed = 0.9;
   const double factored = 4.0 * samples * shape.product_values / (narrow ? narrow_speed : wide_speed);
   const double dense = samples * shape.dense_columns * (narrow ? 4.0 : 8.0) * operations_of_byte;
-  return factored + dense + samples * shape.pairs * start_of_row + start;
+  const double work = factored + dense + samples * shape.pairs * start_of_row;
+  return work + std::min(1e6 + 4.0 * work, 5e6);
 }
 
 // With its share of CG's work on vectors, in double on one core.
@@ -83,10 +84,15 @@ constexpr double narrow_sample_condition = 2e7, most_sample_condition = 1e12;
 
 // Measured on batches of tanh networks with 1e3 to 1e4 parameters, 3e3 to 1e5 samples, damping 1e-2 and 1e-4 of the
 // mean eigenvalue, samples of 256 to 4,096 rows, to 1e-8: 21 to 375 iterations, of which this is between 0.8 and 2
-// times; where the sample has more rows than there are parameters it is too many, by up to 3 times.
+// times.  A sample of more rows than there are parameters is a covariance matrix, whose eigenvalues against the true
+// one's lie in (1 -+ sqrt(d / rows))^2 (Marchenko and Pastur): 29 and 55 iterations at four and two times d, measured
+// 31 and 51.
 double sampled_iterations(const SolveShape& shape, double rows) {
-  const double digits = std::log(2.0 / std::max(shape.tolerance, 1e-15)) / std::log(2.0 / 1e-8);
-  return digits * (15.0 + 60.0 * std::sqrt(shape.condition_bound) / rows);
+  const double digits = std::log(2.0 / std::max(shape.tolerance, 1e-15));
+  const double reach = 60.0 + 80.0 * shape.dense_columns / shape.parameters;
+  const double missed = digits / std::log(2.0 / 1e-8) * (15.0 + reach * std::sqrt(shape.condition_bound) / rows);
+  const double spread = std::sqrt(shape.parameters / rows);
+  return spread < 1.0 ? std::min(missed, 0.5 * digits * (1.0 + spread) / (1.0 - spread)) : missed;
 }
 
 SampledRun sampled_run(const SolveShape& shape, double rows) {
@@ -170,15 +176,17 @@ SolverChoice choose_solver(const SolveShape& shape) {
   const SampledRun sampled = cheapest_sampled_run(shape);
   const bool small = std::min(shape.samples, shape.parameters) < 512.0;
   const bool bounded = shape.condition_bound < most_sample_condition;
-  // Preconditioned CG goes first where it promises to be faster, with room for error: its progress is watched.  Plain
-  // CG does where the iterations that tell its progress cost little beside the factorisation.
+  // CG goes first where it promises to be faster with a preconditioner, with room for error: its progress is watched.
+  // Where none can be had, the iterations that tell its progress must cost little beside the factorisation.
   constexpr double confidence = 0.75, trial = 18.0, share = 0.1;
   choice.solver = choice.direct;
   if (choice.direct == Solver::automatic) {
     choice.solver = Solver::conjugate_gradient;
-  } else if (!small && sampled.rows > 0 && sampled.cost() < confidence * direct) {
-    choice.solver = Solver::conjugate_gradient;
-    choice.sample_rows = sampled.rows;
+  } else if (!small && sampled.rows > 0) {
+    if (sampled.cost() < confidence * direct) {
+      choice.solver = Solver::conjugate_gradient;
+      choice.sample_rows = sampled.rows;
+    }
   } else if (!small && bounded && trial * iteration < share * direct) {
     choice.solver = Solver::conjugate_gradient;
   }
