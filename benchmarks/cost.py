@@ -316,11 +316,7 @@ def main() -> None:
         order = {point: index for index, point in enumerate(points())}
         for row in sorted(rows, key=lambda row: (order[row["kind"], row["N"], row["d"]], row["damping"])):
             print(line(row))
-    left = (
-        sum((*point, damping) not in done for point in points() for damping in DAMPINGS)
-        if arguments.draw
-        else 0
-    )
+    left = len(points()) * len(DAMPINGS) - len(rows)
     ratios = [row["ratio"] for row in rows if row["ratio"] is not None]
     if ratios:
         print(f"{len(ratios)} points, auto at most {max(ratios):.2f} x the best; {left} points missing")
