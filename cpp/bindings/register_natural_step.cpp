@@ -78,6 +78,29 @@ py::list py_natural_steps(const py::object& scores, const std::optional<Vector>&
   return steps;
 }
 
+// What the model behind solver="auto" expects; the advantages matter to neither.
+py::dict py_predicted_costs(const py::object& scores, double damping, bool relative_damping,
+                            const std::string& precision, std::optional<double> memory_limit, int threads) {
+  using namespace py::literals;
+  Batch batch;
+  batch.scores = scores_view(scores);
+  const std::vector<double> advantages(static_cast<std::size_t>(rows(batch.scores)), 1.0);
+  batch.advantages = advantages.data();
+  StepOptions options;
+  options.damping = damping;
+  options.relative_damping = relative_damping;
+  options.precision = precision_named(precision);
+  options.memory_limit = memory_limit;
+  PredictedCosts costs;
+  {
+    const py::gil_scoped_release unlocked;
+    costs = predicted_costs(batch, options, interruptible(threads));
+  }
+  return py::dict("cholesky"_a = costs.cholesky, "gram"_a = costs.gram, "cg_setup"_a = costs.cg_setup,
+                  "cg_iteration"_a = costs.cg_iteration, "cg_iterations"_a = costs.cg_iterations,
+                  "choice"_a = std::string(name(costs.choice)));
+}
+
 }  // namespace
 
 void register_natural_step(py::module_& module) {
@@ -95,6 +118,9 @@ void register_natural_step(py::module_& module) {
              py::arg("max_kl"), py::arg("solver"), py::arg("precision"), py::arg("tol"), py::arg("max_iterations"),
              py::arg("initial"), py::arg("momentum"), py::arg("previous"), py::arg("precondition"),
              py::arg("memory_limit"), py::arg("threads"));
+  module.def("predicted_costs", &py_predicted_costs, py::arg("scores"), py::arg("damping"),
+             py::arg("relative_damping") = false, py::arg("precision") = "auto", py::arg("memory_limit") = py::none(),
+             py::arg("threads") = 0);
 }
 
 }  // namespace fastfisher::bindings

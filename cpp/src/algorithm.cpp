@@ -39,7 +39,8 @@ void choose_algorithm(StepState& state) {
   const bool narrow = options.precision == Precision::single_precision || options.precision == Precision::mixed;
   shape.narrow_factor = narrow;
   shape.mixed_likely = options.precision == Precision::automatic && shape.condition_bound <= 1e7;
-  shape.narrow_products = options.precision != Precision::double_precision;
+  shape.narrow_products = narrow || shape.mixed_likely;
+  shape.precondition = options.precondition && state.system.shift() > 0.0;
   state.choice.direct = options.solver;
   result.solver = options.solver;
   if (options.solver == Solver::automatic) {

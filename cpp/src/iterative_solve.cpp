@@ -85,8 +85,9 @@ std::string name_in_notes(Solver solver) { return solver == Solver::lsmr ? "LSMR
 // Null where none pays.
 std::unique_ptr<Preconditioner> make_preconditioner(StepState& state, Index cap) {
   if (!state.options.precondition || !(state.system.shift() > 0.0)) return nullptr;
+  const bool chosen = state.options.solver == Solver::automatic && state.choice.direct != Solver::automatic;
   const double plain = std::min(static_cast<double>(cap), iterations_bound(state.shape));
-  const Index rows = preconditioner_rows(state.shape, plain);
+  const Index rows = chosen ? state.choice.sample_rows : preconditioner_rows(state.shape, plain);
   if (rows == 0) return nullptr;
   auto preconditioner = sample_preconditioner(state.system, rows);
   if (preconditioner != nullptr) {
@@ -198,7 +199,7 @@ void solve_iteratively(StepState& state) {
   settle_precision_of_products(state);
   const bool automatic = options.solver == Solver::automatic;
   const bool replaceable = automatic && state.choice.direct != Solver::automatic;
-  std::unique_ptr<Preconditioner> preconditioner = replaceable ? nullptr : make_preconditioner(state, cap);
+  const std::unique_ptr<Preconditioner> preconditioner = make_preconditioner(state, cap);
   if (automatic && !replaceable && preconditioner == nullptr && lsmr_is_safer(state)) {
     result.solver = Solver::lsmr;
     result.notes.push_back("LSMR took the place of CG, since the trace of F is above 1e8 times the damping.");
@@ -213,16 +214,7 @@ void solve_iteratively(StepState& state) {
   const auto go_on = [&](Index iterations, double residual) { return prospect.good(iterations, residual); };
   ConjugateGradientResult run = run_conjugate_gradient(
       state, preconditioner.get(), limit, replaceable && !capped ? std::function<bool(Index, double)>(go_on) : nullptr);
-  if (run.given_up) {
-    prospect.explain(result.notes);
-    if (state.choice.precondition) preconditioner = make_preconditioner(state, cap);
-    if (preconditioner != nullptr) {  // from where the trial left x
-      constexpr Index expected_and_half = 75;
-      const Index tried = run.iterations;
-      run = run_conjugate_gradient(state, preconditioner.get(), expected_and_half, nullptr);
-      run.iterations += tried;
-    }
-  }
+  if (run.given_up) prospect.explain(result.notes);
   solution.residual = norm(run.residual_vector);
   solution.residual_vector = std::move(run.residual_vector);
   solution.scores_times_x = std::move(run.scores_times_x);

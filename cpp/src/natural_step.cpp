@@ -121,4 +121,13 @@ std::vector<NaturalStep> natural_steps(const Batch& batch, const std::vector<dou
   return steps;
 }
 
+PredictedCosts predicted_costs(const Batch& batch, const StepOptions& options, const Context& context) {
+  detail::SharedBatch shared(batch, context);
+  StepState state(shared, options);
+  choose_algorithm(state);
+  PredictedCosts costs = predicted_costs(state.shape);
+  costs.choice = state.options.solver == Solver::automatic ? state.choice.solver : options.solver;
+  return costs;
+}
+
 }  // namespace fastfisher

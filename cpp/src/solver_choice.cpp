@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <limits>
 
 #include "blocks.hpp"
 
@@ -40,42 +41,72 @@ double side_of(const SolveShape& shape, Solver solver) {
   return solver == Solver::gram ? shape.samples : shape.parameters;
 }
 
-// Costs are operations of double precision at the speed of the matrix kernels; what is bound by memory is charged as
-// the operations that would have been done meanwhile (about 8 a byte, measured on two to sixteen cores).
-constexpr double operations_of_byte = 8.0;
+// Costs are operations of double precision at the speed of the matrix kernels; what is bound by memory or latency is
+// charged as the operations that would have been done meanwhile.  The constants are fits to benchmarks/cost.py on two
+// cores with AVX-512, at 1.3e11 operations a second.
 constexpr double narrow_gain = 0.55;  // of single precision, with a share for what stays in double
-constexpr double cache_bytes = 16e6;
 
 double factor_cost(const SolveShape& shape, double side, double depth) {
   const bool narrow = shape.narrow_factor || (shape.mixed_likely && side >= 512.0);
   return (side * side * depth + side * side * side / 3.0) * (narrow ? narrow_gain : 1.0);
 }
 
+// One product with F: a pass over the dense blocks, bound by memory; matrix products for a pair, but for a start of 7
+// ns a row; and the call, with threads or without.
+double product_cost(const SolveShape& shape, double samples, bool narrow) {
+  constexpr double operations_of_byte = 3.0, start_of_row = 900.0;
+  constexpr double narrow_speed = 1.7, wide_speed = 0.9;
+  const double factored = 4.0 * samples * shape.product_values / (narrow ? narrow_speed : wide_speed);
+  const double dense = samples * shape.dense_columns * (narrow ? 4.0 : 8.0) * operations_of_byte;
+  const double work = factored + dense + samples * shape.pairs * start_of_row;
+  return work + std::min(1e6 + 4.0 * work, 5e6);
+}
+
+// With its share of CG's work on vectors, in double on one core.
+double iteration_cost(const SolveShape& shape) {
+  constexpr double of_parameter = 1500.0;
+  return product_cost(shape, shape.samples, shape.narrow_products) + of_parameter * shape.parameters;
+}
+
+// A dual solve finds its residual in the sample space only and is refined at least once, which takes two products: what
+// decides where a matrix takes microseconds.
 double direct_cost(const SolveShape& shape, Solver solver) {
-  return solver == Solver::gram ? factor_cost(shape, shape.samples, shape.row_values)
-                                : factor_cost(shape, shape.parameters, shape.samples);
+  if (solver != Solver::gram) return factor_cost(shape, shape.parameters, shape.samples);
+  const double start = 2.0 * product_cost(shape, 0.0, false);
+  return factor_cost(shape, shape.samples, shape.row_values) + start;
 }
 
-// One product with F: a pass over the scores; a factored block's share is arithmetic at about 0.6 of full speed.
-double product_cost(const SolveShape& shape, double samples) {
-  const double factored = 4.0 * samples * shape.product_values / 0.65 * (shape.narrow_products ? narrow_gain : 1.0);
-  const double bytes_of_value = shape.narrow_products ? 4.0 : shape.bytes_of_value;
-  const double bytes = samples * shape.row_values * bytes_of_value;
-  const double dense_bytes = samples * shape.dense_columns * bytes_of_value;
-  const double streamed = bytes > cache_bytes ? dense_bytes * operations_of_byte : dense_bytes;
-  return factored + streamed;
+// Survey, gradient, residual and step: what every solver does.
+double common_cost(const SolveShape& shape) { return 4.0 * product_cost(shape, shape.samples, false); }
+
+// A preconditioner in single precision works up to here (preconditioner.cpp), and one at all.
+constexpr double narrow_sample_condition = 2e7, most_sample_condition = 1e12;
+
+// Measured on batches of tanh networks with 1e3 to 1e4 parameters, 3e3 to 1e5 samples, damping 1e-2 and 1e-4 of the
+// mean eigenvalue, samples of 256 to 4,096 rows, to 1e-8: 21 to 375 iterations, of which this is between 0.8 and 2
+// times.  A sample of more rows than there are parameters is a covariance matrix, whose eigenvalues against the true
+// one's lie in (1 -+ sqrt(d / rows))^2 (Marchenko and Pastur): 29 and 55 iterations at four and two times d, measured
+// 31 and 51.
+double sampled_iterations(const SolveShape& shape, double rows) {
+  const double digits = std::log(2.0 / std::max(shape.tolerance, 1e-15));
+  const double reach = 60.0 + 80.0 * shape.dense_columns / shape.parameters;
+  const double missed = digits / std::log(2.0 / 1e-8) * (15.0 + reach * std::sqrt(shape.condition_bound) / rows);
+  const double spread = std::sqrt(shape.parameters / rows);
+  return spread < 1.0 ? std::min(missed, 0.5 * digits * (1.0 + spread) / (1.0 - spread)) : missed;
 }
 
-double preconditioner_cost(const SolveShape& shape, double rows) {
-  return narrow_gain * (rows * rows * shape.row_values + rows * rows * rows / 3.0);
+SampledRun sampled_run(const SolveShape& shape, double rows) {
+  // The triangular solves are bound by memory and wait for each other.
+  constexpr double solve_operations_of_byte = 10.0;
+  const bool narrow = shape.condition_bound <= narrow_sample_condition;
+  SampledRun run;
+  run.rows = static_cast<Index>(rows);
+  run.setup = (narrow ? narrow_gain : 1.0) * rows * rows * (shape.row_values + rows / 3.0);
+  run.iterations = std::min(sampled_iterations(shape, rows), iterations_bound(shape));
+  run.iteration = iteration_cost(shape) + product_cost(shape, rows, narrow) +
+                  rows * rows * (narrow ? 4.0 : 8.0) * solve_operations_of_byte;
+  return run;
 }
-
-double preconditioned_iteration_cost(const SolveShape& shape, double rows) {
-  return product_cost(shape, shape.samples) + product_cost(shape, rows) + rows * rows * 4.0 * operations_of_byte;
-}
-
-// Measured, with a sample that preconditioner_rows chooses: 25 to 60.
-constexpr double preconditioned_iterations = 50.0;
 
 std::string in_words(double operations) {
   char text[32];
@@ -89,7 +120,6 @@ SolveShape shape_of(const ScoresView& scores) {
   SolveShape shape;
   shape.samples = static_cast<double>(scores.rows());
   shape.parameters = static_cast<double>(scores.columns());
-  shape.bytes_of_value = 4.0;
   for (const BlockView& block : scores.blocks()) {
     std::visit(
         [&]<class View>(const View& view) {
@@ -97,12 +127,11 @@ SolveShape shape_of(const ScoresView& scores) {
             const auto left = static_cast<double>(view.left.columns), right = static_cast<double>(view.right.columns);
             const auto repeats = static_cast<double>(view.repeats);
             shape.row_values += left + right;
+            shape.pairs += 1.0;
             shape.product_values += left * right / repeats + (repeats > 1.0 ? right : 0.0);
-            if (sizeof(*view.left.data) == 8) shape.bytes_of_value = 8.0;
           } else {
             shape.row_values += static_cast<double>(view.columns);
             shape.dense_columns += static_cast<double>(view.columns);
-            if (sizeof(*view.data) == 8) shape.bytes_of_value = 8.0;
           }
         },
         block);
@@ -116,15 +145,20 @@ double iterations_bound(const SolveShape& shape) {
   return std::min(finite_termination, 0.5 * std::sqrt(shape.condition_bound) * std::log(2.0 / tolerance));
 }
 
+SampledRun cheapest_sampled_run(const SolveShape& shape) {
+  SampledRun best;
+  if (!shape.precondition || !(shape.condition_bound < most_sample_condition)) return best;
+  constexpr double least = 256.0, most = 8192.0, finer = 1.189207115002721;  // four to an octave
+  for (double rows = least; rows <= std::min(most, 0.5 * shape.samples) && fits(shape, rows); rows *= finer) {
+    const SampledRun run = sampled_run(shape, std::floor(rows));
+    if (best.rows == 0 || run.cost() < best.cost()) best = run;
+  }
+  return best;
+}
+
 Index preconditioner_rows(const SolveShape& shape, double iterations) {
-  // A run as short as a preconditioned one gains nothing.
-  if (iterations <= preconditioned_iterations || !(shape.condition_bound < 1e12)) return 0;
-  const double plain = iterations * product_cost(shape, shape.samples);
-  const double budget = std::min(0.5 * plain, 2.0 * preconditioned_iterations * product_cost(shape, shape.samples));
-  constexpr double least = 256.0, most = 8192.0;
-  double rows = std::min(most, std::floor(0.5 * shape.samples));
-  while (rows >= least && (preconditioner_cost(shape, rows) > budget || !fits(shape, rows))) rows *= 0.8;
-  return rows < least ? 0 : static_cast<Index>(rows);
+  const SampledRun run = cheapest_sampled_run(shape);
+  return run.cost() < iterations * iteration_cost(shape) ? run.rows : 0;
 }
 
 SolverChoice choose_solver(const SolveShape& shape) {
@@ -137,25 +171,26 @@ SolverChoice choose_solver(const SolveShape& shape) {
                   : primal_fits                                ? Solver::cholesky
                                                                : Solver::automatic;
 
-  // CG is tried where a few iterations cost little beside a factorisation: only its progress tells how many it needs.
-  const double product = product_cost(shape, shape.samples);
   const double direct = choice.direct == Solver::automatic ? 0.0 : direct_cost(shape, choice.direct);
-  const bool small = std::min(shape.samples, shape.parameters) < 1024.0;
-  const bool bounded = shape.condition_bound < 1e12;
-  constexpr double trial = 8.0, share = 0.15, confidence = 0.4;
+  const double iteration = iteration_cost(shape);
+  const SampledRun sampled = cheapest_sampled_run(shape);
+  const bool small = std::min(shape.samples, shape.parameters) < 512.0;
+  const bool bounded = shape.condition_bound < most_sample_condition;
+  // CG goes first where it promises to be faster with a preconditioner, with room for error: its progress is watched.
+  // Where none can be had, the iterations that tell its progress must cost little beside the factorisation.
+  constexpr double confidence = 0.75, trial = 18.0, share = 0.1;
   choice.solver = choice.direct;
-  if (choice.direct == Solver::automatic || (!small && bounded && trial * product < share * direct)) {
+  if (choice.direct == Solver::automatic) {
+    choice.solver = Solver::conjugate_gradient;
+  } else if (!small && sampled.rows > 0) {
+    if (sampled.cost() < confidence * direct) {
+      choice.solver = Solver::conjugate_gradient;
+      choice.sample_rows = sampled.rows;
+    }
+  } else if (!small && bounded && trial * iteration < share * direct) {
     choice.solver = Solver::conjugate_gradient;
   }
-  choice.affordable = direct / product;
-  // With a preconditioner it needs about as many always.
-  if (const Index rows = preconditioner_rows(shape, iterations_bound(shape)); rows > 0) {
-    const auto sample = static_cast<double>(rows);
-    const double cost =
-        preconditioner_cost(shape, sample) + preconditioned_iterations * preconditioned_iteration_cost(shape, sample);
-    choice.precondition = cost < confidence * direct;
-    if (choice.precondition) choice.affordable = cost / product;
-  }
+  choice.affordable = direct / (choice.sample_rows > 0 ? sampled.iteration : iteration);
   choice.patience = static_cast<Index>(std::clamp(1.5 * choice.affordable, 8.0, 1e6));
   const auto option = [](const char* name, double cost, bool possible, const char* otherwise) {
     return std::string(name) + " " + (possible ? in_words(cost) : otherwise);
@@ -163,8 +198,24 @@ SolverChoice choose_solver(const SolveShape& shape) {
   choice.reason = "auto chose " + std::string(name(choice.solver)) + ": " +
                   option("cholesky", primal, primal_fits, "does not fit in memory") + ", " +
                   option("gram", dual, dual_fits, shape.dual_possible ? "does not fit in memory" : "needs damping") +
-                  ", cg " + in_words(product) + " an iteration.";
+                  ", cg " + in_words(iteration) + " an iteration" +
+                  (sampled.rows > 0 ? " or " + in_words(sampled.cost()) + " with a preconditioner" : "") + ".";
   return choice;
+}
+
+PredictedCosts predicted_costs(const SolveShape& shape) {
+  PredictedCosts costs;
+  const double common = common_cost(shape);
+  const SampledRun sampled = cheapest_sampled_run(shape);
+  const double most = iterations_bound(shape);
+  const bool preconditioned = sampled.rows > 0 && sampled.cost() < most * iteration_cost(shape);
+  constexpr double never = std::numeric_limits<double>::infinity();
+  costs.cholesky = fits(shape, shape.parameters) ? direct_cost(shape, Solver::cholesky) + common : never;
+  costs.gram = shape.dual_possible && fits(shape, shape.samples) ? direct_cost(shape, Solver::gram) + common : never;
+  costs.cg_setup = common + (preconditioned ? sampled.setup : 0.0);
+  costs.cg_iteration = preconditioned ? sampled.iteration : iteration_cost(shape);
+  costs.cg_iterations = preconditioned ? sampled.iterations : most;
+  return costs;
 }
 
 bool fits_in_memory(const SolveShape& shape, Solver solver) { return fits(shape, side_of(shape, solver)); }

@@ -120,6 +120,14 @@ def natural_steps(
     memory_limit: float | None,
     threads: int,
 ) -> list[dict[str, Any]]: ...
+def predicted_costs(
+    scores: _Scores,
+    damping: float,
+    relative_damping: bool = False,
+    precision: str = "auto",
+    memory_limit: float | None = None,
+    threads: int = 0,
+) -> dict[str, Any]: ...
 def network_forward(
     features: _Vector, weights: Sequence[_Vector], single: bool = False, threads: int = 0
 ) -> tuple[list[_Real], _Real]: ...

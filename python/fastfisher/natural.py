@@ -49,7 +49,7 @@ class NaturalStep:
     solver : {"cholesky", "gram", "cg", "lsmr"}
         The algebra that ran.
     precision : {"single", "double", "mixed"}
-        The arithmetic of the matrix and its factor.
+        The arithmetic of the matrix and its factor, or of CG's products.
     damping : float
         lambda, the absolute value used.
     iterations : int
@@ -206,9 +206,11 @@ def natural_step(
         one of CG, but safer where tr(F) / damping is above 1e8 (a `gradient` is left to CG).  "auto" takes
         the cheapest that fits in memory, by a model of what each costs, and says why in the notes.
     precision : {"auto", "single", "double", "mixed"}
-        Arithmetic of the matrix and its factor; "mixed" factors in float32 and refines to a float64 residual,
-        or falls back to "double" where the condition is too bad for it; "auto" is "mixed" for systems of 512
-        rows and more whose condition allows it, else "double".
+        Arithmetic of the matrix and its factor: "mixed" factors in float32 and refines to a float64 residual,
+        or falls back to "double" where the condition is too bad for it.  Of CG it is that of the products:
+        "mixed" takes them in float32 while the residual, measured in float64, follows, and in float64 from
+        there on; LSMR is "double" always.  "auto" is "mixed" where the condition allows it, for systems of
+        512 rows and more, and for CG on scores of 100,000 numbers and more, else "double".
     tol : float
         Of CG and LSMR: the relative residual to stop at.
     max_iterations : int, optional

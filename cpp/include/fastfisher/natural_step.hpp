@@ -100,4 +100,20 @@ NaturalStep natural_step(const Batch& batch, const StepOptions& options = {}, co
 std::vector<NaturalStep> natural_steps(const Batch& batch, const std::vector<double>& dampings,
                                        const StepOptions& options = {}, const Context& context = {});
 
+// What the model behind Solver::automatic expects a step to cost, in operations at the speed of a factorisation in double
+// precision; infinite where a solver cannot run.
+struct PredictedCosts {
+  double cholesky = 0.0;
+  double gram = 0.0;
+  // cg_setup + cg_iterations cg_iteration, preconditioned where that is less; without a preconditioner cg_iterations is
+  // a bound.
+  double cg_setup = 0.0;
+  double cg_iteration = 0.0;
+  double cg_iterations = 0.0;
+  Solver choice = Solver::automatic;  // of options.solver = automatic
+};
+
+// Looks the batch through, which the model needs for tr(F) / damping, but solves nothing.  Throws like natural_step.
+PredictedCosts predicted_costs(const Batch& batch, const StepOptions& options = {}, const Context& context = {});
+
 }  // namespace fastfisher

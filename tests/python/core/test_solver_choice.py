@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
 
 import fastfisher as ff
+from fastfisher import _core
 
 from .helpers import Array, batch
 
@@ -63,15 +65,63 @@ def test_the_smaller_matrix_is_factored(scores: Blocks, expected: str) -> None:
         np.testing.assert_array_equal(result.direction, explicit.direction)
 
 
+def network(rows: int, *widths: int) -> list[Any]:
+    """Factors of a tanh network's scores, whose spectrum decays."""
+    rng = np.random.default_rng((rows, *widths))
+    hidden, inputs, layers = rng.standard_normal((rows, widths[0])) / np.arange(1, widths[0] + 1), [], []
+    for p, q in pairwise(widths):
+        inputs.append(np.hstack([hidden, np.ones((rows, 1))]))
+        layers.append(rng.standard_normal((p + 1, q)) / np.sqrt(p))
+        hidden = np.tanh(inputs[-1] @ layers[-1])
+    errors = rng.standard_normal((rows, widths[-1]))
+    blocks = []
+    for k in reversed(range(len(layers))):
+        blocks.append((inputs[k], errors))
+        errors = (errors @ layers[k][:-1].T) * (1.0 - inputs[k][:, :-1] ** 2)
+    return blocks[::-1]
+
+
 def test_a_large_problem_of_pairs_is_iterated() -> None:
-    """An MLP's batch, N = 12,000 and d = 5,702: both matrices take minutes where CG takes seconds."""
-    scores = pairs(12_000, (18, 64), (65, 64), (65, 6))
+    """An MLP's batch, N = 12,000 and d = 5,702: preconditioned CG is the fastest by far."""
+    scores = network(12_000, 17, 64, 64, 6)
     A = np.random.default_rng(1).standard_normal(12_000)
-    result = ff.natural_step(scores, A, damping=1e-2)
-    assert (result.solver, result.precision) == ("cg", "double")
+    result = ff.natural_step(scores, A, damping=1e-2, relative_damping=True)
+    assert (result.solver, result.precision) == ("cg", "mixed")
     assert reasons(result)[0].startswith("auto chose cg: cholesky ")
+    assert any(note.startswith("CG was preconditioned by a sample of") for note in result.notes)
     assert measured_residual(scores, result) <= 1e-8
     assert result.residual <= 1e-8
+
+
+def test_a_run_that_disappoints_is_given_up_for_a_factorisation() -> None:
+    """The spectrum of columns of variance 1/k falls more slowly than the model thinks of a network's."""
+    ((left, right),) = pairs(6000, (40, 30))
+    scores = [(left / np.sqrt(np.arange(1, 41)), right / np.sqrt(np.arange(1, 31)))]
+    A = np.random.default_rng(1).standard_normal(6000)
+    call = {"damping": 1e-2, "relative_damping": True}
+    result = ff.natural_step(scores, A, **call)
+    assert _core.predicted_costs(scores, **call)["choice"] == "cg"
+    assert result.solver == "cholesky"
+    assert "CG was given up for cholesky." in result.notes
+    assert any(note.startswith("CG was stopped after 16 iterations") for note in result.notes)
+    assert measured_residual(scores, result) < 1e-12
+
+
+def test_predictions_follow_the_counts() -> None:
+    """N^2 (p + q) + N^3 / 3 for a Gram matrix, N d^2 + d^3 / 3 for a Fisher matrix, beside common work."""
+    costs = {
+        N: _core.predicted_costs(pairs(N, (40, 25)), 1e-2, relative_damping=True, precision="double")
+        for N in (2000, 4000)
+    }
+    added = costs[4000]["cholesky"] - costs[2000]["cholesky"]
+    assert 2000 * 1000**2 <= added <= 1.2 * 2000 * 1000**2
+    dual = [N**2 * 65 + N**3 / 3 for N in (2000, 4000)]
+    assert 0.9 <= (costs[4000]["gram"] - costs[2000]["gram"]) / (dual[1] - dual[0]) <= 1.2
+    for name in ("cg_setup", "cg_iteration", "cg_iterations"):
+        assert 0.0 < costs[2000][name] < np.inf
+    limited = _core.predicted_costs(pairs(60, (20, 15)), 1e-2, memory_limit=60 * 60 * 8)
+    assert (limited["cholesky"], limited["choice"]) == (np.inf, "gram")
+    assert limited["gram"] < np.inf
 
 
 def test_without_damping_the_gram_matrix_is_not_taken_for_a_gradient() -> None:
@@ -178,8 +228,11 @@ def test_mixed_asked_for_at_a_hopeless_condition_falls_back_to_double(
     np.testing.assert_array_equal(result.direction, double.direction)
 
 
-def test_mixed_is_nothing_to_cg() -> None:
+def test_mixed_is_products_in_single_precision_to_cg() -> None:
+    """The residual is met in float64 all the same."""
     S, A, _, _ = batch(80, 30)
     result = ff.natural_step(S, A, precision="mixed", solver="cg")
-    assert result.precision == "double"
-    assert any("Conjugate gradients" in note and "double" in note for note in result.notes)
+    assert result.precision == "mixed"
+    assert measured_residual(S, result) <= 1e-8
+    beyond = ff.natural_step(S, A, precision="mixed", solver="cg", tol=1e-13)
+    assert measured_residual(S, beyond) <= 1e-12
