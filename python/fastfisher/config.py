@@ -47,7 +47,7 @@ class TrainConfig:
     algorithm: AlgorithmName = "npg"
     """Natural step as it is (arXiv 1703.02660), or shortened until KL and gain hold (TRPO, 1502.05477)."""
 
-    policy: PolicyName = "linear"
+    policy: PolicyName = "mlp"
     """Actions linear in the observation, linear in random Fourier features of it, or from a tanh network."""
 
     steps: int = 2_500_000
@@ -60,7 +60,7 @@ class TrainConfig:
     """Seed of everything random in the run."""
 
     batch_steps: int | None = None
-    """Steps per iteration, at least (None: 10 episodes at their time limit, 1,000 to 10,000)."""
+    """Steps per iteration, at least (None: 10 episodes at their limit, 1,000, mlp 5,000, to 10,000)."""
 
     gamma: float = 0.995
     """Discount factor."""
@@ -108,13 +108,13 @@ class TrainConfig:
     """Relative residual at which CG stops."""
 
     cg_iterations: int | None = None
-    """Most iterations of CG (None: until the tolerance; TRPO as of arXiv 1502.05477 takes 10)."""
+    """Most iterations of CG (None: 10 for mlp, as arXiv 1502.05477 takes, else until the tolerance)."""
 
     precision: PrecisionName = "auto"
     """Arithmetic of the natural step."""
 
     baseline: BaselineName = "auto"
-    """Value baseline; auto is quadratic up to 40 observation entries and linear above."""
+    """Value baseline; auto is mlp for mlp, else quadratic up to 40 observation entries, linear above."""
 
     baseline_hidden: tuple[int, ...] = (32, 32)
     """Hidden layer sizes of the mlp baseline."""
@@ -126,7 +126,7 @@ class TrainConfig:
     """Ridge of the linear and quadratic baselines' least-squares fit, per sample."""
 
     normalize_observations: bool | None = None
-    """Standardise by running statistics, the first layer making up for them (None: for discrete actions)."""
+    """Standardise by running statistics, made up for in layer 1 (None: for mlp and discrete actions)."""
 
     normalize_advantages: bool = True
     """Centre advantages and divide them by their standard deviation."""
@@ -134,8 +134,8 @@ class TrainConfig:
     normalize_rewards: bool = False
     """Divide rewards by the running standard deviation of discounted returns."""
 
-    initial_log_std: float = -1.0
-    """Initial log standard deviation of Gaussian actions."""
+    initial_log_std: float | None = None
+    """Initial log standard deviation of Gaussian actions (None: 0.5 for mlp, else -1)."""
 
     min_log_std: float = -3.0
     """Floor of the log standard deviation."""
@@ -207,7 +207,7 @@ class TrainConfig:
         _check_range(self, "max_episode_steps", at_least=1)
         _check_range(self, "checkpoint_every", at_least=1)
         bound = f"initial_log_std = {self.initial_log_std}"
-        if self.min_log_std > self.initial_log_std:
+        if self.initial_log_std is not None and self.min_log_std > self.initial_log_std:
             raise ValueError(f"min_log_std: expected at most {bound}, got {self.min_log_std}")
         if self.damping_rule == "adaptive":
             _check_range(self, "damping", at_least=self.min_damping, at_most=self.max_damping)

@@ -73,7 +73,8 @@ class NPG:
         A gymnasium environment id, a function that makes an environment, an environment (training
         then runs in this process alone), or a gymnasium vector environment.
     policy
-        "linear", "rbf", "mlp", or a :class:`~fastfisher.policies.Policy`.
+        "linear", "rbf", "mlp", or a :class:`~fastfisher.policies.Policy`; None: the preset's where one is
+        asked for and has it, else "mlp".
     seed
         Of everything random.
     **overrides
@@ -98,13 +99,14 @@ class NPG:
     """What the class calls itself in a config."""
 
     def __init__(
-        self, env: EnvLike, *, policy: PolicyName | Policy = "linear", seed: int = 0, **overrides: Any
+        self, env: EnvLike, *, policy: PolicyName | Policy | None = None, seed: int = 0, **overrides: Any
     ) -> None:
         name = env if isinstance(env, str) else ""
         custom = policy if isinstance(policy, Policy) else None
-        kind = get_args(PolicyName)[0] if isinstance(policy, Policy) else policy
+        if policy is not None:
+            overrides["policy"] = get_args(PolicyName)[0] if isinstance(policy, Policy) else policy
         fields = completed(name, {"algorithm": self.algorithm, **overrides})
-        config = TrainConfig(env=name, policy=kind, seed=seed, **fields)
+        config = TrainConfig(env=name, seed=seed, **fields)
         if config.algorithm != self.algorithm:
             other = _class_of(config.algorithm).__name__
             raise ValueError(

@@ -15,7 +15,7 @@ _QUADRATIC_UP_TO = 40
 def make_baseline(config: TrainConfig, observation_size: int) -> Baseline:
     """Build ``config.baseline`` for observations of this size."""
     kind = config.baseline
-    if kind == "mlp":
+    if kind == "mlp" or (kind == "auto" and config.policy == "mlp"):
         _, rng = stream(config.seed, Stream.BASELINE)
         return NetworkBaseline(observation_size, config.baseline_hidden, config.baseline_steps, rng)
     if kind == "auto":

@@ -21,14 +21,18 @@ from .serial import Rollouts, SerialRollouts
 from .vector import VectorRollouts
 
 _EPISODES = 10
-_FEWEST_STEPS, _MOST_STEPS = 1_000, 10_000
+_FEWEST_STEPS, _FEWEST_STEPS_MLP, _MOST_STEPS = 1_000, 5_000, 10_000
 
 
 def batch_steps_for(config: TrainConfig, limit: int | None) -> int:
-    """Return the config's ``batch_steps`` or ten episodes at their limit, 1,000 to 10,000 steps."""
+    """Return the config's ``batch_steps`` or ten episodes at their limit, 1,000 to 10,000 steps.
+
+    An mlp policy, with a thousand parameters or more, gets at least 5,000: see docs/defaults.md.
+    """
     if config.batch_steps is not None:
         return config.batch_steps
-    return _MOST_STEPS if limit is None else min(max(_EPISODES * limit, _FEWEST_STEPS), _MOST_STEPS)
+    fewest = _FEWEST_STEPS_MLP if config.policy == "mlp" else _FEWEST_STEPS
+    return _MOST_STEPS if limit is None else min(max(_EPISODES * limit, fewest), _MOST_STEPS)
 
 
 def make_rollouts(

@@ -16,7 +16,7 @@ from fastfisher.config import TrainConfig
 from fastfisher.policies import make_policy
 from fastfisher.training import NPG, UserError
 from fastfisher.training.batch import Batch
-from fastfisher.training.environment import make_head
+from fastfisher.training.environment import make_head, with_defaults
 from fastfisher.training.envpool_rollouts import EnvPoolRollouts
 
 NAME = "CartPole-v1"
@@ -25,7 +25,7 @@ OPTIONS: dict[str, Any] = {"backend": "envpool", "num_envs": 3, "batch_steps": 2
 
 def collect(**changes: Any) -> tuple[Batch, np.ndarray]:
     env = gymnasium.make(changes.get("env", NAME))
-    config = TrainConfig(**{"env": NAME, "seed": 5, **OPTIONS, **changes})
+    config = with_defaults(TrainConfig(**{"env": NAME, "seed": 5, **OPTIONS, **changes}), env.action_space)
     size = env.observation_space.shape[0]  # type: ignore[index]
     policy = make_policy(config, size, make_head(env.action_space, config), np.random.default_rng(0))
     rollouts = EnvPoolRollouts(config, env, config.batch_steps or 0, {})
