@@ -92,8 +92,8 @@ class TrainConfig:
     max_damping: float = 10.0
     """Largest damping of the adaptive rule, in the units of damping."""
 
-    momentum: float = 0.0
-    """Share of the last direction that the next one is drawn to (SPRING, arXiv 2401.10190), below 1."""
+    momentum: float | None = None
+    """Share of the last direction kept (SPRING, arXiv 2401.10190), below 1 (None: 0.9 for mlp, else 0)."""
 
     line_search_factor: float = 0.8
     """TRPO: what a rejected step is shortened by."""

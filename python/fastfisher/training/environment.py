@@ -169,6 +169,8 @@ def with_defaults(config: TrainConfig, space: spaces.Space[Any]) -> TrainConfig:
         changes["normalize_observations"] = discrete or network
     if config.initial_log_std is None:
         changes["initial_log_std"] = 0.5 if network else -1.0
+    if config.momentum is None:
+        changes["momentum"] = 0.9 if network else 0.0
     if config.cg_iterations is None and network:
         changes["cg_iterations"] = 10
     if config.fisher is None:

@@ -35,6 +35,7 @@ class Stepper:
         """That of the next step, in the units of the config's."""
         self.previous: Array | None = None
         """The direction x of the step before; None without momentum, and at its start."""
+        self._momentum = config.momentum or 0.0
 
     def step(
         self, policy: Policy, before: Snapshot, obs: Array, act: NDArray[Any], A: Array
@@ -87,7 +88,7 @@ class Stepper:
             precision=config.precision,
             tol=config.cg_tolerance,
             max_iterations=config.cg_iterations,
-            momentum=config.momentum,
+            momentum=self._momentum,
             previous=previous,
         )
 
@@ -107,7 +108,7 @@ class Stepper:
         config = self.config
         if step is None:
             return
-        if config.momentum > 0.0:
+        if self._momentum > 0.0:
             self.previous = step.direction if move.fraction > 0.0 else None
         if config.damping_rule == "adaptive" and step.predicted_improvement > 0.0:
             self.damping = adapted_damping(
