@@ -62,8 +62,8 @@ class TrainConfig:
     batch_steps: int | None = None
     """Steps per iteration, at least (None: 10 episodes at their limit, 1,000, mlp 5,000, to 10,000)."""
 
-    gamma: float = 0.995
-    """Discount factor."""
+    gamma: float | None = None
+    """Discount factor (None: exp(-2.5 / limit) where an episode has a limit below 500 steps, else 0.995)."""
 
     gae_lambda: float = 0.95
     """Lambda of generalised advantage estimation (arXiv 1506.02438); 1: Monte Carlo returns less baseline."""

@@ -146,14 +146,14 @@ class NPG:
         self._rollouts: Rollouts | None = None
         self._rollouts_state: dict[str, NDArray[Any]] = {}
         self._open_environment(env, config)
-        self.config = config = with_defaults(config, self.action_space)
+        limit = None if isinstance(self._env, VectorEnv) else episode_limit(self._env)
+        self.config = config = with_defaults(config, self.action_space, limit)
         head = make_head(self.action_space, config)
         size = flatdim(self.observation_space)
         self._custom_policy = policy is not None
         if policy is None:
             policy = make_policy(config, size, head, stream(config.seed, Stream.POLICY)[1])
         self._learner = Learner(config, policy, size)
-        limit = None if isinstance(self._env, VectorEnv) else episode_limit(self._env)
         self._batch_steps = batch_steps_for(config, limit)
         self._horizon = self._batch_steps if limit is None else limit
         self._prediction_rng = stream(config.seed, Stream.PREDICTION)[1]

@@ -45,13 +45,14 @@ class Learner:
     Raises
     ------
     ValueError
-        Where the config leaves ``max_kl`` or ``fisher`` open.
+        Where the config leaves ``max_kl``, ``fisher`` or ``gamma`` open.
     """
 
     def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
-        if config.max_kl is None or config.fisher is None:
+        if config.max_kl is None or config.fisher is None or config.gamma is None:
             raise ValueError(
-                f"max_kl, fisher: expected values, got {config.max_kl} and {config.fisher}; see with_defaults"
+                f"max_kl, fisher, gamma: expected values, got {config.max_kl}, {config.fisher} and "
+                f"{config.gamma}; see with_defaults"
             )
         self.config = config
         self.policy = policy
@@ -60,6 +61,7 @@ class Learner:
         self.reward_unit = RewardUnit()
         self.stepper = Stepper(config)
         self._max_kl = config.max_kl
+        self._gamma = config.gamma
 
     def update(self, batch: Batch) -> Update:
         """Take one natural-gradient step on the batch, then fit the baseline to it."""
@@ -71,9 +73,9 @@ class Learner:
         # would take from them what the actions did (arXiv 1703.02660, Algorithm 1, line 6).
         values = unit.value * baseline.predict(obs, times)
         final_values = unit.value * baseline.predict(batch.final_observations, batch.lengths)
-        advantages = generalized_advantages(batch, values, final_values, config.gamma, config.gae_lambda)
+        advantages = generalized_advantages(batch, values, final_values, self._gamma, config.gae_lambda)
         # Whole returns and not lambda-returns: with those HalfCheetah-v5 settled at half the return.
-        targets = discounted_returns(batch, final_values, config.gamma)
+        targets = discounted_returns(batch, final_values, self._gamma)
         if config.normalize_rewards:
             unit.update(targets)
         A = _standardized(advantages) if config.normalize_advantages else advantages / unit.value

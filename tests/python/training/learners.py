@@ -31,6 +31,7 @@ def make_learner(
     fields: dict[str, Any] = {
         "max_kl": 0.01,
         "fisher": "empirical",
+        "gamma": 0.995,
         "normalize_observations": False,
         **options,
     }

@@ -172,5 +172,5 @@ def test_without_advantages_nothing_is_forgotten() -> None:
 
 
 def test_a_learner_wants_a_whole_config() -> None:
-    with pytest.raises(ValueError, match="max_kl, fisher: expected values, got None and exact"):
+    with pytest.raises(ValueError, match="max_kl, fisher, gamma: expected values, got None, exact"):
         make_learner(max_kl=None, fisher="exact")
