@@ -64,6 +64,20 @@ def test_resuming_keeps_what_the_run_began_with(run: Run, monkeypatch: pytest.Mo
     )
 
 
+def test_a_run_is_resumed_where_the_preset_names_its_policy(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presets_module, "PRESETS", {"CartPole-v1": {"policy": "linear"}})
+    train = ("train", "CartPole-v1", *SMALL)
+    assert run(*train, "--steps", 400).code == 0
+    assert Path("runs/CartPole-v1-linear-seed0").is_dir()
+    assert run(*train, "--steps", 800, "--resume").code == 0
+    assert run(*train, "--steps", 400, "--no-preset").code == 0
+    assert Path("runs/CartPole-v1-mlp-seed0").is_dir()
+    with NPG("CartPole-v1", preset=True) as agent, NPG("CartPole-v1", policy="mlp", preset=True) as asked:
+        assert (agent.config.policy, asked.config.policy) == ("linear", "mlp")
+
+
 def test_an_environment_without_one_gets_the_defaults(run: Run) -> None:
     result = run("train", "CartPole-v1", *SMALL, "--steps", 400, "--preset", "--out", "a")
     assert result.code == 0

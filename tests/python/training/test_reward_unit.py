@@ -47,14 +47,15 @@ def test_the_scale_of_the_rewards_is_nothing_to_the_learner(scale: float) -> Non
 
 
 def test_the_returns_are_bootstrapped_in_the_environments_unit() -> None:
-    learner = make_learner(normalize_rewards=True)
+    gamma = 0.9
+    learner = make_learner(normalize_rewards=True, gamma=gamma)
     seen: list[np.ndarray] = []
     for seed in range(3):
         batch = make_batch(learner.policy, seed, reward_scale=50.0)
         final_values = learner.reward_unit.value * learner.baseline.predict(
             batch.final_observations, batch.lengths
         )
-        seen.append(discounted_returns(batch, final_values, learner.config.gamma))
+        seen.append(discounted_returns(batch, final_values, gamma))
         learner.update(batch)
         assert learner.reward_unit.value == pytest.approx(np.concatenate(seen).std(), rel=1e-12)
     # The values at the cuts are returns and not returns in some unit.
