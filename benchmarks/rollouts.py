@@ -35,7 +35,14 @@ PEER = "sb3-contrib TRPO"
 TURN_STEPS = 16_384
 # TRPO's own number of CG iterations (arXiv 1502.05477) and, as in PyTorch, single precision.
 CG = {"solver": "cg", "cg_iterations": 10, "precision": "single"}
-MLP = {"policy": "mlp", "hidden": (64, 64), "damping": 0.1, **CG}
+# Spelled out where a default could move what the record means.
+PLAIN = {
+    "baseline": "quadratic",
+    "momentum": 0.0,
+    "initial_log_std": -1.0,
+    "normalize_observations": False,
+}
+MLP = {"policy": "mlp", "hidden": (64, 64), "damping": 0.1, **PLAIN, **CG}
 OURS: dict[str, dict[str, Any]] = {
     "linear": {"policy": "linear"},
     "mlp": MLP,

@@ -19,7 +19,7 @@ def test_evaluate_prints_a_table(run: Run, train: Run) -> None:
     result = run("evaluate", "a", "--episodes", 5)
     assert result.code == 0
     first, header, *rows = result.out.splitlines()
-    assert first.startswith("CartPole-v1, linear policy after 2,")
+    assert first.startswith("CartPole-v1, mlp policy after 2,")
     assert header.split()[:2] == ["actions", "return"]
     assert [row.split()[0] for row in rows] == ["deterministic", "stochastic"]
 
@@ -31,7 +31,7 @@ def test_evaluate_json_is_a_function_of_the_seed(run: Run, train: Run) -> None:
     values = json.loads(one)
     assert (values["env"], values["policy"], values["episodes"], values["seed"]) == (
         "CartPole-v1",
-        "linear",
+        "mlp",
         5,
         1,
     )

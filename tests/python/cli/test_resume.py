@@ -167,7 +167,7 @@ def test_killed_before_the_config_leaves_a_free_folder(train: Run) -> None:
 
 @pytest.mark.parametrize(
     ("words", "name"),
-    [(["--gamma", "0.9"], "gamma"), (["--policy", "mlp"], "policy"), (["--hidden", "8"], "hidden")],
+    [(["--gamma", "0.9"], "gamma"), (["--policy", "linear"], "policy"), (["--hidden", "8"], "hidden")],
 )
 def test_other_hyper_parameters_are_refused_by_name(
     run: Run, copy: Path, words: list[str], name: str

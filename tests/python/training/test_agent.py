@@ -178,7 +178,7 @@ def test_an_interrupted_iteration_never_happened(monkeypatch: pytest.MonkeyPatch
 
 
 def test_predict_takes_one_or_many_and_keeps_the_bounds() -> None:
-    agent = NPG("Pendulum-v1", workers=1, initial_log_std=3.0)
+    agent = NPG("Pendulum-v1", policy="linear", workers=1, initial_log_std=3.0)
     space = agent.action_space
     one, state = agent.predict(np.zeros(3, dtype=np.float32), state="kept")
     assert state == "kept"
@@ -220,7 +220,7 @@ def test_an_environment_object_a_vector_and_num_envs_train() -> None:
 
 
 def test_discrete_observations_and_time_limits() -> None:
-    agent = NPG("FrozenLake-v1", max_episode_steps=5, **SMALL)
+    agent = NPG("FrozenLake-v1", policy="linear", max_episode_steps=5, **SMALL)
     lengths: list[float] = []
     agent.learn(300, callback=lambda info: lengths.append(info.episode_length_mean))
     assert lengths[0] <= 5.0
@@ -256,7 +256,7 @@ def test_equal_rewards_leave_the_policy_alone() -> None:
             return observation, 0.0, *rest
 
     infos: list[IterationInfo] = []
-    agent = NPG(Indifferent, batch_steps=100, workers=1).learn(100, callback=infos.append)
+    agent = NPG(Indifferent, policy="linear", batch_steps=100, workers=1).learn(100, callback=infos.append)
     assert infos[0].notes == ("all advantages are zero: the policy stays",)
     assert infos[0].solver == "none"
     np.testing.assert_array_equal(agent.policy.parameters, [0.0, 0.0, 0.0, agent.config.initial_log_std])

@@ -29,7 +29,7 @@ def test_unknown_keys_are_refused_by_name() -> None:
     ("name", "value", "error", "message"),
     [
         ("gamma", 1.5, ValueError, r"gamma: expected a number at least 0.0 and at most 1.0, got 1.5"),
-        ("gamma", "high", TypeError, r"gamma: expected a real number, got 'high' \(str\)"),
+        ("gamma", "high", TypeError, r"gamma: expected a real number or None, got 'high' \(str\)"),
         ("gamma", float("nan"), ValueError, r"gamma: expected a finite number"),
         ("max_kl", 0.0, ValueError, r"max_kl: expected a number above 0.0, got 0.0"),
         ("steps", 0, ValueError, r"steps: expected a number at least 1, got 0"),
