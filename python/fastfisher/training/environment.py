@@ -168,6 +168,11 @@ def with_defaults(config: TrainConfig, space: spaces.Space[Any], limit: int | No
     A discount makes gamma^limit of a return, at an episode's start, what the baseline takes the state at the
     limit to be worth.  At 0.995 that is 0.78 after 50 steps, so the baseline is fitted to its own guesses:
     Reacher-v5 did not reach -6 in a million steps, and did in 125,000 at 0.95.  Hence at most exp(-2.5).
+
+    Raises
+    ------
+    UserError
+        Where what is filled in contradicts what is given: a floor above the default of ``initial_log_std``.
     """
     discrete, network = not isinstance(space, spaces.Box), config.policy == "mlp"
     changes: dict[str, Any] = {}
@@ -185,7 +190,10 @@ def with_defaults(config: TrainConfig, space: spaces.Space[Any], limit: int | No
         changes["cg_iterations"] = 10
     if config.fisher is None:
         changes["fisher"] = "exact" if config.algorithm == "trpo" else "empirical"
-    return config.replace(**changes)
+    try:
+        return config.replace(**changes)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 Converter = Callable[[Any], Any]

@@ -10,6 +10,7 @@ from gymnasium import spaces
 
 from fastfisher.config import PolicyName, TrainConfig
 from fastfisher.training.environment import with_defaults
+from fastfisher.training.errors import UserError
 from fastfisher.training.make_baseline import make_baseline
 from fastfisher.training.network_baseline import NetworkBaseline
 from fastfisher.training.ridge_baseline import RidgeBaseline
@@ -61,6 +62,11 @@ def test_the_discount_forgets_what_lies_behind_the_time_limit() -> None:
     assert [gamma(limit) for limit in (None, 500, 1_000)] == [0.995] * 3
     for limit in (1, 50, 200):
         assert gamma(limit) ** limit == pytest.approx(math.exp(-2.5))
+
+
+def test_a_floor_above_the_default_is_refused() -> None:
+    with pytest.raises(UserError, match=r"min_log_std: expected at most initial_log_std = 0.5, got 1.0"):
+        with_defaults(TrainConfig("X-v0", min_log_std=1.0), BOX)
 
 
 def test_what_is_given_stays() -> None:
