@@ -69,7 +69,7 @@ def test_plain_output_is_lines_of_ascii(train: Run) -> None:
     assert header.split()[:3] == ["iter", "steps", "return"]
     assert {len(line) for line in (header, *rows)} == {len(header)}
     assert "CartPole-v1" in result.out
-    assert "10 parameters" in result.out
+    assert "1,282 parameters" in result.out
     assert "fastfisher evaluate runs/CartPole-v1-mlp-seed0" in result.out
     assert "fastfisher plot runs/CartPole-v1-mlp-seed0" in result.out
 
@@ -118,7 +118,7 @@ def test_every_hyper_parameter_is_a_flag_with_help(run: Run) -> None:
     text = " ".join(re.sub(r"[^\x20-\x7e]", " ", result.out).split())
     for name in TrainConfig.__dataclass_fields__:
         assert name == "env" or f"--{name.replace('_', '-')}" in text
-    assert "Discount factor." in text
+    assert "Discount factor" in text
 
 
 def test_slow_packages_wait_until_needed() -> None:

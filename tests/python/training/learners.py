@@ -32,6 +32,7 @@ def make_learner(
         "max_kl": 0.01,
         "fisher": "empirical",
         "gamma": 0.995,
+        "policy": "linear",
         "normalize_observations": False,
         **options,
     }

@@ -124,7 +124,7 @@ def test_learns_to_push_the_one_lever_there_is() -> None:
 @pytest.mark.parametrize("fisher", ["empirical", "exact"])
 def test_the_kl_is_the_one_asked_for(fisher: Any) -> None:
     infos: list[IterationInfo] = []
-    NPG("Pendulum-v1", fisher=fisher, batch_steps=2_000, workers=1, max_kl=0.01).learn(
+    NPG("Pendulum-v1", policy="linear", fisher=fisher, batch_steps=2_000, workers=1, max_kl=0.01).learn(
         6_000, callback=infos.append
     )
     for info in infos:
@@ -162,9 +162,9 @@ def test_a_callback_stops_and_steps_default_to_the_configs() -> None:
 
 
 def test_an_interrupted_iteration_never_happened(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = NPG("CartPole-v1", **SMALL)
+    whole = NPG("CartPole-v1", policy="linear", **SMALL)
     rows = rows_of(whole, 900)
-    agent = NPG("CartPole-v1", **SMALL)
+    agent = NPG("CartPole-v1", policy="linear", **SMALL)
     first = rows_of(agent, 300)
     with monkeypatch.context() as patch:
 
