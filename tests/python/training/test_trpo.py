@@ -41,7 +41,9 @@ def test_cartpole_is_learned(kind: type[NPG]) -> None:
 
 def test_the_kl_divergence_is_kept_and_each_rejection_recorded() -> None:
     infos: list[IterationInfo] = []
-    TRPO("Pendulum-v1", batch_steps=600, workers=1, max_kl=0.05).learn(9_000, callback=infos.append)
+    TRPO("Pendulum-v1", policy="linear", batch_steps=600, workers=1, max_kl=0.05).learn(
+        9_000, callback=infos.append
+    )
     assert {info.algorithm for info in infos} == {"trpo"}
     assert {info.fisher for info in infos} == {"exact"}
     for info in infos:
@@ -66,7 +68,7 @@ def test_npg_takes_the_whole_step() -> None:
 
 
 def test_a_failed_search_is_a_row_like_another() -> None:
-    agent = TRPO("Pendulum-v1", max_kl=20.0, line_search_steps=1, **SMALL)
+    agent = TRPO("Pendulum-v1", policy="linear", max_kl=20.0, line_search_steps=1, **SMALL)
     theta = agent.policy.parameters.tobytes()
     (row,) = learn(agent, 300)
     assert agent.policy.parameters.tobytes() == theta
