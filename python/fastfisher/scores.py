@@ -4,9 +4,9 @@ Row n holds grad log pi(a_n | s_n), (N, d).  Scores are one array, or a list of 
 array (N, k) or a pair (left, right) of arrays (N, p) and (N, q) that stands for the k = p q columns of the
 outer products left[n] right[n]^T, flattened in C order: a dense layer's inputs and back-propagated errors.
 
-Where m rows share their left side, the right one has three axes, (N, p) and (N, m, q): row n m + k is the outer
-product left[n] right[n, k]^T, and work on the left side is done once.  An exact Fisher matrix has such rows: a
-network's m outputs for each of its inputs.
+Where m rows share their left side, the right one has three axes, (N, p) and (N, m, q): row n m + k is the
+outer product left[n] right[n, k]^T, and work on the left side is done once.  An exact Fisher matrix has such
+rows: a network's m outputs for each of its inputs.
 """
 
 from __future__ import annotations
@@ -272,11 +272,13 @@ def _columns(block: NativeBlock) -> int:
 
 
 def with_own_left(block: NativeBlock) -> NativeBlock:
-    """Return a pair whose rows share their left side with the left side written out, anything else as it is."""
+    """Return a pair whose rows share their left side with that written out, anything else as it is."""
     if not isinstance(block, tuple) or block[1].ndim == 2:
         return block
     left, right = block
-    return np.repeat(left, right.shape[1], axis=0), right.reshape(-1, right.shape[2])
+    repeated: FloatArray = left[np.arange(len(left)).repeat(right.shape[1])]
+    rows: FloatArray = right.reshape(-1, right.shape[2])
+    return repeated, rows
 
 
 def _some_rows(block: NativeBlock, rows: slice | NDArray[Any]) -> NativeBlock:
@@ -315,5 +317,5 @@ def _block(block: Any, name: str) -> NativeBlock:
         if repeats == 0:
             raise ValueError(f"{name}[1]: expected at least one row for each of the left side, got none")
         if repeats > 1 and rows > 1 and right.strides[0] != repeats * right.strides[1]:
-            right = np.ascontiguousarray(right)  # all rows at one distance
+            right = right.copy()  # all rows at one distance
     return left, right

@@ -100,8 +100,8 @@ NaturalStep natural_step(const Batch& batch, const StepOptions& options = {}, co
 std::vector<NaturalStep> natural_steps(const Batch& batch, const std::vector<double>& dampings,
                                        const StepOptions& options = {}, const Context& context = {});
 
-// What the model behind Solver::automatic expects a step to cost, in operations at the speed of a factorisation in double
-// precision; infinite where a solver cannot run.
+// What the model behind Solver::automatic expects a step to cost, in operations at the speed of a factorisation in
+// double precision; infinite where a solver cannot run.
 struct PredictedCosts {
   double cholesky = 0.0;
   double gram = 0.0;

@@ -58,9 +58,9 @@ class NetworkSnapshot(Snapshot):
         return blocks
 
     def fisher_scores(self) -> list[Block]:
-        # For each observation a row of errors for each factor of the outputs' Fisher matrix, all with the same
-        # inputs.  Then rows for the head's own parameters, beside observations that are zero: their Fisher
-        # matrix is the same everywhere, and sqrt(N) stands for N rows.
+        # For each observation a row of errors for each factor of the outputs' Fisher matrix, all with the
+        # same inputs.  Then rows for the head's own parameters, beside observations that are zero: their
+        # Fisher matrix is the same everywhere, and sqrt(N) stands for N rows.
         factors = self.head.fisher_factors(self.z, self.own)
         root = np.sqrt(len(self.z)) * self.head.own_fisher_root(self.own)
         samples, each = len(self.z), len(factors)
@@ -78,7 +78,7 @@ class NetworkSnapshot(Snapshot):
         return [*blocks, own_block]
 
     def _backward(self, inputs: list[Any], errors: Array) -> list[Any]:
-        """Return the pairs (inputs, errors) of all layers, given the errors d log p / d z, (N, m) or (N, k, m)."""
+        """Return the pairs (inputs, errors) of all layers, given errors d log p / d z, (N, m) or (N, k, m)."""
         last = np.ascontiguousarray(errors, dtype=np.float32 if self._single else np.float64)
         return list(zip(inputs, _core.network_backward(self._layers, inputs, last), strict=True))
 

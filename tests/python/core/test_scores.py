@@ -151,7 +151,8 @@ def test_a_step_from_rows_that_share_their_left_side(simd: str, solver: str) -> 
     for scores in ([(left, right), own], [(left.astype(np.float32), right.astype(np.float32)), own]):
         expected = ff.natural_step(written, A, weights=w, solver="cholesky", precision="double")
         step = ff.natural_step(scores, A, weights=w, solver=solver, precision="double", tol=1e-12)
-        np.testing.assert_allclose(step.step, expected.step, rtol=1e-5 if scores[0][0].dtype == np.float32 else 1e-8)
+        rtol = 1e-5 if scores[0][0].dtype == np.float32 else 1e-8
+        np.testing.assert_allclose(step.step, expected.step, rtol=rtol)
     report = ff.diagnose([(left, right), own])
     assert report.rank == ff.diagnose(written).rank == 48
 
