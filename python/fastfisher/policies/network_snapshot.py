@@ -78,7 +78,7 @@ class NetworkSnapshot(Snapshot):
         return [*blocks, own_block]
 
     def _backward(self, inputs: list[Any], errors: Array) -> list[Any]:
-        """Return the pairs (inputs, errors) of all layers, given errors d log p / d z, (N, m) or (N, k, m)."""
+        """Return the pairs (inputs, errors) of all layers, from d log p / d z, (N, m) or (N, k, m)."""
         last = np.ascontiguousarray(errors, dtype=np.float32 if self._single else np.float64)
         return list(zip(inputs, _core.network_backward(self._layers, inputs, last), strict=True))
 

@@ -65,7 +65,7 @@ def test_survives_constant_and_repeated_entries() -> None:
 
 def test_auto_is_quadratic_for_small_observations_only() -> None:
     for size, kind in ((17, "quadratic"), (348, "linear")):
-        baseline = make_baseline(TrainConfig("x"), size)
+        baseline = make_baseline(TrainConfig("x", policy="linear"), size)
         assert isinstance(baseline, RidgeBaseline)
         assert baseline.kind == kind
 
