@@ -100,7 +100,7 @@ def test_folder_of_seeds_wall_time_and_references(run: Run, train: Run) -> None:
     )
     assert (result.code, result.out) == (0, "a.svg\n"), result.err
     image = Path("a.svg").read_text()
-    for words in ("linear, 2 seeds", "interquartile mean", "wall time of the iterations [s]", "paper", "a=b"):
+    for words in ("mlp, 2 seeds", "interquartile mean", "wall time of the iterations [s]", "paper", "a=b"):
         assert words in image
     # The curve that is left in the folder is no run, and does not stop a second look.
     assert run("plot", "runs/a").out == "runs/a/curve.png\n"
@@ -133,7 +133,7 @@ def test_plot_draws_and_prints_the_path(run: Run, train: Run) -> None:
     assert Path("curves.png").read_bytes().startswith(PNG)
     vector = run("plot", "runs/0", "runs/1", "--out", "two.svg")
     assert vector.code == 0
-    assert "linear, 2 seeds" in Path("two.svg").read_text()
+    assert "mlp, 2 seeds" in Path("two.svg").read_text()
     assert [p.name for p in Path().iterdir() if p.name.startswith(".")] == []
 
 
