@@ -128,9 +128,7 @@ void contract(Index rows, Index repeats, Index broadcasts, Index entries, const 
       const auto tile = multiply_strided<packets, columns>(broadcasts, v + first, entries, left + n * left_stride,
                                                            Index{1}, left_stride);
       const Index row = n * repeats;
-      // A constant where it can be: the loop over repeats is then none.
-      contract_rows(tile, repeats == 1 ? Index{1} : repeats, right + row * right_stride + first, right_stride,
-                    sums + row * lanes<Real>);
+      contract_rows(tile, repeats, right + row * right_stride + first, right_stride, sums + row * lanes<Real>);
     };
     Index n = 0;
     constexpr Index columns = columns_beside<packets>;

@@ -87,7 +87,8 @@ class Learner:
         self.stepper.learn(step, move)
 
         baseline.fit(obs, times, targets / unit.value)
-        return Update(step, move, damping, _explained_variance(targets, values), _notes(step, move))
+        notes = _notes(step, move, config.cg_iterations)
+        return Update(step, move, damping, _explained_variance(targets, values), notes)
 
     def _see(self, obs: Array) -> None:
         """Let policy and statistics follow the observations, before anything is computed from them."""
@@ -142,11 +143,16 @@ class Learner:
         self.stepper.load_state(part("stepper"))
 
 
-def _notes(step: NaturalStep | None, move: Move) -> tuple[str, ...]:
-    """Return what is worth telling; why the solver was chosen is the same every iteration."""
+def _notes(step: NaturalStep | None, move: Move, cg_iterations: int | None) -> tuple[str, ...]:
+    """Return what is worth telling.
+
+    Why the solver was chosen is the same every iteration, and that CG took the iterations it was given, and
+    what residual they left, is in columns of its own.
+    """
     if step is None:
         return ("all advantages are zero: the policy stays",)
-    return (*(note for note in step.notes if not note.startswith("auto chose")), *move.notes)
+    usual = ("auto chose", "CG was preconditioned", f"CG stopped at {cg_iterations} iterations")
+    return (*(note for note in step.notes if not note.startswith(usual)), *move.notes)
 
 
 def _standardized(advantages: Array) -> Array:

@@ -174,3 +174,15 @@ def test_without_advantages_nothing_is_forgotten() -> None:
 def test_a_learner_wants_a_whole_config() -> None:
     with pytest.raises(ValueError, match="max_kl, fisher, gamma: expected values, got None, exact"):
         make_learner(max_kl=None, fisher="exact")
+
+
+def test_a_cap_on_cg_that_the_config_sets_is_not_news() -> None:
+    """Iterations and residual have columns; a solver that fell short of what was asked of it is told."""
+    capped = make_learner(hidden=(8,), solver="cg", cg_iterations=2)
+    update = capped.update(make_batch(capped.policy))
+    assert update.step is not None
+    assert any("CG stopped at 2 iterations" in note for note in update.step.notes)
+    assert not update.notes
+    hopeless = make_learner(hidden=(8,), solver="cg", cg_tolerance=1e-30)
+    update = hopeless.update(make_batch(hopeless.policy))
+    assert any("CG met the limit" in note for note in update.notes)
