@@ -301,7 +301,7 @@ def test_dampings_below_the_rounding_climb_the_ladder_from_the_band() -> None:
 
 def test_dampings_that_choose_other_matrices_do_not_share_one() -> None:
     """A gradient without damping needs the d x d matrix; with it the N x N one is cheaper."""
-    S, _, g, _ = batch(20, 60)
+    S, _, g, _ = batch(20, 600)
     undamped, damped = ff.natural_step(S, gradient=g, damping=[0.0, 0.1])
     assert (undamped.solver, damped.solver) == ("cholesky", "gram")
     assert_same(ff.natural_step(S, gradient=g, damping=0.1), damped)
