@@ -49,7 +49,8 @@ struct SampledRun {
   double cost() const noexcept { return setup + iterations * iteration; }
 };
 
-SampledRun cheapest_sampled_run(const SolveShape& shape);
+// The largest sample whose run costs at most `slack` times the cheapest run.
+SampledRun cheapest_sampled_run(const SolveShape& shape, double slack = 1.0);
 
 // Rows of a preconditioner's sample that pay for themselves over `iterations` of CG at the most; 0: none do.
 Index preconditioner_rows(const SolveShape& shape, double iterations);
