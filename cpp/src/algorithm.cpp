@@ -6,6 +6,10 @@
 namespace fastfisher::detail {
 namespace {
 
+// Products in single precision carry CG a few digits from each true residual while the condition number is well below
+// 1 / eps; a bound on it by the trace is loose, but a wrong guess costs iterations only.
+constexpr double most_condition_of_mixed = 1e7;
+
 // Of R^T R + shift I, to a few per cent.
 double largest_eigenvalue(const StepState& state) {
   Vector v = state.b, product;
@@ -38,7 +42,7 @@ void choose_algorithm(StepState& state) {
   result.precision = options.precision;
   const bool narrow = options.precision == Precision::single_precision || options.precision == Precision::mixed;
   shape.narrow_factor = narrow;
-  shape.mixed_likely = options.precision == Precision::automatic && shape.condition_bound <= 1e7;
+  shape.mixed_likely = options.precision == Precision::automatic && shape.condition_bound <= most_condition_of_mixed;
   shape.narrow_products = narrow || shape.mixed_likely;
   shape.precondition = options.precondition && state.system.shift() > 0.0;
   state.choice.direct = options.solver;
@@ -74,11 +78,8 @@ void settle_precision(StepState& state) {
   result.precision = pays && mixed_may_work(state) ? Precision::mixed : Precision::double_precision;
 }
 
-// Products in single precision carry CG a few digits from each true residual while the condition number is well below
-// 1 / eps; a bound on it by the trace is loose, but a wrong guess costs iterations only.
 bool mixed_products_may_work(const StepState& state) {
-  constexpr double most = 1e7;
-  return state.shape.condition_bound <= most && state.problem.matrix_scale == 1.0;
+  return state.shape.condition_bound <= most_condition_of_mixed && state.problem.matrix_scale == 1.0;
 }
 
 // A single-precision factor carries refinement only while the condition number is well below 1 / eps.  The trace

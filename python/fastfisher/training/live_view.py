@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from rich.table import Table
 
 from .columns import COLUMNS, Pace, clock, fitting, titled_table
 from .iteration import IterationInfo
-from .views import Facts, Plain, Redrawn, View, aim_of, live_console
+from .views import Facts, Plain, Redrawn, View, choose_view
 
 
 def make_view(
@@ -33,12 +32,7 @@ def make_view(
     quiet
         Show nothing.
     """
-    if quiet:
-        return View()
-    pace, console = Pace(total_steps, steps_done), live_console()
-    if console is None:
-        return PlainView(sys.stdout, pace)
-    return LiveView(console, pace, aim_of(target_return))
+    return choose_view(PlainView, LiveView, total_steps, steps_done, target_return, quiet)
 
 
 class PlainView(Plain[IterationInfo]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from rich.text import Text
 
 from .columns import COLUMNS, Column, Pace, fitting, titled_table
 from .iteration import IterationInfo
-from .views import Facts, Plain, Redrawn, View, aim_of, live_console
+from .views import Facts, Plain, Redrawn, View, choose_view
 
 State = Literal["training", "done", "stopped", "failed"]
 
@@ -50,12 +49,7 @@ def make_seeds_view(
     quiet
         Show nothing.
     """
-    if quiet:
-        return View()
-    pace, console = Pace(total_steps, steps_done), live_console()
-    if console is None:
-        return PlainSeedsView(sys.stdout, pace)
-    return LiveSeedsView(console, pace, aim_of(target_return))
+    return choose_view(PlainSeedsView, LiveSeedsView, total_steps, steps_done, target_return, quiet)
 
 
 def _total(rows: Rows) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from typing import Generic, TextIO, TypeVar
 
 from rich.console import Console, Group, RenderableType
@@ -142,6 +143,23 @@ class Redrawn(View[Shown]):
     def _note(self) -> str:
         """Return the sentence below the table; it may be empty."""
         return ""
+
+
+def choose_view(
+    plain: Callable[[TextIO, Pace], View[Shown]],
+    live: Callable[[Console, Pace, str], View[Shown]],
+    total_steps: int,
+    steps_done: int,
+    target_return: float | None,
+    quiet: bool,
+) -> View[Shown]:
+    """Return the view that standard output calls for: none, ``live`` on a terminal, or ``plain``."""
+    if quiet:
+        return View()
+    pace, console = Pace(total_steps, steps_done), live_console()
+    if console is None:
+        return plain(sys.stdout, pace)
+    return live(console, pace, aim_of(target_return))
 
 
 def live_console() -> Console | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import reference_policies as reference
+from network_policies import KINDS, OBSERVATIONS, random_policy
 
 from fastfisher import Scores
 from fastfisher.policies import (
@@ -18,15 +19,12 @@ from fastfisher.policies import (
     GaussianHead,
     Head,
     LinearPolicy,
-    MLPPolicy,
     MultiCategoricalHead,
     NetworkPolicy,
-    RBFPolicy,
     SquashedHead,
     StateDependentGaussianHead,
 )
 
-OBSERVATIONS = 3
 LOW, HIGH = np.array([-2.0, 0.5]), np.array([1.0, 3.0])
 HEADS: dict[str, Callable[[], Head]] = {
     "gaussian": lambda: GaussianHead(2),
@@ -37,22 +35,12 @@ HEADS: dict[str, Callable[[], Head]] = {
     "multi-categorical": lambda: MultiCategoricalHead([3, 1, 2]),
     "bernoulli": lambda: BernoulliHead(3),
 }
-KINDS: dict[str, Callable[[Head, np.random.Generator], NetworkPolicy]] = {
-    "linear": lambda head, rng: LinearPolicy(OBSERVATIONS, head, rng),
-    "mlp": lambda head, rng: MLPPolicy(OBSERVATIONS, (4, 3), head, rng),
-    "rbf": lambda head, rng: RBFPolicy(OBSERVATIONS, 5, head, rng, bandwidth=1.7),
-}
 
 
 @pytest.fixture(params=list(itertools.product(KINDS, HEADS)), ids="-".join)
 def policy(request: pytest.FixtureRequest) -> NetworkPolicy:
     kind, head = request.param
-    rng = np.random.default_rng(3)
-    policy = KINDS[kind](HEADS[head](), rng)
-    policy.parameters = 0.5 * rng.standard_normal(len(policy.parameters))
-    if kind == "mlp":
-        policy.set_input_transform(rng.standard_normal(OBSERVATIONS), 1.0 + rng.random(OBSERVATIONS))
-    return policy
+    return random_policy(kind, HEADS[head](), hidden=(4, 3), features=5)
 
 
 @pytest.fixture

@@ -6,39 +6,26 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from network_policies import KINDS, OBSERVATIONS, random_policy
 
 from fastfisher import Scores
 from fastfisher.policies import (
     CategoricalHead,
     GaussianHead,
     Head,
-    LinearPolicy,
-    MLPPolicy,
     NetworkPolicy,
-    RBFPolicy,
 )
 
-OBSERVATIONS = 3
 HEADS: dict[str, Callable[[], Head]] = {
     "gaussian": lambda: GaussianHead(2),
     "categorical": lambda: CategoricalHead(4),
-}
-KINDS: dict[str, Callable[[Head, np.random.Generator], NetworkPolicy]] = {
-    "linear": lambda head, rng: LinearPolicy(OBSERVATIONS, head, rng),
-    "mlp": lambda head, rng: MLPPolicy(OBSERVATIONS, (5, 4), head, rng),
-    "rbf": lambda head, rng: RBFPolicy(OBSERVATIONS, 6, head, rng, bandwidth=1.7),
 }
 
 
 @pytest.fixture(params=[(kind, head) for kind in KINDS for head in HEADS], ids="-".join)
 def policy(request: pytest.FixtureRequest) -> NetworkPolicy:
     kind, head = request.param
-    rng = np.random.default_rng(3)
-    policy = KINDS[kind](HEADS[head](), rng)
-    policy.parameters = 0.5 * rng.standard_normal(len(policy.parameters))
-    if kind == "mlp":
-        policy.set_input_transform(rng.standard_normal(OBSERVATIONS), 1.0 + rng.random(OBSERVATIONS))
-    return policy
+    return random_policy(kind, HEADS[head](), hidden=(5, 4), features=6)
 
 
 @pytest.fixture
