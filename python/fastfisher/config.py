@@ -92,8 +92,8 @@ class TrainConfig:
     max_damping: float = 10.0
     """Largest damping of the adaptive rule, in the units of damping."""
 
-    momentum: float | None = None
-    """Share of the last direction kept (SPRING, arXiv 2401.10190), below 1 (None: 0.9 for mlp, else 0)."""
+    momentum: float = 0.0
+    """Share of the last direction kept (SPRING, arXiv 2401.10190), below 1."""
 
     line_search_factor: float = 0.8
     """TRPO: what a rejected step is shortened by."""
@@ -135,7 +135,7 @@ class TrainConfig:
     """Divide rewards by the running standard deviation of discounted returns."""
 
     initial_log_std: float | None = None
-    """Initial log standard deviation of Gaussian actions (None: 0.5 for mlp, else -1)."""
+    """Initial log standard deviation of Gaussian actions (None: 0.25 for mlp, else -1)."""
 
     min_log_std: float = -3.0
     """Floor of the log standard deviation."""

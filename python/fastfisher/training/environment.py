@@ -183,9 +183,7 @@ def with_defaults(config: TrainConfig, space: spaces.Space[Any], limit: int | No
     if config.normalize_observations is None:
         changes["normalize_observations"] = discrete or network
     if config.initial_log_std is None:
-        changes["initial_log_std"] = 0.5 if network else -1.0
-    if config.momentum is None:
-        changes["momentum"] = 0.9 if network else 0.0
+        changes["initial_log_std"] = 0.25 if network else -1.0
     if config.cg_iterations is None and network:
         changes["cg_iterations"] = 10
     if config.fisher is None:

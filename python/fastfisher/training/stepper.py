@@ -35,7 +35,7 @@ class Stepper:
         """That of the next step, in the units of the config's."""
         self.previous: Array | None = None
         """The direction x of the step before; None without momentum, and at its start."""
-        self._momentum = config.momentum or 0.0
+        self._momentum = config.momentum
 
     def step(
         self, policy: Policy, before: Snapshot, obs: Array, act: NDArray[Any], A: Array

@@ -21,14 +21,14 @@ BOX, DISCRETE = spaces.Box(-1.0, 1.0, (2,)), spaces.Discrete(3)
 
 def fields_of(policy: PolicyName, space: spaces.Space[Any]) -> tuple[Any, ...]:
     config = with_defaults(TrainConfig("X-v0", policy=policy), space)
-    return config.normalize_observations, config.initial_log_std, config.momentum, config.cg_iterations
+    return config.normalize_observations, config.initial_log_std, config.cg_iterations
 
 
 def test_a_network_learns_with_other_values() -> None:
     assert TrainConfig("X-v0").policy == "mlp"
-    assert fields_of("mlp", BOX) == fields_of("mlp", DISCRETE) == (True, 0.5, 0.9, 10)
-    assert fields_of("linear", BOX) == fields_of("rbf", BOX) == (False, -1.0, 0.0, None)
-    assert fields_of("linear", DISCRETE) == (True, -1.0, 0.0, None)
+    assert fields_of("mlp", BOX) == fields_of("mlp", DISCRETE) == (True, 0.25, 10)
+    assert fields_of("linear", BOX) == fields_of("rbf", BOX) == (False, -1.0, None)
+    assert fields_of("linear", DISCRETE) == (True, -1.0, None)
 
 
 def test_the_baseline_follows_the_policy() -> None:
@@ -65,12 +65,12 @@ def test_the_discount_forgets_what_lies_behind_the_time_limit() -> None:
 
 
 def test_a_floor_above_the_default_is_refused() -> None:
-    with pytest.raises(UserError, match=r"min_log_std: expected at most initial_log_std = 0.5, got 1.0"):
+    with pytest.raises(UserError, match=r"min_log_std: expected at most initial_log_std = 0.25, got 1.0"):
         with_defaults(TrainConfig("X-v0", min_log_std=1.0), BOX)
 
 
 def test_what_is_given_stays() -> None:
-    given = {"gamma": 0.9, "momentum": 0.0, "cg_iterations": 3, "initial_log_std": -2.0, "max_kl": 0.1}
+    given = {"gamma": 0.9, "cg_iterations": 3, "initial_log_std": -2.0, "max_kl": 0.1}
     given |= {"normalize_observations": False, "fisher": "exact"}
     config = with_defaults(TrainConfig("X-v0", **given), BOX, 50)
     assert {name: getattr(config, name) for name in given} == given
