@@ -1,127 +1,141 @@
-"""Learning bars: does the shipped command reach a return, in how many steps, and where does the time go?
+"""Learning runs: any row of the suites, any seed, or a row of one's own, by the shipped trainer.
 
-    python benchmarks/learning.py HalfCheetah-v5 --target 3810 --steps 2500000 --seeds 0 1 2
-    python benchmarks/learning.py CartPole-v1 --target 475 --steps 100000 --seeds 0 1 2 3 4
+    python benchmarks/learning.py paper Hopper-v5 rbf --seeds 0 1 2    one row of tables 1 and 2
+    python benchmarks/learning.py paper Hopper-v5                      its three policies, the suite's seeds
+    python benchmarks/learning.py million                              a whole suite
+    python benchmarks/learning.py paper --list                         what there is, and what has been run
+    python benchmarks/learning.py CartPole-v1 --policy linear --target 475 --steps 100000 --seeds 0 1 2 3 4
 
-Each seed is one `fastfisher train` process, one after the other, timed from start to end.  The learning
-curves and a summary go to benchmarks/results/<env>-<policy>/ with the command, commit, versions and machine.
-What follows `--` is passed to `fastfisher train`.
+The rows are in benchmarks/suites/rows.py; for a row of one's own, what follows `--` is passed to `fastfisher
+train`.  Each seed is one `fastfisher train` process, one after the other, in benchmarks/runs: interrupted, by
+Ctrl-C or kill -9, it is resumed to the same bits by the same command.  Then the final checkpoint plays
+episodes that training never saw, and benchmarks/results/learning has the outcome.  A seed whose results are
+there is not run again, and one of another config is refused, until --again throws away what there is.
+
+Two of these commands may run side by side, with --workers 1: a seed that the other works on is left to it.
+`python benchmarks/tables.py` makes the tables and figures.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-import math
-import shutil
-import subprocess
+import shlex
 import sys
-import tempfile
-import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import fastfisher
-
-ROOT = Path(__file__).resolve().parent.parent
-KEPT_COLUMNS = (
-    "iteration",
-    "steps",
-    "episodes",
-    "return_mean",
-    "return_std",
-    "kl_achieved",
-    "residual",
-    "std",
-)
+from fastfisher.training.cores import usable_cores
+from suites import training
+from suites.results import RESULTS, RUNS, Record, Seed
+from suites.rows import OWN, POLICIES, SUITES, Row, rows_of
 
 
-def train(env: str, steps: int, seed: int, flags: list[str], folder: Path) -> tuple[list[str], float]:
-    """Run one training process; return its command and its wall time in seconds."""
-    arguments = ["train", env, "--steps", str(steps), "--seed", str(seed), *flags]
-    command = [sys.executable, "-m", "fastfisher", *arguments, "--out", str(folder), "--quiet"]
-    start = time.perf_counter()
-    subprocess.run(command, check=True)
-    return ["fastfisher", *arguments], time.perf_counter() - start
-
-
-def summarise(rows: list[dict[str, str]], target: float, seconds: float) -> dict[str, object]:
-    """Work out the bars of one run from its progress.csv."""
-    reached = next((int(row["steps"]) for row in rows if float(row["return_mean"]) >= target), None)
-    tail = rows[-max(1, len(rows) // 10) :]
-    in_step = sum(float(row["seconds_env_step"]) for row in rows)
-    in_loop = sum(float(row["seconds"]) for row in rows)
-    return {
-        "steps": int(rows[-1]["steps"]),
-        "first_batch_at_target_steps": reached,
-        "mean_return_of_last_tenth": round(sum(float(row["return_mean"]) for row in tail) / len(tail), 1),
-        "seconds_whole_process": round(seconds, 1),
-        "seconds_iterations": round(in_loop, 1),
-        "seconds_env_step": round(in_step, 1),
-        "share_outside_env_step": round(1.0 - in_step / in_loop, 4),
-    }
-
-
-def environment_record() -> dict[str, object]:
-    """Return what a reader needs to judge or repeat the numbers."""
-    import gymnasium
-
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
+def parser() -> argparse.ArgumentParser:
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("what", help=f"a suite ({', '.join(SUITES)}), or the environment of a row of your own")
+    words.add_argument("env", nargs="?", help="of a suite: rows of this environment alone")
+    words.add_argument("suite_policy", nargs="?", metavar="policy", help="of a suite: rows of this policy")
+    words.add_argument("--seeds", type=int, nargs="+", help="default: the suite's; 0 for a row of your own")
+    words.add_argument("--steps", type=int, help="environment steps, instead of the suite's")
+    words.add_argument("--workers", type=int, help="rollout processes and threads; default: one a core")
+    words.add_argument("--episodes", type=int, default=50, help="of the evaluation, of each kind")
+    words.add_argument("--again", action="store_true", help="throw away what there is of the seeds")
+    words.add_argument("--list", action="store_true", help="print the rows and how far they are")
+    own = words.add_argument_group("a row of your own")
+    own.add_argument("--policy", choices=POLICIES, default="linear")
+    own.add_argument(
+        "--target", type=float, help="mean return of a batch, sampled actions, to count steps to"
     )
-    record = {"commit": commit.stdout.strip(), **fastfisher.show_config(), "gymnasium": gymnasium.__version__}
+    own.add_argument("--label", default="", help="tells rows of one environment and policy apart")
+    places = words.add_argument_group("places")
+    places.add_argument("--runs", type=Path, default=RUNS)
+    places.add_argument("--results", type=Path, default=RESULTS)
+    return words
+
+
+def chosen_rows(options: argparse.Namespace, flags: Sequence[str]) -> list[Row]:
+    """Return what the command line asks for.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such row.
+    """
+    if options.what in SUITES:
+        if flags:
+            raise ValueError(f"flags: expected none for a row of a suite, got {shlex.join(flags)}")
+        rows = rows_of(options.what, options.env, options.suite_policy)
+        return [replace(row, steps=options.steps) for row in rows] if options.steps else rows
+    if options.env is not None:
+        raise ValueError(f"suite: expected one of {', '.join(SUITES)}, got {options.what}")
+    if options.steps is None:
+        raise ValueError("--steps: expected for a row of your own")
+    own = Row(OWN, options.what, options.policy, options.steps, (0,), shlex.join(flags), options.target)
+    return [replace(own, label=options.label)]
+
+
+def sentence(job: Seed, record: Record) -> str:
+    """Return what a seed came to."""
+    evaluation = record["evaluation"]
+    parts = [
+        f"{job}: sampled {evaluation['sampled']['mean']:,.1f}",
+        f"mean policy {evaluation['mean_policy']['mean']:,.1f}",
+        f"{record['steps']:,} steps in {record['seconds']:,.0f} s",
+    ]
+    if record["threshold"] is not None:
+        episodes = record["episodes_to_threshold"]
+        reached = "not reached" if episodes is None else f"after {episodes:,} episodes"
+        parts.append(f"{record['threshold']:g} {reached}")
+    return ", ".join(parts)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the seeds; exit status 1 where one failed, 2 where one was refused."""
+    given = list(sys.argv[1:] if words is None else words)
+    cut = given.index("--") if "--" in given else len(given)
+    commands = parser()
+    options = commands.parse_args(given[:cut])
+    for name in ("workers", "episodes", "steps"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            commands.error(f"--{name}: expected at least 1, got {getattr(options, name)}")
     try:
-        import mujoco
-
-        record["mujoco"] = mujoco.__version__
-    except ImportError:
-        pass
-    return record
-
-
-def keep_curve(rows: list[dict[str, str]], path: Path) -> None:
-    """Write the columns that a plot needs, nothing that depends on the clock."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, KEPT_COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def main() -> int:
-    """Run the seeds and write the results; exit status 1 where a seed missed the target."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("env")
-    parser.add_argument("--target", type=float, required=True, help="mean stochastic return of a batch")
-    parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--policy", default="linear")
-    parser.add_argument("flags", nargs="*", help="after --: further flags of fastfisher train")
-    options = parser.parse_args()
-
-    results = ROOT / "benchmarks" / "results" / f"{options.env}-{options.policy}"
-    results.mkdir(parents=True, exist_ok=True)
-    record: dict[str, object] = {"target": options.target, **environment_record(), "seeds": {}}
-    runs: dict[str, object] = {}
-    for seed in options.seeds:
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch) / "run"
-            flags = ["--policy", options.policy, *options.flags]
-            command, seconds = train(options.env, options.steps, seed, flags, folder)
-            with (folder / "progress.csv").open(newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.DictReader(file) if not math.isnan(float(row["return_mean"]))]
-            runs[str(seed)] = {"command": " ".join(command), **summarise(rows, options.target, seconds)}
-            keep_curve(rows, results / f"seed{seed}.csv")
-            shutil.copy(folder / "curve.png", results / f"seed{seed}.png")
-            shutil.copy(folder / "config.json", results / "config.json")
-        print(json.dumps({"seed": seed, **runs[str(seed)]}), flush=True)  # type: ignore[dict-item]
-        record["seeds"] = runs
-        (results / "summary.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    missed = [s for s, run in runs.items() if run["first_batch_at_target_steps"] is None]  # type: ignore[index]
-    print(f"{len(runs) - len(missed)} of {len(runs)} seeds reached {options.target:g}")
-    return 1 if missed else 0
+        rows = chosen_rows(options, given[cut + 1 :])
+    except ValueError as error:
+        commands.error(str(error))
+    jobs = [
+        Seed(row, seed, options.runs.resolve(), options.results.resolve())
+        for row in rows
+        for seed in options.seeds or row.seeds
+    ]
+    if options.list:
+        for job in jobs:
+            print(f"{job!s:<40} {job.row.steps:>11,} steps  {training.state(job)}")
+        return 0
+    code = 0
+    for job in jobs:
+        settings = training.Settings(
+            cores=options.workers or usable_cores(),
+            episodes=options.episodes,
+            again=options.again,
+            export=job.seed == job.row.seeds[0],
+        )
+        try:
+            record = training.run(job, settings)
+        except training.RefusedError as error:
+            print(error, file=sys.stderr)
+            code = code or 2
+        except training.FailedError as error:
+            print(error, file=sys.stderr)
+            code = 1
+        else:
+            print(f"{job}: another process is at it" if record is None else sentence(job, record), flush=True)
+    return code
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Okabe and Ito 2008: told apart by readers with any colour vision; black and yellow left out.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 10.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -74,7 +74,7 @@ def plot_runs(
         panels.setdefault(run.config.env, []).append(run)
     if references and len(panels) > 1:
         raise UserError(f"references are for one environment, and the runs are of {', '.join(panels)}")
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         columns = min(3, len(panels))
         rows = -(-len(panels) // columns)
         width = 7.2 if columns == 1 else 4.8 * columns
@@ -82,14 +82,15 @@ def plot_runs(
         figure = Figure(figsize=(width, 4.2 * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for axis, (env, runs) in zip(axes, panels.items(), strict=False):
-            _draw(axis, env, curves(runs, x), x)
+            draw_curves(axis, env, curves(runs, x), x)
             _draw_references(axis, references or {})
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
         _save(figure, out)
 
 
-def _draw(axis: Axes, env: str, lines: Sequence[Curve], x: Axis) -> None:
+def draw_curves(axis: Axes, env: str, lines: Sequence[Curve], x: Axis) -> None:
+    """Draw curves into a panel, with its title, its labels and, for several, a legend."""
     unit, name = _unit(x, max(line.x[-1] for line in lines))
     for index, line in enumerate(lines):
         color = COLORS[index % len(COLORS)]

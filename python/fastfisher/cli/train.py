@@ -53,6 +53,11 @@ class Train(TrainConfig):
         """The hyper-parameters alone."""
         return TrainConfig(**_fields_of_config(self))
 
+    def new_config(self, words: Sequence[str]) -> TrainConfig:
+        """Return the hyper-parameters of a new run: these words' flags over the environment's preset."""
+        preset = TrainConfig(self.env, **completed(self.env, {"preset": self.preset}))
+        return _parse_over(preset, words).config.replace(preset=preset.preset)
+
     def run(self, words: Sequence[str]) -> int:
         """Train; ``words`` are those of the command line after ``train``."""
         from .. import runs, several
@@ -65,8 +70,7 @@ class Train(TrainConfig):
             return _parse_over(config, words).config
 
         seeds = range(self.seed, self.seed + self.seeds)
-        preset = TrainConfig(self.env, **completed(self.env, {"preset": self.preset}))
-        config = config_over(preset).replace(preset=preset.preset)
+        config = self.new_config(words)
         if not self.resume:
             if self.seeds > 1:
                 return several.start(config, seeds, self.out or default_parent(config), quiet=self.quiet)
@@ -78,6 +82,20 @@ class Train(TrainConfig):
         if not path.exists():
             raise UserError(f"there is no run to resume in {path}: leave --resume out to start one")
         return runs.resume(config_over(RunFolder.open(path).read_config()), path, quiet=self.quiet)
+
+
+def config_of(words: Sequence[str]) -> TrainConfig:
+    """Return the hyper-parameters that ``fastfisher train`` begins with, given these words after it.
+
+    What depends on the environment itself is still open: ``NPG.from_config(config).config`` has it.
+
+    Raises
+    ------
+    SystemExit
+        From the parser, for words that it does not understand.
+    """
+    train = tyro.cli(Train, prog="fastfisher train", args=list(words))
+    return train.new_config(words)
 
 
 def _fields_of_config(config: TrainConfig) -> dict[str, Any]:

@@ -1,0 +1,169 @@
+"""One seed of a row, from nothing or from where it was interrupted, to its results."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fastfisher import NPG
+from fastfisher.cli.train import config_of
+from fastfisher.config import TrainConfig
+from fastfisher.seed_process import SeedProcess
+from fastfisher.training.run_folder import RunFolder
+
+from . import measures
+from .results import Record, Seed, describe, differences, read_json, write_json
+
+_LOOK_EVERY = 0.2
+_NOTE_EVERY = 10.0
+"""Seconds between the notes of a run's time: what a kill -9 takes from it at most."""
+_SAY_EVERY = 60.0
+
+
+class RefusedError(Exception):
+    """What is there was made by another config: it is neither overwritten nor taken for this row's."""
+
+
+class FailedError(Exception):
+    """Training ended with an error."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run, whatever the row."""
+
+    cores: int
+    episodes: int = 50
+    """Of sampled actions, and as many of the mean policy."""
+    again: bool = False
+    """Throw away what there is of the seed."""
+    export: bool = False
+    """Keep the policy, if it is small."""
+
+
+def run(job: Seed, settings: Settings) -> Record | None:
+    """Train what is missing, evaluate, write the results; None where another process is at it.
+
+    Raises
+    ------
+    RefusedError
+        Where a run folder or a record is of another config.
+    FailedError
+        Where training failed; the message has its last lines.
+    """
+    with _claimed(job) as mine:
+        if not mine:
+            return None
+        words = job.row.words(job.seed)
+        config = full_config(words)
+        if settings.again:
+            _forget(job)
+        if (record := _done(job, config)) is not None:
+            return record
+        _prepare(job, config, settings.cores)
+        _train(job, settings.cores)
+        return measures.keep(job, episodes=settings.episodes, command=words, export=settings.export)
+
+
+def full_config(words: list[str]) -> TrainConfig:
+    """Return the config of `fastfisher train` with these words, the environment's part filled in."""
+    with NPG.from_config(config_of(words)) as agent:
+        return agent.config
+
+
+def state(job: Seed) -> str:
+    """Say in a word or two how far a seed is."""
+    record = read_json(job.record)
+    if record is not None:
+        return f"done at {record['steps']:,} steps"
+    return "begun" if job.folder.exists() else "not run"
+
+
+@contextlib.contextmanager
+def _claimed(job: Seed) -> Iterator[bool]:
+    """Hold the seed's lock; it is given up however this process ends."""
+    job.lock.parent.mkdir(parents=True, exist_ok=True)
+    with job.lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _forget(job: Seed) -> None:
+    """Remove a seed's run and results."""
+    if job.folder.exists():
+        shutil.rmtree(job.folder)
+    for path in (job.diary, job.record, job.curve, job.policy):
+        path.unlink(missing_ok=True)
+
+
+def _done(job: Seed, config: TrainConfig) -> Record | None:
+    """Return the record where it is of this config."""
+    record: Record | None = read_json(job.record)
+    if record is None:
+        return None
+    differing = differences(record["config"], config.to_dict())
+    if not differing:
+        return record
+    if set(differing) == {"steps"} and job.folder.exists() and config.steps > record["config"]["steps"]:
+        return None  # the run goes on from where it ended
+    raise RefusedError(
+        f"{job}: {job.record} is of another config: {describe(differing)}; --again trains anew"
+    )
+
+
+def _prepare(job: Seed, config: TrainConfig, cores: int) -> None:
+    """Make the run folder, or find that the one that is there can be continued."""
+    if not (job.folder / "config.json").exists():
+        # The diary first: a folder that can be resumed has one, whenever this process was killed.
+        write_json(job.diary, {"commits": [], "seconds": 0.0, "processes": 0, "cores": cores})
+        RunFolder.create(job.folder, config).unlock()
+        return
+    stored = read_json(job.folder / "config.json")
+    differing = differences(stored, config.to_dict())
+    if differing and (set(differing) != {"steps"} or config.steps < stored["steps"]):
+        raise RefusedError(
+            f"{job}: {job.folder} is of another config: {describe(differing)}; --again trains anew"
+        )
+    if differing:
+        folder = RunFolder(job.folder)
+        folder.lock()
+        folder.write_config(folder.read_config().replace(steps=config.steps))
+        folder.unlock()
+
+
+def _train(job: Seed, cores: int) -> None:
+    """Run `fastfisher train --resume` in the folder until it ends; a Ctrl-C here saves and stops it."""
+    diary = read_json(job.diary)
+    if (commit := measures.commit()) not in diary["commits"]:
+        diary["commits"].append(commit)
+    diary |= {"processes": diary["processes"] + 1, "cores": cores}
+    before, begin = diary["seconds"], time.monotonic()
+
+    def note() -> None:
+        write_json(job.diary, {**diary, "seconds": before + time.monotonic() - begin})
+
+    note()
+    noted = said = begin
+    with SeedProcess(job.row.env, job.seed, job.folder, cores) as process:
+        try:
+            while process.state == "training":
+                time.sleep(_LOOK_EVERY)
+                now = time.monotonic()
+                if now - noted > _NOTE_EVERY:
+                    note()
+                    noted = now
+                if now - said > _SAY_EVERY and (last := process.last()) is not None:
+                    print(f"  {job}: {last.steps:,} steps, return {last.return_mean:,.1f}", flush=True)
+                    said = now
+        finally:
+            note()
+        if process.state != "done":
+            raise FailedError(f"{job}: training {process.state}\n{process.errors()}")
