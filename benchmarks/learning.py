@@ -25,10 +25,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fastfisher.training.cores import usable_cores
 from suites import training
 from suites.results import RESULTS, RUNS, Record, Seed
 from suites.rows import OWN, POLICIES, SUITES, Row, rows_of
+
+from fastfisher.training.cores import usable_cores
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,1 +1,1 @@
-"""Suites of training runs: what is trained, how one seed of it is run, and how its results are kept and shown."""
+"""Suites of training runs: their rows, how one seed is run, how results are kept and shown."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import math
 import statistics
 import subprocess
@@ -97,7 +98,7 @@ def thinned(rows: Sequence[Row], most: int = MOST_POINTS) -> list[Row]:
     told = [row for row in rows if not math.isnan(row["return_mean"])]
     count = min(most, len(told))
     edges = [len(told) * index // max(count, 1) for index in range(count + 1)]
-    return [_merged(told[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    return [_merged(told[a:b]) for a, b in itertools.pairwise(edges)]
 
 
 def _merged(rows: Sequence[Row]) -> Row:

@@ -89,12 +89,14 @@ def plot_runs(
         _save(figure, out)
 
 
-def draw_curves(axis: Axes, env: str, lines: Sequence[Curve], x: Axis) -> None:
+def draw_curves(
+    axis: Axes, env: str, lines: Sequence[Curve], x: Axis, colors: Sequence[str] = COLORS
+) -> None:
     """Draw curves into a panel, with its title, its labels and, for several, a legend."""
     unit, name = _unit(x, max(line.x[-1] for line in lines))
     for index, line in enumerate(lines):
-        color = COLORS[index % len(COLORS)]
-        style = ("-", "--", ":", "-.")[index // len(COLORS) % 4]
+        color = colors[index % len(colors)]
+        style = ("-", "--", ":", "-.")[index // len(colors) % 4]
         axis.fill_between(line.x / unit, line.low, line.high, color=color, alpha=0.16, lw=0)
         marker = "o" if len(line.x) == 1 else None
         axis.plot(line.x / unit, line.center, style, color=color, lw=1.8, label=line.label, marker=marker)
