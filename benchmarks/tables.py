@@ -50,7 +50,7 @@ def filled(text: str, results: Results, image: dict[str, str]) -> str:
         if name not in choices:
             raise ValueError(f"{kind}: expected one of {', '.join(choices)}, got {name}")
         content = TABLES[name](results) if kind == "table" else image[name]
-        return f"{begin}{content}\n{end}"
+        return f"{begin}{content}\n{end}" if content else f"{begin}{end}"
 
     return _BLOCK.sub(fill, text)
 

@@ -117,7 +117,7 @@ def draw(shown: Sequence[Panel], path: Path) -> None:
         for axis in axes[len(shown) :]:
             axis.set_visible(False)
         with replacing(path) as temporary:
-            figure.savefig(temporary, dpi=110, metadata={"Description": f"data {digest(shown)}"})
+            figure.savefig(temporary, dpi=90, metadata={"Description": f"data {digest(shown)}"})
 
 
 def _label(title: str, records: Sequence[Record]) -> str:

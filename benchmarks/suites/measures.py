@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import math
+import os
 import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -42,10 +43,11 @@ def _git(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def circumstances() -> Record:
-    """Return date, machine and versions."""
+    """Return date, machine, its load, by which the times are to be judged, and versions."""
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "machine": fastfisher.show_config(),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
         "versions": {name: _version(name) for name in ("gymnasium", "mujoco", "envpool")},
     }
 

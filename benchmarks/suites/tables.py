@@ -17,8 +17,8 @@ from .rows import OWN, PAPER, PEERS, POLICIES, PUBLISHED, SHARE_OF_EPISODES, Row
 NOT_RUN = "not run"
 TITLES = {"linear": "linear", "rbf": "RBF", "mlp": "MLP"}
 VERSIONS = (
-    "The paper's environments are OpenAI gym's -v1, ours gymnasium's -v5: another version of the simulator and, for "
-    "some tasks, other rewards, observations and ends of episodes."
+    "The paper's environments are OpenAI gym's -v1, ours gymnasium's -v5: another version of the simulator "
+    "and, for some tasks, other rewards, observations and ends of episodes."
 )
 
 
@@ -129,8 +129,8 @@ def paper_short(results: Results) -> str:
                 second.append(f"{NOT_RUN} ({count})")
         lines.append([env, *first, *second])
     note = (
-        "Mean over seeds; in parentheses the paper's, for MLP those of its network by TRPO. Bold: at least the "
-        "paper's return, and the threshold, by all seeds, in at most a third of its episodes. "
+        "Mean over seeds; in parentheses the paper's, for MLP those of its network by TRPO. Bold: at least "
+        "the paper's return, and the threshold, by all seeds, in at most a third of its episodes. "
         f"{VERSIONS}"
     )
     return f"{table(header, lines)}\n\n{note}"
@@ -186,8 +186,8 @@ def paper_episodes(results: Results) -> str:
             line += [episodes(records, count) if records else NOT_RUN]
         lines.append(line)
     note = (
-        "Episodes until the first batch whose mean return, of sampled actions, is at least the threshold; over "
-        f"the seeds, fewest to most. Bold: for all seeds at most a third of the paper's. {VERSIONS}"
+        "Episodes until the first batch whose mean return, of sampled actions, is at least the threshold; "
+        f"over the seeds, fewest to most. Bold: for all seeds at most a third of the paper's. {VERSIONS}"
     )
     return f"{table(header, lines)}\n\n{note}"
 
@@ -195,16 +195,13 @@ def paper_episodes(results: Results) -> str:
 def million(results: Results) -> str:
     """A million steps, beside what libraries publish."""
     header = ["task", *PEERS, "goal", "ours: mean policy", "sampled", "policy", "seeds"]
-    header += ["time", "SB3-contrib's time here"]
+    header += ["time", "SB3-contrib here"]
     lines = []
     for env, rows in _tasks("million").items():
         for row in rows:
             published = [number(PUBLISHED[env][peer]) if peer in PUBLISHED[env] else "-" for peer in PEERS]
             line = [env, *published, f"> {number(goal(env))}"]
-            peer = results.peer(env)
-            theirs = "not measured" if peer is None else clock(peer["seconds_million"])
-            if peer is not None and peer["extrapolated"]:
-                theirs += f" (from {peer['steps']:,} steps)"
+            theirs = _peer(results.peer(env))
             if records := results.of(row):
                 mean = statistics.fmean(returns(records, "mean_policy"))
                 line.append(bold(number(mean), mean > goal(env)) + spread(records, "mean_policy"))
@@ -215,9 +212,9 @@ def million(results: Results) -> str:
             lines.append(line)
     count = _evaluated(results, "million")
     note = (
-        f"Return after a million environment steps{count}, mean over seeds (least to most). The published ones are "
-        "by neural networks: Tianshou's benchmark, and the documentation and zoo of Stable-Baselines3-contrib. "
-        "Bold: above the goal, the best of them."
+        f"Return after a million environment steps{count}, mean over seeds (least to most). The published "
+        "ones are by neural networks: Tianshou's benchmark, SB3-contrib's documentation and zoo. Bold: above "
+        "the goal, the best of them. The last column is SB3-contrib's TRPO by its defaults on our machine."
     )
     return f"{table(header, lines)}\n\n{note}"
 
@@ -280,6 +277,16 @@ def commands(results: Results) -> str:
                     ]
                 )
     return table(header, lines) if lines else "None has been run."
+
+
+def _peer(record: Record | None) -> str:
+    """Return what another library took for a million steps, and where to it came."""
+    if record is None:
+        return "not measured"
+    time = f"{clock(record['seconds_million'])}, {record['threads']} threads"
+    if record["extrapolated"]:
+        return f"{time} (from {record['steps']:,} steps)"
+    return f"{time}: {number(record['evaluation']['mean_policy']['mean'])}"
 
 
 def _time(records: Sequence[Record]) -> str:
