@@ -131,6 +131,8 @@ def keep(job: Seed, *, episodes: int, command: Sequence[str], export: bool) -> R
         kept = export and _export(agent, job.policy)
         config = agent.config.to_dict()
     found = bars(rows, job.row.threshold)
+    # A kill -9 takes the last moments from the diary, but not from progress.csv.
+    seconds = max(diary["seconds"], found["seconds_iterations"])
     record = {
         "suite": job.row.suite,
         "env": job.row.env,
@@ -138,8 +140,8 @@ def keep(job: Seed, *, episodes: int, command: Sequence[str], export: bool) -> R
         "seed": job.seed,
         "command": " ".join(["fastfisher train", *command]),
         **found,
-        "seconds": round(diary["seconds"], 1),
-        "steps_per_second": round(found["steps"] / diary["seconds"]),
+        "seconds": round(seconds, 1),
+        "steps_per_second": round(found["steps"] / seconds),
         "cores": diary["cores"],
         "processes": diary["processes"],
         "evaluation": evaluation,

@@ -19,7 +19,7 @@ from . import measures
 from .results import Record, Seed, describe, differences, read_json, write_json
 
 _LOOK_EVERY = 0.2
-_NOTE_EVERY = 10.0
+_NOTE_EVERY = 2.0
 """Seconds between the notes of a run's time: what a kill -9 takes from it at most."""
 _SAY_EVERY = 60.0
 
