@@ -1,11 +1,11 @@
 """Presets: what to change for an environment where a measurement says that the defaults do badly.
 
-``fastfisher train ENV`` takes from the environment's preset what no flag says, and names those
-fields; ``--no-preset`` leaves it out.  From Python, ``NPG(env)`` is the config that its arguments
-spell out, and ``NPG(env, preset=True)`` asks for the preset: a script means the same whatever this
-file learns.  A field that equals today's default is in a preset where the measurement needs that
-value, whatever the default becomes.  Nothing is here without a measurement, returns are means over
-a batch with sampled actions, and an environment of another version is another environment.
+They are of an environment and a policy; the policy that is named first is the one for who names none.
+``fastfisher train ENV`` takes from the preset what no flag says, and names those fields; ``--no-preset``
+leaves it out.  From Python, ``NPG(env)`` is the config that its arguments spell out, and ``NPG(env,
+preset=True)`` asks for the preset: a script means the same whatever this file learns.  A field that equals
+today's default is in a preset where the measurement needs that value, whatever the default becomes.
+Nothing is here without a measurement: docs/what-matters.md has most of them, seed by seed.
 """
 
 from __future__ import annotations
@@ -48,29 +48,40 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def preset_of(env: str) -> Mapping[str, Any]:
-    """Return the fields of an environment's preset, by gymnasium id; none where it has no preset."""
-    return MappingProxyType(dict(PRESETS.get(env, {})))
+def preset_of(env: str, policy: str | None = None) -> Mapping[str, Any]:
+    """Return the fields of a preset, ``policy`` among them; none where there is no preset.
+
+    Parameters
+    ----------
+    env
+        Gymnasium id.
+    policy
+        Whose; None for the environment's first.
+    """
+    policies = PRESETS.get(env, {})
+    if policy is None:
+        policy = next(iter(policies), None)
+    return MappingProxyType({"policy": policy, **policies[policy]} if policy in policies else {})
 
 
 def completed(env: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields, completed by the environment's preset where ``fields["preset"]`` asks for it.
+    """Return the fields, completed by the preset where ``fields["preset"]`` asks for it.
 
     Parameters
     ----------
     env
         Gymnasium id.
     fields
-        Of :class:`~fastfisher.config.TrainConfig`; those given win over the preset.  ``preset`` is true
-        in the result only where there is one.
+        Of :class:`~fastfisher.config.TrainConfig`; those given win over the preset, and ``policy`` says which
+        one.  ``preset`` is true in the result only where there is one.
     """
     if not fields.get("preset", False):
         return dict(fields)
-    preset = preset_of(env)
+    preset = preset_of(env, fields.get("policy"))
     return {**preset, **fields, "preset": bool(preset)}
 
 
 def taken_from_preset(config: TrainConfig) -> dict[str, Any]:
     """Return the fields in which a config follows its preset; none where it was made without."""
-    preset = preset_of(config.env) if config.preset else {}
+    preset = preset_of(config.env, config.policy) if config.preset else {}
     return {name: value for name, value in preset.items() if getattr(config, name) == value}

@@ -55,7 +55,10 @@ class Train(TrainConfig):
 
     def new_config(self, words: Sequence[str]) -> TrainConfig:
         """Return the hyper-parameters of a new run: these words' flags over the environment's preset."""
-        preset = TrainConfig(self.env, **completed(self.env, {"preset": self.preset}))
+        asked: dict[str, Any] = {"preset": self.preset}
+        # Once for the policy, which is the preset's where no flag names one, and once for its preset.
+        asked["policy"] = _parse_over(TrainConfig(self.env, **completed(self.env, asked)), words).policy
+        preset = TrainConfig(self.env, **completed(self.env, asked))
         return _parse_over(preset, words).config.replace(preset=preset.preset)
 
     def run(self, words: Sequence[str]) -> int:
