@@ -70,8 +70,8 @@ def test_plain_output_is_lines_of_ascii(train: Run) -> None:
     assert {len(line) for line in (header, *rows)} == {len(header)}
     assert "CartPole-v1" in result.out
     assert "1,282 parameters" in result.out
-    assert "fastfisher evaluate runs/CartPole-v1-mlp-seed0" in result.out
-    assert "fastfisher plot runs/CartPole-v1-mlp-seed0" in result.out
+    assert "fastfisher evaluate runs/CartPole-v1-npg-mlp-seed0" in result.out
+    assert "fastfisher plot runs/CartPole-v1-npg-mlp-seed0" in result.out
 
 
 def test_quiet_prints_nothing(train: Run) -> None:
