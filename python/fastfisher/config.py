@@ -140,6 +140,9 @@ class TrainConfig:
     min_log_std: float = -3.0
     """Floor of the log standard deviation."""
 
+    max_log_std: float = 2.0
+    """Ceiling of a log standard deviation that depends on the observation."""
+
     std: StdName = "independent"
     """Standard deviation of Gaussian actions: the same everywhere, or dependent on the observation."""
 
@@ -211,9 +214,15 @@ class TrainConfig:
             raise ValueError(f"min_log_std: expected at most {bound}, got {self.min_log_std}")
         if self.damping_rule == "adaptive":
             _check_range(self, "damping", at_least=self.min_damping, at_most=self.max_damping)
-        if self.std == "dependent" and self.min_log_std == self.initial_log_std:
-            # The floor is approached and never reached: see StateDependentGaussianHead.
-            raise ValueError(f"min_log_std: expected below {bound} with std = 'dependent'")
+        _check_range(self, "max_log_std", above=self.min_log_std)
+        if self.std == "dependent" and self.initial_log_std is not None:
+            # Floor and ceiling are approached and never reached: see StateDependentGaussianHead.
+            if self.min_log_std == self.initial_log_std:
+                raise ValueError(f"min_log_std: expected below {bound} with std = 'dependent'")
+            if self.max_log_std <= self.initial_log_std:
+                raise ValueError(
+                    f"max_log_std: expected above {bound} with std = 'dependent', got {self.max_log_std}"
+                )
         for name in _SIZES:
             sizes = getattr(self, name)
             if any(size < 1 for size in sizes):

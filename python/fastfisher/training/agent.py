@@ -235,7 +235,7 @@ class NPG:
         self.steps += len(batch.rewards)
         self.episodes += int(batch.complete.sum())
         info = describe(
-            self.config, (self.iteration, self.steps, self.episodes), batch, update, self.policy.std(),
+            self.config, (self.iteration, self.steps, self.episodes), batch, update,
             self._rollouts.notes if self.iteration == 1 else (),
             seconds_rollout=collected - start, seconds=perf_counter() - start,
         )  # fmt: skip

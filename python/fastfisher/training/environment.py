@@ -19,6 +19,7 @@ from ..config import TrainConfig
 from ..policies import (
     BernoulliHead,
     CategoricalHead,
+    DiagonalGaussianHead,
     GaussianHead,
     Head,
     MultiCategoricalHead,
@@ -142,8 +143,10 @@ def make_head(space: spaces.Space[Any], config: TrainConfig) -> Head:
 def _gaussian_head(space: spaces.Box, config: TrainConfig) -> Head:
     if config.initial_log_std is None:
         raise ValueError("initial_log_std: expected a number, got None; see with_defaults")
-    kind = GaussianHead if config.std == "independent" else StateDependentGaussianHead
-    gaussian = kind(int(np.prod(space.shape)), config.initial_log_std, config.min_log_std)
+    where = (int(np.prod(space.shape)), config.initial_log_std, config.min_log_std)
+    gaussian: DiagonalGaussianHead = GaussianHead(*where)
+    if config.std == "dependent":
+        gaussian = StateDependentGaussianHead(*where, config.max_log_std)
     if not config.squash:
         return gaussian
     if not space.is_bounded("both"):
