@@ -176,6 +176,9 @@ class TrainConfig:
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the environment."""
 
+    init_noise: float = 0.0
+    """Start MuJoCo robots in diverse states: 0 as the environment does, 1 any pose (docs/perturbation.md)."""
+
     checkpoint_every: int = 10
     """Iterations between checkpoints of the command line's run folder."""
 
@@ -208,6 +211,12 @@ class TrainConfig:
         _check_range(self, "worker_timeout", above=0.0)
         _check_range(self, "num_envs", at_least=0)
         _check_range(self, "max_episode_steps", at_least=1)
+        _check_range(self, "init_noise", at_least=0.0)
+        if self.init_noise and self.backend == "envpool":
+            raise ValueError(
+                f"init_noise: expected 0 with backend = 'envpool', whose states are out of reach, "
+                f"got {self.init_noise}"
+            )
         _check_range(self, "checkpoint_every", at_least=1)
         bound = f"initial_log_std = {self.initial_log_std}"
         if self.initial_log_std is not None and self.min_log_std > self.initial_log_std:

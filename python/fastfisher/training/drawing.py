@@ -29,11 +29,14 @@ def drawing_environment(config: TrainConfig) -> Env:
     UserError
         Where the environment draws no images, or cannot draw here; the message says what to install.
     """
-    kwargs = {**config.env_kwargs, "render_mode": "rgb_array"}
+    # What the agent puts around an environment that it is given is left to it.
+    config = config.replace(
+        env_kwargs={**config.env_kwargs, "render_mode": "rgb_array"}, max_episode_steps=None, init_noise=0.0
+    )
     with _headless_mujoco(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what GLFW says is in the error, too
         try:
-            env = make_environment(recipe_for(config.env, kwargs))
+            env = make_environment(recipe_for(config.env, config))
         except UserError as error:
             if not isinstance(error.__cause__, TypeError):
                 raise
