@@ -72,7 +72,8 @@ def _graphics_advice(error: Exception) -> str:
     backend = os.environ.get("MUJOCO_GL") or "unset"
     return (
         "no graphics library works here; without a display `apt install libegl1 libgl1` and set "
-        f"MUJOCO_GL=egl, or `apt install libosmesa6` and set MUJOCO_GL=osmesa (with MUJOCO_GL {backend}: {reason})"
+        "MUJOCO_GL=egl, or `apt install libosmesa6` and set MUJOCO_GL=osmesa "
+        f"(with MUJOCO_GL {backend}: {reason})"
     )
 
 
