@@ -17,12 +17,14 @@ from ..config import TrainConfig
 from .environment import Env, make_environment, recipe_for
 from .errors import UserError
 
+_CAMERA_ARGUMENTS = {"camera_id", "camera_name", "default_camera_config"}
+
 
 def drawing_environment(config: TrainConfig) -> Env:
     """Make the environment of a config with images for its rendering, and try one.
 
     MuJoCo's draws neither shadows nor reflections, which take three quarters of an image's time where the
-    processor draws it.
+    processor draws it, and its camera follows the robot, unless the config names one.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def drawing_environment(config: TrainConfig) -> Env:
                     env.close()
     if problem:
         raise UserError(f"cannot draw {config.env}: {problem}")
-    _leave_out_shadows(env)
+    _simplify(env, config)
     return env
 
 
@@ -94,15 +96,21 @@ def _headless_mujoco() -> Iterator[None]:
             del os.environ["MUJOCO_GL"]
 
 
-def _leave_out_shadows(env: Env) -> None:
+def _simplify(env: Env, config: TrainConfig) -> None:
+    """Leave out what MuJoCo's environments draw slowly, and let their camera follow the robot."""
     renderer = getattr(env.unwrapped, "mujoco_renderer", None)
     viewer = getattr(renderer, "viewer", None)
-    if viewer is None:
+    if renderer is None or viewer is None:
         return
     import mujoco
 
     for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION):
         viewer.scn.flags[flag] = 0
+    if not _CAMERA_ARGUMENTS & config.env_kwargs.keys():
+        # gymnasium 1.4 takes another camera where none is named, and robots run out of its sight.
+        camera = mujoco.mj_name2id(renderer.model, mujoco.mjtObj.mjOBJ_CAMERA, "track")
+        if camera >= 0:
+            renderer.camera_id = camera
 
 
 @contextlib.contextmanager
