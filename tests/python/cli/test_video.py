@@ -114,20 +114,15 @@ DRAW_MUJOCO = """
 import numpy as np
 from fastfisher.config import TrainConfig
 from fastfisher.training.drawing import drawing_environment
-env = drawing_environment(TrainConfig("InvertedPendulum-v5", env_kwargs={"width": 64, "height": 48}))
-env.reset(seed=1)
-image = env.render()
-print(image.shape, image.std() > 5.0)
-env.close()
+env = drawing_environment(TrainConfig("HalfCheetah-v5", env_kwargs={"width": 64, "height": 48}))
 # The camera follows: where the robot has gone far, the image is that of the robot and not of its absence.
-env = drawing_environment(TrainConfig("HalfCheetah-v5", env_kwargs={"width": 64, "height": 64}))
 robot, images = env.unwrapped, []
 for x in (0.0, 100.0):
     env.reset(seed=1)
     robot.set_state(robot.init_qpos + np.eye(9)[0] * x, robot.init_qvel)
     images.append(env.render().astype(float))
 skin = [((image[..., 0] - image[..., 2]) > 40.0).sum() for image in images]
-print(min(skin) > 50)
+print(images[0].shape, min(skin) > 50)
 """
 
 
@@ -144,13 +139,13 @@ def test_mujoco_is_drawn_without_a_display(monkeypatch: pytest.MonkeyPatch) -> N
     drawn = draw_mujoco(monkeypatch)
     if "no graphics library works here" in drawn.stderr:
         pytest.skip(drawn.stderr.splitlines()[-1])
-    assert (drawn.returncode, drawn.stdout) == (0, "(48, 64, 3) True\nTrue\n"), drawn.stderr
+    assert (drawn.returncode, drawn.stdout) == (0, "(48, 64, 3) True\n"), drawn.stderr
 
 
 def test_mujoco_without_graphics_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     refused = draw_mujoco(monkeypatch, MUJOCO_GL="none-such")
     assert refused.returncode == 1
     sentence = refused.stderr.splitlines()[-1]
-    assert sentence.startswith("fastfisher.training.errors.UserError: cannot draw InvertedPendulum-v5")
+    assert sentence.startswith("fastfisher.training.errors.UserError: cannot draw HalfCheetah-v5")
     assert "apt install libegl1 libgl1" in sentence
     assert "none-such" in sentence
