@@ -28,8 +28,8 @@ class InitNoise(gymnasium.Wrapper[Any, Any, Any, Any]):
     """A MuJoCo robot whose episodes start in all sorts of states.
 
     After the environment's own reset, whose noise is small, every limb's joint is moved a share of the way to
-    an angle uniform in its range, the torso is tilted, the robot is put down so that it does not
-    penetrate the ground and then a little above it, and all velocities get normal noise.  States that
+    an angle uniform in its range, the torso is tilted, the robot is raised out of the ground, where it is in
+    it, and then a little more, and all velocities get normal noise.  States that
     the environment calls unhealthy, which would end the episode at once, are drawn again; after each 8
     of them at half the scale.
 
