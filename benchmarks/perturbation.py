@@ -35,7 +35,7 @@ from fastfisher.training import UserError
 from fastfisher.training.push import Push
 
 RESULTS = Path(__file__).resolve().parent / "results" / "perturbation"
-STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 START, DURATION = 4.0, 0.5
 """Of the push, in seconds: the middle of the shortest episodes, Hopper's and Walker2d's of 8 s."""
 SETTLE, WINDOW = 2.0, 1.0
