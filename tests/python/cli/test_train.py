@@ -21,7 +21,7 @@ from .helpers import SMALL, Run
 def test_run_folder(train: Run) -> None:
     result = train("--steps", 1500, "--seed", 3, "--env-kwargs", '{"sutton_barto_reward": false}')
     assert result.code == 0, result.err
-    folder = Path("runs/CartPole-v1-mlp-seed3")
+    folder = Path("runs/CartPole-v1-npg-mlp-seed3")
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     events = {name for name in names if name.startswith("events.out.tfevents.")}
     assert len(events) == 1
