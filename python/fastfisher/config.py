@@ -140,6 +140,9 @@ class TrainConfig:
     min_log_std: float = -3.0
     """Floor of the log standard deviation."""
 
+    max_log_std: float = 2.0
+    """Ceiling of a log standard deviation that depends on the observation."""
+
     std: StdName = "independent"
     """Standard deviation of Gaussian actions: the same everywhere, or dependent on the observation."""
 
@@ -173,6 +176,9 @@ class TrainConfig:
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the environment."""
 
+    init_noise: float = 0.0
+    """Start MuJoCo robots in diverse states: 0 as the environment does, 1 any pose (docs/perturbation.md)."""
+
     checkpoint_every: int = 10
     """Iterations between checkpoints of the command line's run folder."""
 
@@ -205,15 +211,27 @@ class TrainConfig:
         _check_range(self, "worker_timeout", above=0.0)
         _check_range(self, "num_envs", at_least=0)
         _check_range(self, "max_episode_steps", at_least=1)
+        _check_range(self, "init_noise", at_least=0.0)
+        if self.init_noise and self.backend == "envpool":
+            raise ValueError(
+                f"init_noise: expected 0 with backend = 'envpool', whose states are out of reach, "
+                f"got {self.init_noise}"
+            )
         _check_range(self, "checkpoint_every", at_least=1)
         bound = f"initial_log_std = {self.initial_log_std}"
         if self.initial_log_std is not None and self.min_log_std > self.initial_log_std:
             raise ValueError(f"min_log_std: expected at most {bound}, got {self.min_log_std}")
         if self.damping_rule == "adaptive":
             _check_range(self, "damping", at_least=self.min_damping, at_most=self.max_damping)
-        if self.std == "dependent" and self.min_log_std == self.initial_log_std:
-            # The floor is approached and never reached: see StateDependentGaussianHead.
-            raise ValueError(f"min_log_std: expected below {bound} with std = 'dependent'")
+        _check_range(self, "max_log_std", above=self.min_log_std)
+        if self.std == "dependent" and self.initial_log_std is not None:
+            # Floor and ceiling are approached and never reached: see StateDependentGaussianHead.
+            if self.min_log_std == self.initial_log_std:
+                raise ValueError(f"min_log_std: expected below {bound} with std = 'dependent'")
+            if self.max_log_std <= self.initial_log_std:
+                raise ValueError(
+                    f"max_log_std: expected above {bound} with std = 'dependent', got {self.max_log_std}"
+                )
         for name in _SIZES:
             sizes = getattr(self, name)
             if any(size < 1 for size in sizes):

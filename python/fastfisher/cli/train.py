@@ -37,7 +37,7 @@ class Train(TrainConfig):
         Path | None,
         arg(
             metavar="DIR",
-            help_behavior_hint="(default: runs/<ENV>-<policy>-seed<seed>; without -seed<seed> for several)",
+            help_behavior_hint="(default: runs/<ENV>-<algorithm>-<policy>-seed<seed>; several: no seed)",
         ),
     ] = None
     """Run folder: config, progress, TensorBoard events, checkpoints, curve."""

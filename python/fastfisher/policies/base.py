@@ -106,7 +106,7 @@ class Policy(ABC):
     def entropy(self, obs: Array) -> float:
         """Return the mean entropy over the observations, in nats."""
 
-    def std(self) -> float:
+    def std(self, obs: Array) -> float:
         """Return the mean standard deviation of continuous actions; NaN where there is none."""
         return float("nan")
 
@@ -188,6 +188,10 @@ class Snapshot:
     def entropy(self) -> float:
         """Return the mean entropy, in nats."""
         return self._policy.entropy(self._obs)
+
+    def std(self) -> float:
+        """Return the mean standard deviation of continuous actions; NaN where there is none."""
+        return self._policy.std(self._obs)
 
     def after(self, policy: Policy) -> Snapshot:
         """Return a snapshot of the same policy with other parameters, on the same observations."""

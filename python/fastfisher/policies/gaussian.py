@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .functions import sigmoid, softplus
+from .functions import sigmoid
 from .head import Head
 
 Array = NDArray[np.float64]
@@ -75,6 +75,11 @@ class DiagonalGaussianHead(Head):
         _, log_std = self.moments(z, own)
         return float(log_std.sum(axis=-1).mean() + 0.5 * self.actions * (1.0 + _LOG_2_PI))
 
+    def std(self, z: Array, own: Array) -> float:
+        """Return the mean of sigma."""
+        _, log_std = self.moments(z, own)
+        return float(np.exp(log_std).mean())
+
 
 class GaussianHead(DiagonalGaussianHead):
     """a ~ N(z, diag(sigma^2)), log sigma the head's own parameters."""
@@ -115,39 +120,51 @@ class GaussianHead(DiagonalGaussianHead):
         """Return sqrt(2) I: E[(eps^2 - 1)^2] = 2, and eps^2 - 1 is uncorrelated with the score of z."""
         return math.sqrt(2.0) * np.eye(self.actions)
 
-    def std(self, own: Array) -> float:
-        """Return the mean of sigma."""
-        return float(np.exp(own).mean())
-
     def constrain(self, own: Array) -> None:
         """Raise log sigma to its floor."""
         np.maximum(own, self.min_log_std, out=own)
 
 
 class StateDependentGaussianHead(DiagonalGaussianHead):
-    """a ~ N(mu, diag(sigma^2)), z = [mu, y] and log sigma = floor + softplus(y + c).
+    """a ~ N(mu, diag(sigma^2)), z = [mu, y] and log sigma = floor + (ceiling - floor) sigmoid(y + c).
 
-    The floor is approached smoothly, so that the score is exact everywhere and never vanishes
-    altogether: a policy that has come near the floor can leave it again.  The constant c makes y = 0,
-    which a new network gives, the initial log sigma.
+    Floor and ceiling are approached smoothly, so that the score is exact everywhere and never vanishes
+    altogether: a policy that has come near either can leave it again.  Without a ceiling an observation
+    unlike those of the batch, whose KL divergence bounds the step, could get any sigma, infinity included.
+    The constant c makes y = 0, which a new network gives, the initial log sigma.
+
+    Parameters
+    ----------
+    actions, initial_log_std, min_log_std
+        As of :class:`DiagonalGaussianHead`.
+    max_log_std
+        Ceiling of log sigma; e^2 is that of soft actor-critic (arXiv 1801.01290).
 
     Raises
     ------
     ValueError
-        Where ``initial_log_std`` is not above the floor, which no y reaches.
+        Where ``initial_log_std`` is not between floor and ceiling, which no y reaches.
     """
 
     own_size = 0
 
-    def __init__(self, actions: int, initial_log_std: float = -0.5, min_log_std: float = -3.0) -> None:
+    def __init__(
+        self,
+        actions: int,
+        initial_log_std: float = -0.5,
+        min_log_std: float = -3.0,
+        max_log_std: float = 2.0,
+    ) -> None:
         super().__init__(actions, initial_log_std, min_log_std)
-        above = initial_log_std - min_log_std
-        if not above > 0.0:
+        if not min_log_std < initial_log_std < max_log_std:
             raise ValueError(
-                f"initial_log_std: expected above min_log_std = {min_log_std}, got {initial_log_std}"
+                f"initial_log_std: expected above min_log_std = {min_log_std} and below "
+                f"max_log_std = {max_log_std}, got {initial_log_std}"
             )
+        self.max_log_std = max_log_std
         self.size = 2 * actions
-        self._offset = above + math.log(-math.expm1(-above))  # softplus of it is `above`
+        self._range = max_log_std - min_log_std
+        self._offset = math.log(initial_log_std - min_log_std) - math.log(max_log_std - initial_log_std)
 
     @property
     def noise_size(self) -> int:
@@ -163,7 +180,7 @@ class StateDependentGaussianHead(DiagonalGaussianHead):
         return z[:, : self.actions], self._log_std(z)
 
     def _log_std(self, z: Array) -> Array:
-        return self.min_log_std + softplus(z[..., self.actions :] + self._offset)
+        return self.min_log_std + self._range * sigmoid(z[..., self.actions :] + self._offset)
 
     def noise(self, own: Array, count: int, rng: Generator) -> Array:
         """Return eps, standard normal, (count, m)."""
@@ -176,7 +193,8 @@ class StateDependentGaussianHead(DiagonalGaussianHead):
 
     def _slope(self, z: Array) -> Array:
         """Return d log sigma / d y."""
-        return sigmoid(z[:, self.actions :] + self._offset)
+        y = z[:, self.actions :] + self._offset
+        return self._range * sigmoid(y) * sigmoid(-y)
 
     def errors(self, z: Array, own: Array, act: Array) -> Array:
         """Return (a - mu) / sigma^2, then (((a - mu) / sigma)^2 - 1) d log sigma / d y."""

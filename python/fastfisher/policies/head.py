@@ -89,8 +89,8 @@ class Head(ABC):
     def entropy(self, z: Array, own: Array) -> float:
         """Return the mean entropy, in nats."""
 
-    def std(self, own: Array) -> float:
-        """Return the mean standard deviation of the actions; NaN where there is none."""
+    def std(self, z: Array, own: Array) -> float:
+        """Return the mean standard deviation over rows and actions; NaN where there is none."""
         return float("nan")
 
     def constrain(self, own: Array) -> None:  # noqa: B027 - most have nothing to do

@@ -115,8 +115,8 @@ class NetworkPolicy(Policy):
     def entropy(self, obs: Array) -> float:
         return self.at(obs).entropy()
 
-    def std(self) -> float:
-        return self.head.std(self._own())
+    def std(self, obs: Array) -> float:
+        return self.at(obs).std()
 
     def constrain(self) -> None:
         self.head.constrain(self._own())

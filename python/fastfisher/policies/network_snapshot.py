@@ -88,6 +88,9 @@ class NetworkSnapshot(Snapshot):
     def entropy(self) -> float:
         return self.head.entropy(self.z, self.own)
 
+    def std(self) -> float:
+        return self.head.std(self.z, self.own)
+
     def after(self, policy: Policy) -> Snapshot:
         # The features are fixed, so those of the batch serve again.
         network: NetworkPolicy = policy  # type: ignore[assignment]

@@ -162,15 +162,17 @@ class NPG:
         self._recipe = None
         self._env: Env | VectorEnv[Any, Any, Any]
         if isinstance(env, VectorEnv):
+            if config.init_noise:
+                raise UserError("init_noise is for single environments: wrap the vector's in InitNoise")
             self._env = env
             self.observation_space = env.single_observation_space
             self.action_space = env.single_action_space
             return
         if isinstance(env, gymnasium.Env):
-            self._env = prepared(env, config.max_episode_steps)
+            self._env = prepared(env, config.max_episode_steps, config.init_noise)
             self.observation_space = env.observation_space
         else:
-            self._recipe = recipe_for(env, config.env_kwargs, config.max_episode_steps)
+            self._recipe = recipe_for(env, config)
             self._env = make_environment(self._recipe)
             inner = self._env
             if isinstance(inner, gymnasium.wrappers.FlattenObservation):
@@ -235,7 +237,7 @@ class NPG:
         self.steps += len(batch.rewards)
         self.episodes += int(batch.complete.sum())
         info = describe(
-            self.config, (self.iteration, self.steps, self.episodes), batch, update, self.policy.std(),
+            self.config, (self.iteration, self.steps, self.episodes), batch, update,
             self._rollouts.notes if self.iteration == 1 else (),
             seconds_rollout=collected - start, seconds=perf_counter() - start,
         )  # fmt: skip

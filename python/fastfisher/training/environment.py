@@ -19,6 +19,7 @@ from ..config import TrainConfig
 from ..policies import (
     BernoulliHead,
     CategoricalHead,
+    DiagonalGaussianHead,
     GaussianHead,
     Head,
     MultiCategoricalHead,
@@ -44,6 +45,7 @@ class Recipe:
     factory: Callable[..., Env] | None = None
     kwargs: dict[str, Any] = field(default_factory=dict)
     max_episode_steps: int | None = None
+    init_noise: float = 0.0
 
     def __call__(self) -> Env:
         """Make one."""
@@ -54,26 +56,25 @@ class Recipe:
             # Without the passive checker, which goes on checking at every step.
             with model_warnings_logged(self.spec):
                 env = gymnasium.make(self.spec, disable_env_checker=True, **self.kwargs)
-        return prepared(env, self.max_episode_steps)
+        return prepared(env, self.max_episode_steps, self.init_noise)
 
 
-def recipe_for(
-    env: str | Callable[..., Env], kwargs: dict[str, Any], max_episode_steps: int | None = None
-) -> Recipe:
-    """Return the recipe of an environment id or of a function that makes one.
+def recipe_for(env: str | Callable[..., Env], config: TrainConfig) -> Recipe:
+    """Return the recipe of an environment id, or of a function that makes one, as a config has it.
 
     Raises
     ------
     UserError
         Where the id is unknown.
     """
+    options = (config.env_kwargs, config.max_episode_steps, config.init_noise)
     if not isinstance(env, str):
-        return Recipe(factory=env, kwargs=kwargs, max_episode_steps=max_episode_steps)
+        return Recipe(None, env, *options)
     package, _, name = env.rpartition(":")
     try:
         if package:
             importlib.import_module(package)  # which registers its environments; gymnasium.spec does not
-        return Recipe(spec=gymnasium.spec(name), kwargs=kwargs, max_episode_steps=max_episode_steps)
+        return Recipe(gymnasium.spec(name), None, *options)
     except (gymnasium.error.Error, ModuleNotFoundError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
@@ -99,8 +100,18 @@ def make_environment(recipe: Recipe) -> Env:
         raise UserError(f"{name} does not take env_kwargs {recipe.kwargs}: {error}") from error
 
 
-def prepared(env: Env, max_episode_steps: int | None = None) -> Env:
-    """Return the environment with a time limit, if one is given, and observations in a 1-D Box."""
+def prepared(env: Env, max_episode_steps: int | None = None, init_noise: float = 0.0) -> Env:
+    """Return the environment with observations in a 1-D Box, and the time limit and noise that are given.
+
+    Raises
+    ------
+    UserError
+        Where observations have no fixed size, or the noise is for other environments.
+    """
+    if init_noise > 0.0:
+        from .init_noise import InitNoise  # which needs MuJoCo
+
+        env = InitNoise(env, init_noise)
     if max_episode_steps is not None:
         env = gymnasium.wrappers.TimeLimit(env, max_episode_steps)
     space = env.observation_space
@@ -142,8 +153,10 @@ def make_head(space: spaces.Space[Any], config: TrainConfig) -> Head:
 def _gaussian_head(space: spaces.Box, config: TrainConfig) -> Head:
     if config.initial_log_std is None:
         raise ValueError("initial_log_std: expected a number, got None; see with_defaults")
-    kind = GaussianHead if config.std == "independent" else StateDependentGaussianHead
-    gaussian = kind(int(np.prod(space.shape)), config.initial_log_std, config.min_log_std)
+    where = (int(np.prod(space.shape)), config.initial_log_std, config.min_log_std)
+    gaussian: DiagonalGaussianHead = GaussianHead(*where)
+    if config.std == "dependent":
+        gaussian = StateDependentGaussianHead(*where, config.max_log_std)
     if not config.squash:
         return gaussian
     if not space.is_bounded("both"):

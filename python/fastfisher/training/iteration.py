@@ -62,7 +62,7 @@ class IterationInfo:
     residual: float
     """Relative residual of (F + lambda I) x = g."""
     std: float
-    """Mean over actions of the policy's standard deviation."""
+    """Mean of the policy's standard deviation, over the batch's observations and the actions."""
     entropy: float
     """Mean entropy of the policy, in nats."""
     explained_variance: float

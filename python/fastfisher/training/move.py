@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,8 @@ class Move:
     """Achieved over predicted improvement of the full step, NaN where the policy stays."""
     entropy: float
     """Of the policy now."""
+    std: float
+    """Mean standard deviation of the policy now, over observations and actions; NaN where there is none."""
     candidates: tuple[Candidate, ...] = ()
     """Of the line search, in the order of trial."""
 
@@ -44,14 +47,14 @@ class Move:
 
 def stay(before: Snapshot) -> Move:
     """Leave the policy where it is."""
-    return Move(0.0, 0.0, 0.0, float("nan"), before.entropy())
+    return Move(0.0, 0.0, 0.0, float("nan"), before.entropy(), before.std())
 
 
 def take(policy: Policy, before: Snapshot, step: NaturalStep, act: NDArray[Any], A: Array) -> Move:
     """Take the whole step, whatever comes of it: NPG."""
     walk = _Walk(policy, before, step, act, A)
     kl, improvement = walk.to(1.0)
-    return Move(1.0, kl, improvement, _ratio(improvement, step), walk.here.entropy())
+    return Move(1.0, kl, improvement, _ratio(improvement, step), walk.here.entropy(), walk.here.std())
 
 
 def take_within(
@@ -90,9 +93,9 @@ def take_within(
     last = candidates[-1]
     if last.rejection:
         restore()
-        return Move(0.0, 0.0, 0.0, float("nan"), before.entropy(), candidates)
-    ratio = _ratio(candidates[0].improvement, step)
-    return Move(last.fraction, last.kl, last.improvement, ratio, walk.here.entropy(), candidates)
+        return dataclasses.replace(stay(before), candidates=candidates)
+    ratio, here = _ratio(candidates[0].improvement, step), walk.here
+    return Move(last.fraction, last.kl, last.improvement, ratio, here.entropy(), here.std(), candidates)
 
 
 class _Walk:

@@ -36,15 +36,15 @@ RESUMABLE = frozenset({"steps", "workers", "checkpoint_every", "target_return"})
 
 
 def default_folder(config: TrainConfig) -> Path:
-    """Return ``runs/<env>-<policy>-seed<seed>``, one folder for ids like ``ALE/Pong-v5``, too."""
+    """Return ``runs/<env>-<algorithm>-<policy>-seed<seed>``, one folder for ids like ``ALE/Pong-v5``, too."""
     parent = default_parent(config)
     return parent.with_name(f"{parent.name}-seed{config.seed}")
 
 
 def default_parent(config: TrainConfig) -> Path:
-    """Return ``runs/<env>-<policy>``, the folder of the runs of several seeds."""
+    """Return ``runs/<env>-<algorithm>-<policy>``, the folder of the runs of several seeds."""
     env = config.env.replace("/", "-").replace(":", "-")
-    return Path("runs") / f"{env}-{config.policy}"
+    return Path("runs") / f"{env}-{config.algorithm}-{config.policy}"
 
 
 def seed_folder(parent: Path, seed: int) -> Path:

@@ -21,6 +21,13 @@ def rows(folder: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def test_algorithms_share_no_default_folder(run: Run) -> None:
+    for algorithm in ("npg", "trpo"):
+        words = ("train", "CartPole-v1", *SMALL, "--steps", 1, "--algorithm", algorithm, "--quiet")
+        assert run(*words).code == 0
+        assert Path(f"runs/CartPole-v1-{algorithm}-mlp-seed0/checkpoint.zip").exists()
+
+
 def test_trpo_is_trained_resumed_and_shown(run: Run) -> None:
     train = ("train", "CartPole-v1", *SMALL, *FLAGS)
     whole = run(*train, "--steps", 2400, "--out", "whole")

@@ -109,7 +109,7 @@ def test_not_a_run_folder(run: Run, command: str) -> None:
 
 def test_nothing_to_resume(run: Run) -> None:
     assert_one_line(
-        run("train", "CartPole-v1", "--resume"), "runs/CartPole-v1-mlp-seed0", "leave --resume out"
+        run("train", "CartPole-v1", "--resume"), "runs/CartPole-v1-npg-mlp-seed0", "leave --resume out"
     )
 
 

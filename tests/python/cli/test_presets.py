@@ -70,10 +70,10 @@ def test_a_run_is_resumed_where_the_preset_names_its_policy(
     monkeypatch.setattr(presets_module, "PRESETS", {"CartPole-v1": {"policy": "linear"}})
     train = ("train", "CartPole-v1", *SMALL)
     assert run(*train, "--steps", 400).code == 0
-    assert Path("runs/CartPole-v1-linear-seed0").is_dir()
+    assert Path("runs/CartPole-v1-npg-linear-seed0").is_dir()
     assert run(*train, "--steps", 800, "--resume").code == 0
     assert run(*train, "--steps", 400, "--no-preset").code == 0
-    assert Path("runs/CartPole-v1-mlp-seed0").is_dir()
+    assert Path("runs/CartPole-v1-npg-mlp-seed0").is_dir()
     with NPG("CartPole-v1", preset=True) as agent, NPG("CartPole-v1", policy="mlp", preset=True) as asked:
         assert (agent.config.policy, asked.config.policy) == ("linear", "mlp")
 

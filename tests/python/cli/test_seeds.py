@@ -97,7 +97,7 @@ def test_a_seed_that_fails_and_one_that_joins(run: Run) -> None:
 
 def test_seeds_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     with start("--steps", "10000000", cwd=tmp_path) as process:
-        parent = tmp_path / "runs/CartPole-v1-mlp"
+        parent = tmp_path / "runs/CartPole-v1-npg-mlp"
         wait_for_rows(process, parent, (0, 1))
         process.kill()
     for seed in (0, 1):
@@ -111,7 +111,7 @@ def test_refusals_come_before_any_process(run: Run) -> None:
         ("--seeds", 2, "--out", "a"): "a/seed1 holds a run already",
         ("--seeds", 2, "--out", "a/seed1"): "holds a single run",
         ("--seeds", 0): "--seeds: expected at least 1, got 0",
-        ("--seeds", 2, "--resume"): "no runs of several seeds to resume in runs/CartPole-v1-mlp",
+        ("--seeds", 2, "--resume"): "no runs of several seeds to resume in runs/CartPole-v1-npg-mlp",
         ("--out", "a", "--resume", "--gamma", 0.9): "a/seed1 was started with gamma = 0.995, not 0.9",
     }
     for words, message in cases.items():

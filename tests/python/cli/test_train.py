@@ -21,7 +21,7 @@ from .helpers import SMALL, Run
 def test_run_folder(train: Run) -> None:
     result = train("--steps", 1500, "--seed", 3, "--env-kwargs", '{"sutton_barto_reward": false}')
     assert result.code == 0, result.err
-    folder = Path("runs/CartPole-v1-mlp-seed3")
+    folder = Path("runs/CartPole-v1-npg-mlp-seed3")
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     events = {name for name in names if name.startswith("events.out.tfevents.")}
     assert len(events) == 1
@@ -70,8 +70,8 @@ def test_plain_output_is_lines_of_ascii(train: Run) -> None:
     assert {len(line) for line in (header, *rows)} == {len(header)}
     assert "CartPole-v1" in result.out
     assert "1,282 parameters" in result.out
-    assert "fastfisher evaluate runs/CartPole-v1-mlp-seed0" in result.out
-    assert "fastfisher plot runs/CartPole-v1-mlp-seed0" in result.out
+    assert "fastfisher evaluate runs/CartPole-v1-npg-mlp-seed0" in result.out
+    assert "fastfisher plot runs/CartPole-v1-npg-mlp-seed0" in result.out
 
 
 def test_quiet_prints_nothing(train: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -106,3 +107,45 @@ def test_missing_moviepy_says_what_to_install(drawing: Run, monkeypatch: pytest.
     trained(drawing, "Drawing-v0")
     monkeypatch.setitem(sys.modules, "moviepy", None)
     assert_refused(drawing("evaluate", "a", "--video", "clips"), "pip install 'fastfisher[video]'")
+
+
+# In a process of its own: MuJoCo chooses its graphics once, as it is imported.
+DRAW_MUJOCO = """
+import numpy as np
+from fastfisher.config import TrainConfig
+from fastfisher.training.drawing import drawing_environment
+env = drawing_environment(TrainConfig("HalfCheetah-v5", env_kwargs={"width": 64, "height": 48}))
+# The camera follows: where the robot has gone far, the image is that of the robot and not of its absence.
+robot, images = env.unwrapped, []
+for x in (0.0, 100.0):
+    env.reset(seed=1)
+    robot.set_state(robot.init_qpos + np.eye(9)[0] * x, robot.init_qvel)
+    images.append(env.render().astype(float))
+skin = [((image[..., 0] - image[..., 2]) > 40.0).sum() for image in images]
+print(images[0].shape, min(skin) > 50)
+"""
+
+
+def draw_mujoco(monkeypatch: pytest.MonkeyPatch, **variables: str) -> subprocess.CompletedProcess[str]:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return subprocess.run([sys.executable, "-c", DRAW_MUJOCO], capture_output=True, text=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere MuJoCo draws without a choice of libraries")
+def test_mujoco_is_drawn_without_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = draw_mujoco(monkeypatch)
+    if "no graphics library works here" in drawn.stderr:
+        pytest.skip(drawn.stderr.splitlines()[-1])
+    assert (drawn.returncode, drawn.stdout) == (0, "(48, 64, 3) True\n"), drawn.stderr
+
+
+def test_mujoco_without_graphics_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = draw_mujoco(monkeypatch, MUJOCO_GL="none-such")
+    assert refused.returncode == 1
+    sentence = refused.stderr.splitlines()[-1]
+    assert sentence.startswith("fastfisher.training.errors.UserError: cannot draw HalfCheetah-v5")
+    assert "apt install libegl1 libgl1" in sentence
+    assert "none-such" in sentence

@@ -62,9 +62,10 @@ def moments(head: Head, z: Vector, own: Vector) -> tuple[Vector, Vector]:
     if isinstance(head, GaussianHead):
         return z, np.exp(own) + 0.0 * z
     assert isinstance(head, StateDependentGaussianHead)
-    m, floor, start = head.actions, head.min_log_std, head.initial_log_std
-    # softplus(y + c) with e^c = e^(start - floor) - 1, so that y = 0 gives `start`.
-    return z[:, :m], np.exp(floor) * (1.0 + np.exp(z[:, m:]) * np.expm1(start - floor))
+    m, floor, ceiling = head.actions, head.min_log_std, head.max_log_std
+    # The logistic function with e^-c = (ceiling - start) / (start - floor), so that y = 0 gives `start`.
+    odds = (ceiling - head.initial_log_std) / (head.initial_log_std - floor)
+    return z[:, :m], np.exp(floor + (ceiling - floor) / (1.0 + odds * np.exp(-z[:, m:])))
 
 
 def kl(head: Head, z: Vector, own: Vector, other_z: Vector, other_own: Vector) -> Vector:

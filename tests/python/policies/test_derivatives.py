@@ -183,15 +183,25 @@ def test_squashed_densities_hold_where_tanh_rounds_to_one() -> None:
     np.testing.assert_array_equal(head.squash(u), [[1.0], [-1.0]])
 
 
-def test_a_state_dependent_std_starts_where_asked_and_stays_above_its_floor() -> None:
-    head = StateDependentGaussianHead(1, initial_log_std=-1.0, min_log_std=-3.0)
-    y = np.array([0.0, -50.0, -1e4, 50.0])
-    _, log_std = head.moments(np.stack([np.zeros(4), y], axis=1), np.zeros(0))
-    assert log_std[0, 0] == pytest.approx(-1.0, abs=1e-14)
-    assert (log_std >= -3.0).all()
-    np.testing.assert_allclose(log_std[:, 0], [-1.0, -3.0, -3.0, 49.0], atol=0.2)
-    with pytest.raises(ValueError, match=r"initial_log_std: expected above min_log_std = -3\.0, got -3\.0"):
-        StateDependentGaussianHead(1, -3.0, -3.0)
+def test_a_state_dependent_std_starts_where_asked_and_stays_between_its_bounds() -> None:
+    head = StateDependentGaussianHead(2, initial_log_std=-1.0, min_log_std=-3.0, max_log_std=1.5)
+    y = np.array([0.0, -50.0, -1e4, 50.0, 1e300])
+    z, own = np.stack([np.zeros(5), np.zeros(5), y, y], axis=1), np.zeros(0)
+    _, log_std = head.moments(z, own)
+    np.testing.assert_allclose(log_std[:, 0], [-1.0, -3.0, -3.0, 1.5, 1.5], atol=1e-13)
+    assert np.isfinite(head.errors(z, own, np.ones((5, 2)))).all()
+    # Near either bound there is a way back: the slope is small and not zero.
+    assert (head.errors(z[[1, 3]], own, np.ones((2, 2)))[:, 2:] != 0.0).all()
+    assert head.std(z, own) == pytest.approx(np.exp(log_std).mean(), rel=1e-14)
+
+
+@pytest.mark.parametrize("initial", [-3.0, 2.0, 2.5])
+def test_a_state_dependent_std_starts_strictly_between_its_bounds(initial: float) -> None:
+    expected = (
+        rf"initial_log_std: expected above min_log_std = -3\.0 and below max_log_std = 2\.0, got {initial}"
+    )
+    with pytest.raises(ValueError, match=expected):
+        StateDependentGaussianHead(1, initial, -3.0)
 
 
 @pytest.mark.parametrize(

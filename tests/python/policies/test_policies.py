@@ -29,7 +29,7 @@ def test_the_first_policy_does_not_depend_on_the_observation(kind: str) -> None:
     policy = make_policy(TrainConfig("x", policy=kind), 4, GaussianHead(2, -0.5), rng())  # type: ignore[arg-type]
     obs = rng(1).standard_normal((6, 4))
     np.testing.assert_array_equal(policy.mode(obs), np.zeros((6, 2)))
-    assert policy.std() == pytest.approx(np.exp(-0.5))
+    assert policy.std(obs) == pytest.approx(np.exp(-0.5))
 
 
 def test_parameters_are_refused_in_the_wrong_shape_or_not_finite() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from gymnasium.vector import SyncVectorEnv
 
 from fastfisher import get_num_threads, set_num_threads
 from fastfisher.config import TrainConfig
-from fastfisher.policies import GaussianHead, LinearPolicy
-from fastfisher.training import NPG, IterationInfo, UserError
+from fastfisher.policies import GaussianHead, LinearPolicy, NetworkPolicy
+from fastfisher.training import NPG, TRPO, IterationInfo, UserError
 from fastfisher.training import learner as learner_module
+from fastfisher.training.batch import Batch
+from fastfisher.training.learner import Learner, Update
 from fastfisher.training.ridge_baseline import RidgeBaseline
 
 SMALL: dict[str, Any] = {"batch_steps": 300, "workers": 1}
@@ -76,6 +79,28 @@ def test_a_value_network_and_a_squashed_dependent_std_continue_to_the_bit(tmp_pa
     finally:
         set_num_threads(threads)
     assert again.policy.parameters.tobytes() == whole.policy.parameters.tobytes()
+
+
+@pytest.mark.parametrize("algorithm", [NPG, TRPO])
+def test_the_logged_std_of_a_dependent_one_is_the_mean_over_the_batch(
+    algorithm: type[NPG], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[Batch] = []
+    update = Learner.update
+
+    def watched(learner: Learner, batch: Batch) -> Update:
+        batches.append(batch)
+        return update(learner, batch)
+
+    monkeypatch.setattr(Learner, "update", watched)
+    agent = algorithm("Pendulum-v1", **{**SMALL, "policy": "mlp", "hidden": (4,), "std": "dependent"})
+    for row in rows_of(agent, 800):
+        assert 0.0 < row["std"] < math.exp(2.0)
+    policy, obs = agent.policy, batches[-1].observations
+    assert isinstance(policy, NetworkPolicy)
+    _, log_std = policy.head.moments(policy.at(obs).z, np.zeros(0))  # type: ignore[attr-defined]
+    assert log_std.std() > 0.0
+    assert row["std"] == np.exp(log_std).mean()
 
 
 def test_one_and_two_workers_train_to_the_same_bits() -> None:

@@ -79,6 +79,14 @@ def test_a_dependent_std_starts_above_its_floor() -> None:
         TrainConfig("X-v0", initial_log_std=-3.0, min_log_std=-3.0, std="dependent")
 
 
+def test_a_dependent_std_starts_below_its_ceiling() -> None:
+    TrainConfig("X-v0", initial_log_std=2.0)
+    with pytest.raises(ValueError, match=r"max_log_std: expected above initial_log_std = 2.0 .*, got 2.0"):
+        TrainConfig("X-v0", initial_log_std=2.0, std="dependent")
+    with pytest.raises(ValueError, match=r"max_log_std: expected a number above -1.0, got -1.0"):
+        TrainConfig("X-v0", min_log_std=-1.0, max_log_std=-1.0)
+
+
 def test_integers_stand_for_reals() -> None:
     assert TrainConfig("X-v0", gamma=1).gamma == 1.0
 
