@@ -145,8 +145,9 @@ ROWS: tuple[Row, ...] = (
     _paper("Humanoid-v5", "mlp", 10_000_000, (0,)),
     _million("Swimmer-v5", "linear"),
     _million("HalfCheetah-v5", "linear"),
-    _million("Hopper-v5", "linear"),
-    _million("Walker2d-v5", "linear"),
+    _million("HalfCheetah-v5", "mlp"),
+    _million("Hopper-v5", "mlp"),
+    _million("Walker2d-v5", "mlp"),
     _million("Ant-v5", "mlp"),
     _million("Humanoid-v5", "mlp"),
 )
