@@ -16,6 +16,19 @@ from typing import Any
 
 from .config import TrainConfig
 
+_LEGS: Mapping[str, Any] = {
+    "hidden": (64, 64),
+    # From batches of 10,000 and log std 0.5 Hopper-v5 reached 3,220 at 1M steps and Walker2d-v5 620.
+    "batch_steps": 2_048,
+    "initial_log_std": -0.5,
+    "max_kl": 0.03,
+    "gamma": 0.99,
+    # By 2,048 samples the empirical matrix of 6,000 parameters is mostly noise: Walker2d-v5 stayed at 1,250.
+    "fisher": "exact",
+    "damping": 0.1,
+}
+"""Of networks that learn to walk or hop: mean policies of 3,540 and 4,010 at 1M steps."""
+
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "Swimmer-v5": {
         "linear": {
@@ -41,26 +54,11 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "gamma": 0.99,
         },
     },
-    "Hopper-v5": {
-        "mlp": {
-            # With batches of 10,000 and wider actions 3,220 at 1M steps.
-            "batch_steps": 2_500,
-            "max_kl": 0.02,
-            "initial_log_std": 0.0,
-        },
-    },
-    "Walker2d-v5": {
-        "mlp": {
-            "hidden": (64, 64),
-            "batch_steps": 2_048,
-            "max_kl": 0.03,
-            # The empirical matrix of 2,048 samples takes 6,000 parameters' worth of noise for curvature.
-            "fisher": "exact",
-            "damping": 0.1,
-            "initial_log_std": -0.5,
-            "gamma": 0.99,
-        },
-    },
+    "Hopper-v5": {"mlp": _LEGS},
+    "Walker2d-v5": {"mlp": _LEGS},
+    # Every unit of action costs: at log std -0.5 the return began at -30, here at 300.
+    "Ant-v5": {"mlp": {**_LEGS, "batch_steps": 3_000, "max_kl": 0.05, "initial_log_std": -1.0}},
+    "Humanoid-v5": {"mlp": {**_LEGS, "batch_steps": 3_000, "max_kl": 0.05, "initial_log_std": -1.0}},
 }
 
 
