@@ -12,5 +12,6 @@ void register_fisher(pybind11::module_& module);
 void register_natural_step(pybind11::module_& module);
 void register_network(pybind11::module_& module);
 void register_network_actor(pybind11::module_& module);
+void register_value_features(pybind11::module_& module);
 
 }  // namespace fastfisher::bindings

@@ -121,6 +121,17 @@ py::array_t<double> py_square_norms(const py::object& scores, int threads) {
   return to_array(std::move(norms));
 }
 
+py::tuple py_column_moments(const py::array_t<double>& matrix) {
+  if (matrix.ndim() != 2) refuse("matrix", "a two-dimensional array", matrix);
+  const auto view = view_as<double>(matrix, "matrix");
+  std::vector<double> means(static_cast<std::size_t>(view.columns)), sum_squares(means.size());
+  {
+    const py::gil_scoped_release unlocked;
+    column_moments(view, means.data(), sum_squares.data());
+  }
+  return py::make_tuple(to_array(std::move(means)), to_array(std::move(sum_squares)));
+}
+
 Index py_first_nonfinite_row(const py::object& scores, int threads) {
   const ScoresView view = scores_view(scores);
   const py::gil_scoped_release unlocked;
@@ -193,6 +204,7 @@ void register_linalg(py::module_& module) {
   module.def("fisher_matvec", &py_fisher_matvec, py::arg("scores"), py::arg("v"), weights, precision, threads);
   module.def("to_dense", &py_to_dense, py::arg("scores"), precision, threads);
   module.def("square_norms", &py_square_norms, py::arg("scores"), threads);
+  module.def("column_moments", &py_column_moments, py::arg("matrix"));
   module.def("first_nonfinite_row", &py_first_nonfinite_row, py::arg("scores"), threads);
   module.def("cholesky", &py_cholesky, py::arg("matrix"), threads);
   module.def("measure_peak_flops", &py_measure_peak_flops, precision, py::arg("seconds") = 0.2);

@@ -9,6 +9,7 @@
 #include "fastfisher/linalg.hpp"
 #include "packed_operand.hpp"
 #include "progress.hpp"
+#include "rank_update.hpp"
 
 namespace fastfisher {
 namespace {
@@ -45,25 +46,24 @@ struct DenseOperand {
   }
 };
 
-// S^T of scores in any blocks: a few rows of the scores at a time are written out, in the cache, and packed from there.
+// S^T of rows that are written a few at a time, in the cache, and packed from there.
 template <class Real>
-struct ExpandedOperand {
-  const ScoresView& scores;
-  const Real* depth_scale = nullptr;
+struct WrittenOperand {
+  Index samples, columns;
+  const detail::RowWriter<Real>& write;
   static constexpr Index samples_at_once = 8;
 
-  Index rows() const noexcept { return scores.columns(); }
-  Index depth() const noexcept { return scores.rows(); }
+  Index rows() const noexcept { return columns; }
+  Index depth() const noexcept { return samples; }
   bool rows_are_runs() const noexcept { return true; }
-  Index scratch_size() const noexcept { return samples_at_once * rows(); }
+  Index scratch_size() const noexcept { return samples_at_once * columns; }
 
   void pack(const RealKernels<Real>& kernel, Index /*first_row: all rows are packed at once*/, Index count,
             Index first_depth, Index part_depth, Real* packed, Index strip_depth, Real* scratch) const {
     for (Index k = 0; k < part_depth; k += samples_at_once) {
-      const Index samples = part_depth - k < samples_at_once ? part_depth - k : samples_at_once;
-      detail::expand(scores, first_depth + k, samples, depth_scale == nullptr ? nullptr : depth_scale + first_depth + k,
-                     scratch);
-      kernel.template products<Real>().pack(count, samples, scratch, 1, count, nullptr, nullptr,
+      const Index written = part_depth - k < samples_at_once ? part_depth - k : samples_at_once;
+      write(first_depth + k, written, scratch);
+      kernel.template products<Real>().pack(count, written, scratch, 1, count, nullptr, nullptr,
                                             packed + k * kernel.strip_rows, kernel.strip_rows * strip_depth);
     }
   }
@@ -234,7 +234,12 @@ void fisher_product(const ScoresView& scores, const double* weights, Update upda
       [&]<class In>(const MatrixView<const In>& view) {
         rank_update(DenseOperand<In, Real>{view.transposed(), nullptr, data_or_null(roots)}, update, c, context);
       },
-      [&] { rank_update(ExpandedOperand<Real>{scores, data_or_null(roots)}, update, c, context); });
+      [&] {
+        const detail::RowWriter<Real> write = [&](Index first, Index count, Real* rows) {
+          detail::expand(scores, first, count, roots.empty() ? nullptr : roots.data() + first, rows);
+        };
+        rank_update(WrittenOperand<Real>{scores.rows(), scores.columns(), write}, update, c, context);
+      });
 }
 
 template <class Real>
@@ -279,6 +284,11 @@ void mirror_lower(Index n, Real* a, Real scale, const Context& context) {
       }
     }
   });
+}
+
+void detail::product_of_written_rows(Index rows, Index columns, const RowWriter<double>& write, double* c,
+                                     const Context& context) {
+  rank_update(WrittenOperand<double>{rows, columns, write}, Update::assign, c, context);
 }
 
 template void fisher_product<float>(const ScoresView&, const double*, Update, float*, const Context&);

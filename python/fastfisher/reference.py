@@ -79,6 +79,20 @@ def network_backward(weights: list[Array], inputs: list[Array], errors: object) 
     return result[::-1]
 
 
+def column_moments(matrix: object) -> tuple[Array, Array]:
+    """The mean of each column, and the sum of squared deviations from it."""
+    X = _double(matrix)
+    return X.mean(axis=0), np.square(X - X.mean(axis=0)).sum(axis=0)
+
+
+def value_features(observations: object, times: object, shift: object, scale: object, products: bool) -> Array:
+    """Rows [1, s, ..., s^4, x, (x_i x_j)]: s = t / 1000, x the observation, standardized, clipped at 5, over 5."""
+    s = _double(times)[:, None] / 1000.0
+    x = np.clip((_double(observations) - _double(shift)) / _double(scale), -5.0, 5.0) / 5.0
+    i, j = np.triu_indices(x.shape[1])
+    return np.hstack([s ** np.arange(5), x, x[:, i] * x[:, j]] if products else [s ** np.arange(5), x])
+
+
 def cholesky(matrix: object) -> Array:
     """The lower factor L of A = L L^T; LinAlgError where A is not positive definite."""
     return _double(np.linalg.cholesky(_double(matrix)))

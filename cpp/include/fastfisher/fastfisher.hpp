@@ -9,4 +9,5 @@
 #include "fastfisher/network_actor.hpp"
 #include "fastfisher/simd.hpp"
 #include "fastfisher/threads.hpp"
+#include "fastfisher/value_features.hpp"
 #include "fastfisher/views.hpp"

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _core
+
 Array = NDArray[np.float64]
 
 
@@ -23,10 +25,10 @@ class RunningMoments:
     def update(self, rows: Array) -> None:
         """Add rows, (N, size)."""
         count = len(rows)
-        mean = rows.mean(axis=0)
+        mean, sum_square = _core.column_moments(rows)
         shift = mean - self.mean
         total = self.count + count
-        self.sum_square += np.square(rows - mean).sum(axis=0) + shift**2 * (self.count * count / total)
+        self.sum_square += sum_square + shift**2 * (self.count * count / total)
         self.mean += shift * (count / total)
         self.count = total
 
@@ -43,3 +45,10 @@ class RunningMoments:
         """Take back what :meth:`state` returned."""
         self.count = int(values["count"])
         self.mean, self.sum_square = np.array(values["mean"]), np.array(values["sum_square"])
+
+
+def standardization(rows: Array) -> tuple[Array, Array]:
+    """Return means and standard deviations of the columns of a batch, the latter 1 where one is constant."""
+    mean, sum_square = _core.column_moments(rows)
+    std = np.sqrt(sum_square / max(len(rows), 1))
+    return mean, np.where(std > 1e-6, std, 1.0)

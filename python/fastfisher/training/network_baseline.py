@@ -14,6 +14,7 @@ from .. import _core
 from ..natural import natural_step
 from ..scores import Scores
 from .baseline import Baseline
+from .moments import standardization
 
 Array = NDArray[np.float64]
 
@@ -117,8 +118,7 @@ class NetworkBaseline(Baseline):
 
     def _restandardize(self, observations: Array, targets: Array) -> None:
         """Take shifts and scales from the batch; the weights make up for them, so that V stays."""
-        std = observations.std(axis=0)
-        shift, scale = observations.mean(axis=0), np.where(std > 1e-6, std, 1.0)
+        shift, scale = standardization(observations)
         first, last = self._layers[0].copy(), self._layers[-1].copy()
         if len(self._layers) == 1:
             last = first

@@ -1,0 +1,19 @@
+// Symmetric rank-k products of rows that are written as they are needed.
+#pragma once
+
+#include <functional>
+
+#include "fastfisher/context.hpp"
+#include "fastfisher/views.hpp"
+
+namespace fastfisher::detail {
+
+// Writes `count` rows from `first` on, one after another; called by several threads at once.
+template <class Real>
+using RowWriter = std::function<void(Index first, Index count, Real* rows)>;
+
+// c (columns x columns, lower triangle) = S^T S for the (rows, columns) matrix that `write` writes.
+void product_of_written_rows(Index rows, Index columns, const RowWriter<double>& write, double* c,
+                             const Context& context);
+
+}  // namespace fastfisher::detail
