@@ -58,11 +58,12 @@ ConjugateGradientResult run_conjugate_gradient(StepState& state, const Precondit
   if (result.precision == Precision::double_precision) {
     return conjugate_gradient<double>(system, system.scores(), state.b, preconditioner, options, x);
   }
+  // Every product would convert the scores again: a copy pays from the third on.
+  const NarrowScores narrow(system.scores(), system.context());
   if (result.precision == Precision::single_precision) {
     options.trust = std::numeric_limits<float>::epsilon();
-    return conjugate_gradient<float>(system, system.scores(), state.b, preconditioner, options, x);
+    return conjugate_gradient<float>(system, narrow.view(), state.b, preconditioner, options, x);
   }
-  const NarrowScores narrow(system.scores(), system.context());
   ConjugateGradientOptions in_single = options;
   in_single.trust = 1e-4;
   in_single.least_gain = 100.0;

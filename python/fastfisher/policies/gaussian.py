@@ -17,6 +17,12 @@ Array = NDArray[np.float64]
 _LOG_2_PI = math.log(2.0 * math.pi)
 
 
+def _square_norms(rows: Array) -> Array:
+    """Return the sum of squares of each row, in one pass."""
+    norms: Array = np.einsum("nk,nk->n", rows, rows)
+    return norms
+
+
 class DiagonalGaussianHead(Head):
     """a ~ N(mu, diag(sigma^2)), for whatever mu and sigma z and ``own`` stand for.
 
@@ -56,7 +62,7 @@ class DiagonalGaussianHead(Head):
     def log_prob(self, z: Array, own: Array, act: Array) -> Array:
         """Return -|(a - mu) / sigma|^2 / 2 - sum log sigma - (m / 2) log 2 pi."""
         mean, log_std = self.moments(z, own)
-        square = np.square((act - mean) * np.exp(-log_std)).sum(axis=1)
+        square = _square_norms((act - mean) * np.exp(-log_std))
         log_p: Array = -0.5 * (square + self.actions * _LOG_2_PI) - log_std.sum(axis=-1)
         return log_p
 
@@ -65,9 +71,9 @@ class DiagonalGaussianHead(Head):
         mean, log_std = self.moments(z, own)
         other_mean, other_log_std = self.moments(other_z, other_own)
         ratio = np.exp(2.0 * (log_std - other_log_std))
-        distance = np.square((mean - other_mean) * np.exp(-other_log_std))
+        distance = _square_norms((mean - other_mean) * np.exp(-other_log_std))
         logs = (other_log_std - log_std).sum(axis=-1)
-        divergence: Array = 0.5 * (distance + ratio - 1.0).sum(axis=1) + logs
+        divergence: Array = 0.5 * (distance + (ratio - 1.0).sum(axis=-1)) + logs
         return divergence
 
     def entropy(self, z: Array, own: Array) -> float:

@@ -29,7 +29,9 @@ class MLPPolicy(NetworkPolicy):
         self.scale: Array = np.ones(observation_size)
 
     def features(self, obs: Array) -> Array:
-        return (obs - self.shift) / self.scale
+        features = obs - self.shift
+        features /= self.scale
+        return features
 
     def set_input_transform(self, shift: Array, scale: Array) -> None:
         # W^T (s - shift) / scale + b is the same function of s before and after.
