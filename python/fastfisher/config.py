@@ -111,7 +111,7 @@ class TrainConfig:
     """Most iterations of CG (None: 10 for mlp, as arXiv 1502.05477 takes, else until the tolerance)."""
 
     precision: PrecisionName = "auto"
-    """Arithmetic of the natural step."""
+    """Arithmetic of the natural step; single is that of the policy's passes over a batch, too."""
 
     baseline: BaselineName = "auto"
     """Value baseline; auto is mlp for mlp, else quadratic up to 40 observation entries, linear above."""

@@ -13,6 +13,12 @@ from .rbf import RBFPolicy
 
 def make_policy(config: TrainConfig, observation_size: int, head: Head, rng: Generator) -> NetworkPolicy:
     """Build ``config.policy`` for observations of this size and actions of this head."""
+    policy = _of_kind(config, observation_size, head, rng)
+    policy.single_scores = config.precision == "single"
+    return policy
+
+
+def _of_kind(config: TrainConfig, observation_size: int, head: Head, rng: Generator) -> NetworkPolicy:
     match config.policy:
         case "linear":
             return LinearPolicy(observation_size, head, rng)

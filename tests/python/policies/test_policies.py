@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 
 import numpy as np
@@ -30,6 +31,24 @@ def test_the_first_policy_does_not_depend_on_the_observation(kind: str) -> None:
     obs = rng(1).standard_normal((6, 4))
     np.testing.assert_array_equal(policy.mode(obs), np.zeros((6, 2)))
     assert policy.std(obs) == pytest.approx(np.exp(-0.5))
+
+
+def test_single_precision_is_that_of_the_passes_too() -> None:
+    config = TrainConfig("x", policy="mlp", hidden=(5, 4))
+    policy = make_policy(config, 3, GaussianHead(2), rng())
+    single = make_policy(dataclasses.replace(config, precision="single"), 3, GaussianHead(2), rng())
+    policy.parameters = single.parameters = rng(1).standard_normal(len(policy.parameters))
+    obs, act = rng(2).standard_normal((20, 3)), rng(3).standard_normal((20, 2))
+    before, rounded = policy.at(obs), single.at(obs)
+    for exact, pair in zip(before.scores(act)[:3], rounded.scores(act)[:3], strict=True):
+        for expected, half in zip(exact, pair, strict=True):
+            assert expected.dtype == np.float64
+            assert half.dtype == np.float32
+            np.testing.assert_allclose(half, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(rounded.log_prob(act), before.log_prob(act), rtol=1e-5)
+    policy.parameters = single.parameters = policy.parameters + 0.05
+    kl = before.kl(before.after(policy))
+    assert rounded.kl(rounded.after(single)) == pytest.approx(kl, rel=1e-4)
 
 
 def test_parameters_are_refused_in_the_wrong_shape_or_not_finite() -> None:
