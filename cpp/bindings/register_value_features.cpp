@@ -1,6 +1,6 @@
 // The features of the ridge baselines; see fastfisher/value_features.hpp.
-#include "fastfisher/value_features.hpp"
 #include "fastfisher/fisher.hpp"
+#include "fastfisher/value_features.hpp"
 #include "ndarray.hpp"
 #include "register.hpp"
 

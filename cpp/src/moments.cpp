@@ -1,4 +1,4 @@
-// Means and variances of columns, panel by panel (Chan, Golub and LeVeque 1979).
+// Means and variances of columns, by the corrected two-pass algorithm (Chan, Golub and LeVeque 1983).
 
 #include <algorithm>
 #include <vector>
@@ -8,32 +8,27 @@
 namespace fastfisher {
 
 void column_moments(const MatrixView<const double>& matrix, double* means, double* sum_squares) {
-  constexpr Index panel_rows = 128;  // read twice while they are in the cache
   const Index columns = matrix.columns;
-  std::vector<double> panel(static_cast<std::size_t>(2 * columns));
-  double* mean = panel.data();
-  double* square = mean + columns;
+  const auto rows = static_cast<double>(matrix.rows);
   std::fill_n(means, columns, 0.0);
   std::fill_n(sum_squares, columns, 0.0);
-  for (Index first = 0; first < matrix.rows; first += panel_rows) {
-    const Index count = std::min(panel_rows, matrix.rows - first);
-    std::fill(panel.begin(), panel.end(), 0.0);
-    for (Index n = first; n < first + count; ++n) {
-      for (Index k = 0; k < columns; ++k) mean[k] += matrix(n, k);
-    }
-    for (Index k = 0; k < columns; ++k) mean[k] /= static_cast<double>(count);
-    for (Index n = first; n < first + count; ++n) {
-      for (Index k = 0; k < columns; ++k) {
-        const double deviation = matrix(n, k) - mean[k];
-        square[k] += deviation * deviation;
-      }
-    }
-    const double share = static_cast<double>(count) / static_cast<double>(first + count);
+  if (matrix.rows == 0) return;
+  for (Index n = 0; n < matrix.rows; ++n) {
+    for (Index k = 0; k < columns; ++k) means[k] += matrix(n, k);
+  }
+  for (Index k = 0; k < columns; ++k) means[k] /= rows;
+  std::vector<double> sums(static_cast<std::size_t>(columns));  // of deviations: what rounding left of the mean
+  double* sum = sums.data();
+  for (Index n = 0; n < matrix.rows; ++n) {
     for (Index k = 0; k < columns; ++k) {
-      const double shift = mean[k] - means[k];
-      means[k] += shift * share;
-      sum_squares[k] += square[k] + shift * shift * share * static_cast<double>(first);
+      const double deviation = matrix(n, k) - means[k];
+      sum[k] += deviation;
+      sum_squares[k] += deviation * deviation;
     }
+  }
+  for (Index k = 0; k < columns; ++k) {
+    means[k] += sum[k] / rows;
+    sum_squares[k] = std::max(sum_squares[k] - sum[k] * sum[k] / rows, 0.0);
   }
 }
 

@@ -1,5 +1,7 @@
 // S^T diag(w) S and S S^T: symmetric rank-k products over packed panels of depth.
 
+#include "rank_update.hpp"
+
 #include <cmath>
 #include <vector>
 
@@ -9,7 +11,6 @@
 #include "fastfisher/linalg.hpp"
 #include "packed_operand.hpp"
 #include "progress.hpp"
-#include "rank_update.hpp"
 
 namespace fastfisher {
 namespace {

@@ -85,8 +85,10 @@ def column_moments(matrix: object) -> tuple[Array, Array]:
     return X.mean(axis=0), np.square(X - X.mean(axis=0)).sum(axis=0)
 
 
-def value_features(observations: object, times: object, shift: object, scale: object, products: bool) -> Array:
-    """Rows [1, s, ..., s^4, x, (x_i x_j)]: s = t / 1000, x the observation, standardized, clipped at 5, over 5."""
+def value_features(
+    observations: object, times: object, shift: object, scale: object, products: bool
+) -> Array:
+    """Rows [1, s, ..., s^4, x, (x_i x_j)]: s = t / 1000, x the standardized observation, within 5, / 5."""
     s = _double(times)[:, None] / 1000.0
     x = np.clip((_double(observations) - _double(shift)) / _double(scale), -5.0, 5.0) / 5.0
     i, j = np.triu_indices(x.shape[1])

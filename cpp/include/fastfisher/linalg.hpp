@@ -46,7 +46,7 @@ void to_dense(const ScoresView& scores, Real* dense, const Context& context = {}
 // overflows.
 void square_norms(const ScoresView& scores, double* norms, const Context& context = {});
 
-// means[k] and sum_squares[k] = sum (s_nk - means[k])^2 of each column, (columns,), in one pass over the matrix.
+// means[k] and sum_squares[k] = sum (s_nk - means[k])^2 of each column; zero where there are no rows.
 void column_moments(const MatrixView<const double>& matrix, double* means, double* sum_squares);
 
 // The first row that holds a NaN or an infinity, or -1.

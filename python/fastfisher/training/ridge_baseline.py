@@ -53,8 +53,8 @@ class RidgeBaseline(Baseline):
     def fit(self, observations: Array, times: NDArray[np.int64], targets: Array) -> None:
         """Fit to value targets, (N,)."""
         self.shift, self.scale = standardization(observations)
-        # (X^T X / N + ridge I)^-1 X^T y / N.  The sums are taken of a few rows of X at a time, which never leave
-        # the cache: written out, X would take ten times the memory of the observations.
+        # (X^T X / N + ridge I)^-1 X^T y / N.  The sums are taken of a few rows of X at a time, which never
+        # leave the cache: written out, X would take ten times the memory of the observations.
         XtX, Xty = _core.value_features_sums(
             observations, times, self.shift, self.scale, self.kind == "quadratic", targets
         )

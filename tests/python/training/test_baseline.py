@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastfisher import _core, reference
+from fastfisher import reference
 from fastfisher.config import TrainConfig
 from fastfisher.training import network_baseline
 from fastfisher.training.make_baseline import make_baseline
@@ -47,17 +47,6 @@ def test_a_linear_baseline_cannot_do_products() -> None:
     assert (baseline.predict(obs, times) - targets).var() > 0.9 * targets.var()
 
 
-def test_the_reference_features_are_powers_of_time_entries_and_all_products() -> None:
-    obs, times = problem()
-    features = reference.value_features(obs, times, [3.0, 3.0, 4.0], [7.0, 7.0, 1.0], True)
-    x = features[:, 5:8]
-    np.testing.assert_allclose(x, np.clip((obs - [3.0, 3.0, 4.0]) / [35.0, 35.0, 5.0], -1.0, 1.0))
-    assert (x == 1.0).any()
-    expected = [x[:, i] * x[:, j] for i in range(3) for j in range(i, 3)]
-    np.testing.assert_array_equal(features[:, 8:].T, expected)
-    np.testing.assert_allclose(features[:, :5].T, [(times / 1000.0) ** p for p in range(5)])
-
-
 @pytest.mark.parametrize("kind", ["linear", "quadratic"])
 @pytest.mark.parametrize(("rows", "entries"), [(1, 1), (7, 3), (500, 17), (9_000, 4)])
 def test_fit_and_prediction_are_those_of_the_features_written_out(kind: Any, rows: int, entries: int) -> None:
@@ -70,40 +59,10 @@ def test_fit_and_prediction_are_those_of_the_features_written_out(kind: Any, row
     np.testing.assert_allclose(baseline.scale, obs.std(axis=0) if rows > 1 else 1.0)
     X = reference.value_features(obs, times, baseline.shift, baseline.scale, kind == "quadratic")
     expected = reference.natural_direction(X, targets, damping=1e-5)
-    np.testing.assert_allclose(
-        baseline.coefficients, expected, rtol=1e-7, atol=1e-9 * np.abs(expected).max()
-    )
+    np.testing.assert_allclose(baseline.coefficients, expected, rtol=1e-7, atol=1e-9 * np.abs(expected).max())
     np.testing.assert_allclose(baseline.predict(obs, times), X @ baseline.coefficients, rtol=1e-10, atol=1e-8)
     remainder = X.T @ (targets - baseline.predict(obs, times)) / rows - 1e-5 * baseline.coefficients
     assert np.abs(remainder).max() < 1e-11 * np.abs(targets).max()
-
-
-def test_ridge_fits_are_the_same_bits_for_any_number_of_threads() -> None:
-    rng = np.random.default_rng(3)
-    obs, times, targets = rng.standard_normal((9_000, 6)), np.arange(9_000), rng.standard_normal(9_000)
-    found = []
-    for threads in (1, 2, 3):
-        fisher, of_targets = _core.value_features_sums(
-            obs, times, np.zeros(6), np.ones(6), True, targets, threads
-        )
-        values = _core.value_features_matvec(obs, times, np.zeros(6), np.ones(6), True, of_targets, threads)
-        found.append((fisher.matrix(), of_targets, values))
-    for other in found[1:]:
-        for first, second in zip(found[0], other, strict=True):
-            np.testing.assert_array_equal(first, second)
-
-
-def test_value_features_refuse_arrays_that_do_not_belong_together() -> None:
-    obs, times, ones = np.ones((4, 2)), np.arange(4), np.ones(2)
-    for name, arguments in {
-        "times": (obs, times[:3], ones, ones, True, np.ones(4)),
-        "scale": (obs, times, ones, np.ones(3), True, np.ones(4)),
-        "targets": (obs, times, ones, ones, True, np.ones(5)),
-    }.items():
-        with pytest.raises(ValueError, match=f"^{name}: expected shape"):
-            _core.value_features_sums(*arguments)
-    with pytest.raises(ValueError, match=r"^coefficients: expected shape \(10,\)"):
-        _core.value_features_matvec(obs, times, ones, ones, True, np.ones(9))
 
 
 def test_survives_constant_and_repeated_entries() -> None:
