@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fastfisher import NPG
@@ -16,6 +13,7 @@ from fastfisher.seed_process import SeedProcess
 from fastfisher.training.run_folder import RunFolder
 
 from . import measures
+from .locks import claimed
 from .results import Record, Seed, describe, differences, read_json, write_json
 
 _LOOK_EVERY = 0.2
@@ -55,7 +53,7 @@ def run(job: Seed, settings: Settings) -> Record | None:
     FailedError
         Where training failed; the message has its last lines.
     """
-    with _claimed(job) as mine:
+    with claimed(job.lock) as mine:
         if not mine:
             return None
         words = job.row.words(job.seed)
@@ -81,19 +79,6 @@ def state(job: Seed) -> str:
     if record is not None:
         return f"done at {record['steps']:,} steps"
     return "begun" if job.folder.exists() else "not run"
-
-
-@contextlib.contextmanager
-def _claimed(job: Seed) -> Iterator[bool]:
-    """Hold the seed's lock; it is given up however this process ends."""
-    job.lock.parent.mkdir(parents=True, exist_ok=True)
-    with job.lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
 
 
 def _forget(job: Seed) -> None:

@@ -1,0 +1,159 @@
+"""Rules of the trainer that are no option, broken one at a time: what are they good for?
+
+Each is a :class:`~fastfisher.training.learner.Learner` like the shipped one but in one respect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces.utils import flatdim
+from numpy.typing import NDArray
+
+from fastfisher import NPG
+from fastfisher.config import TrainConfig
+from fastfisher.policies import Policy
+from fastfisher.policies.rbf import RBFPolicy
+from fastfisher.training.advantages import discounted_returns
+from fastfisher.training.baseline import Baseline
+from fastfisher.training.batch import Batch
+from fastfisher.training.learner import Learner, Update
+from fastfisher.training.make_baseline import make_baseline
+from fastfisher.training.reward_unit import RewardUnit
+
+Array = NDArray[np.float64]
+Times = NDArray[np.int64]
+
+_TIME_SCALE = 1_000.0
+"""As the ridge baseline's: steps to a unit."""
+
+
+class _Wrapped(Baseline):
+    """A baseline that sees something else than the trainer shows it."""
+
+    def __init__(self, inner: Baseline) -> None:
+        self.inner = inner
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        return self.inner.state()
+
+    def load_state(self, values: Mapping[str, NDArray[Any]]) -> None:
+        self.inner.load_state(values)
+
+
+class WithoutTime(_Wrapped):
+    """Every step is the first: the powers of t are columns of zeros, whose coefficients ridge makes zero."""
+
+    def predict(self, observations: Array, times: Times) -> Array:
+        return self.inner.predict(observations, np.zeros_like(times))
+
+    def fit(self, observations: Array, times: Times, targets: Array) -> None:
+        self.inner.fit(observations, np.zeros_like(times), targets)
+
+
+class WithTime(_Wrapped):
+    """Time is one entry more of the observation, for the network baseline, which is not shown it."""
+
+    def predict(self, observations: Array, times: Times) -> Array:
+        return self.inner.predict(self._with_time(observations, times), times)
+
+    def fit(self, observations: Array, times: Times, targets: Array) -> None:
+        self.inner.fit(self._with_time(observations, times), times, targets)
+
+    @staticmethod
+    def _with_time(observations: Array, times: Times) -> Array:
+        return np.column_stack([observations, times / _TIME_SCALE])
+
+
+class FittedBefore(_Wrapped):
+    """Fitted by :class:`SameBatchLearner` alone, in the environment's unit of reward.
+
+    That unit is fixed, where the trainer's moves between the fit and the end of the update.
+    """
+
+    def __init__(self, inner: Baseline, unit: RewardUnit) -> None:
+        super().__init__(inner)
+        self._unit = unit
+
+    def predict(self, observations: Array, times: Times) -> Array:
+        values: Array = self.inner.predict(observations, times) / self._unit.value
+        return values
+
+    def fit(self, observations: Array, times: Times, targets: Array) -> None:
+        """Do nothing: the baseline knows this batch already."""
+
+
+class SameBatchLearner(Learner):
+    """Fits the baseline to the batch's own returns before, not after, its advantages are computed."""
+
+    def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
+        super().__init__(config, policy, observation_size)
+        self._inner = self.baseline
+        self.baseline = FittedBefore(self.baseline, self.reward_unit)
+
+    def update(self, batch: Batch) -> Update:
+        final_values = self._inner.predict(batch.final_observations, batch.lengths)
+        targets = discounted_returns(batch, final_values, self._gamma)
+        self._inner.fit(batch.observations, batch.times, targets)
+        return super().update(batch)
+
+
+class WithoutTimeLearner(Learner):
+    """Its baseline knows the observation only."""
+
+    def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
+        super().__init__(config, policy, observation_size)
+        self.baseline = WithoutTime(self.baseline)
+
+
+class WithTimeLearner(Learner):
+    """Its baseline knows the time, too."""
+
+    def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
+        super().__init__(config, policy, observation_size)
+        self.baseline = WithTime(make_baseline(config, observation_size + 1))
+
+
+class BandwidthLearner(Learner):
+    """Multiplies the bandwidth of RBF features, which the first batch sets, before anything is made of it."""
+
+    factor: float
+
+    def _see(self, obs: Array) -> None:
+        first = self.moments.count == 0
+        super()._see(obs)
+        if first:
+            assert isinstance(self.policy, RBFPolicy)
+            assert self.policy.bandwidth is not None
+            self.policy.bandwidth *= self.factor
+
+
+class HalfBandwidthLearner(BandwidthLearner):
+    """Features that change within half the distance."""
+
+    factor = 0.5
+
+
+class TwiceBandwidthLearner(BandwidthLearner):
+    """Features that change within twice the distance."""
+
+    factor = 2.0
+
+
+RULES: Mapping[str, Callable[[TrainConfig, Policy, int], Learner]] = {
+    "same batch": SameBatchLearner,
+    "without time": WithoutTimeLearner,
+    "with time": WithTimeLearner,
+    "bandwidth x 0.5": HalfBandwidthLearner,
+    "bandwidth x 2": TwiceBandwidthLearner,
+}
+
+
+def agent_of(config: TrainConfig, rule: str | None) -> NPG:
+    """Return the agent of a config, with another learner where a rule is broken."""
+    agent = NPG.from_config(config)
+    if rule is not None:
+        agent._learner = RULES[rule](agent.config, agent.policy, flatdim(agent.observation_space))
+    return agent
