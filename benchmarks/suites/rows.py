@@ -132,12 +132,12 @@ _BODY_HUMANOID = (
 )
 
 ROWS: tuple[Row, ...] = (
-    _paper("Swimmer-v5", "linear", 2_000_000),
-    _paper("Swimmer-v5", "rbf", 2_000_000),
-    _paper("Swimmer-v5", "mlp", 2_000_000),
+    _paper("Swimmer-v5", "linear", 1_000_000),
+    _paper("Swimmer-v5", "rbf", 1_000_000),
+    _paper("Swimmer-v5", "mlp", 1_000_000),
     _paper("HalfCheetah-v5", "linear", 2_500_000),
     _paper("HalfCheetah-v5", "rbf", 5_000_000),
-    _paper("HalfCheetah-v5", "mlp", 5_000_000),
+    _paper("HalfCheetah-v5", "mlp", 3_000_000),
     _paper("Hopper-v5", "linear", 5_000_000),
     _paper("Hopper-v5", "rbf", 5_000_000),
     _paper("Hopper-v5", "mlp", 5_000_000),
@@ -147,11 +147,11 @@ ROWS: tuple[Row, ...] = (
     # More than twenty minutes each: one seed.
     _paper("Ant-v5", "linear", 10_000_000, (0,)),
     _paper("Ant-v5", "rbf", 10_000_000, (0,)),
-    _paper("Ant-v5", "mlp", 10_000_000, (0,)),
+    _paper("Ant-v5", "mlp", 10_000_000, (0,), _BODY_ANT),
     _paper("Humanoid-v5", "linear", 10_000_000, (0,)),
     _paper("Humanoid-v5", "rbf", 10_000_000, (0,)),
-    _paper("Humanoid-v5", "mlp", 10_000_000, (0,)),
-    _million("Swimmer-v5", "linear"),
+    _paper("Humanoid-v5", "mlp", 10_000_000, (0,), _BODY_HUMANOID),
+    _million("Swimmer-v5", "rbf"),
     _million("HalfCheetah-v5", "linear"),
     _million("HalfCheetah-v5", "mlp"),
     _million("Hopper-v5", "mlp"),

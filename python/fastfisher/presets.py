@@ -73,9 +73,8 @@ def preset_of(env: str, policy: str | None = None) -> Mapping[str, Any]:
         Whose; None for the environment's first.
     """
     policies = PRESETS.get(env, {})
-    if policy is None:
-        policy = next(iter(policies), None)
-    return MappingProxyType({"policy": policy, **policies[policy]} if policy in policies else {})
+    chosen = next(iter(policies), "") if policy is None else policy
+    return MappingProxyType({"policy": chosen, **policies[chosen]} if chosen in policies else {})
 
 
 def completed(env: str, fields: Mapping[str, Any]) -> dict[str, Any]:
