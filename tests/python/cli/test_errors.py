@@ -53,7 +53,7 @@ def test_unknown_environment_suggests_the_nearest(run: Run) -> None:
 
 def test_missing_simulator(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(sys.modules):  # another test may have loaded it
-        if name.startswith(("mujoco.", "gymnasium.envs.mujoco.")):
+        if name.startswith(("mujoco.", "gymnasium.envs.mujoco")):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "mujoco", None)
     assert_one_line(run("train", "HalfCheetah-v5"), "HalfCheetah-v5", "MuJoCo", "install")
