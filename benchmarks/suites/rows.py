@@ -152,7 +152,6 @@ ROWS: tuple[Row, ...] = (
     _paper("Humanoid-v5", "rbf", 10_000_000, (0,)),
     _paper("Humanoid-v5", "mlp", 10_000_000, (0,), _BODY_HUMANOID),
     _million("Swimmer-v5", "rbf"),
-    _million("HalfCheetah-v5", "linear"),
     _million("HalfCheetah-v5", "mlp"),
     _million("Hopper-v5", "mlp"),
     _million("Walker2d-v5", "mlp"),
