@@ -10,11 +10,11 @@ benchmarks/ablations.py leaves in benchmarks/results/ablations, where the figure
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from suites import ablation_figures as figures
@@ -22,6 +22,7 @@ from suites.ablation import RESULTS
 from suites.ablation_tables import Measured, factor_table, read, task_sections
 from suites.factors import NAMES
 from suites.results import BENCHMARKS
+from suites.upkeep import Upkeep
 
 DOCUMENT = BENCHMARKS.parent / "docs" / "what-matters.md"
 _BLOCK = re.compile(r"(<!-- (?:factor: (.+?)|tasks) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -57,34 +58,21 @@ def filled(text: str, tasks: Sequence[Measured], images: Mapping[str, str]) -> s
 
 def main(words: Sequence[str] | None = None) -> int:
     """Write or check; exit status 1 where --check finds something out of date."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing")
+    parser = Upkeep.parser(__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--document", type=Path, default=DOCUMENT)
     options = parser.parse_args(words)
 
     tasks = read(options.results)
-    stale: list[Path] = []
+    upkeep = Upkeep(options.check)
     images = {}
     for task in tasks:
         path = options.results / f"{task.file}.png"
         link = os.path.relpath(path, options.document.parent)
         images[task.name] = f"![{task.name}: returns of every variant]({link})"
-        if not figures.up_to_date(task, path):
-            stale.append(path)
-            if not options.check:
-                figures.draw(task, path)
-    before = options.document.read_text("utf-8")
-    after = filled(before, tasks, images)
-    if after != before:
-        stale.append(options.document)
-        if not options.check:
-            options.document.write_text(after, "utf-8")
-    for path in stale:
-        print(f"{os.path.relpath(path)} {'is out of date' if options.check else 'written'}")
-    return 1 if options.check and stale else 0
+        upkeep.image(path, figures.up_to_date(task, path), partial(figures.draw, task, path))
+    upkeep.document(options.document, partial(filled, tasks=tasks, images=images))
+    return upkeep.report()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from versus import record
+
 from fastfisher import NPG
 from fastfisher.presets import preset_of
 
@@ -81,10 +83,8 @@ def run(env: str, seed: int, target: float, workers: int | None) -> Row:
 
 def circumstances() -> dict[str, str]:
     """Return commit and versions; a row keeps those it was made with."""
-    describe = ["git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False)
     packages = ("fastfisher", "numpy", "gymnasium", "mujoco")
-    return {"commit": commit.stdout.strip(), **{name: version(name) for name in packages}}
+    return {"commit": record.commit(), **{name: version(name) for name in packages}}
 
 
 def kept() -> list[Row]:

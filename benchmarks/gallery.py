@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from fastfisher.config import TrainConfig
 from fastfisher.training import UserError
 from fastfisher.training.drawing import drawing_environment
 from fastfisher.training.locomotion import ROBOTS
+from fastfisher.training.run_folder import file_name
 from fastfisher.training.seeding import Stream, stream
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -121,9 +121,8 @@ def write_gif(images: Sequence[Pixels], rate: float, out: Path) -> None:
 def name_of(trained: Trained) -> str:
     """Return <environment>-<policy>, and the algorithm where it is not NPG."""
     config = trained.config
-    env = re.sub(r"[/:]", "-", config.env)
     other = "" if config.algorithm == "npg" else f"-{config.algorithm}"
-    return f"{env}-{config.policy}{other}"
+    return f"{file_name(config.env)}-{config.policy}{other}"
 
 
 def command_of(trained: Trained) -> str:

@@ -10,16 +10,17 @@ benchmarks/peers_learning.py leave in benchmarks/results/learning.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from suites import figures
 from suites.results import BENCHMARKS, RESULTS
 from suites.tables import TABLES, Results
+from suites.upkeep import Upkeep
 
 ROOT = BENCHMARKS.parent
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md")
@@ -57,10 +58,7 @@ def filled(text: str, results: Results, image: dict[str, str]) -> str:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Write or check; exit status 1 where --check finds something out of date."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--check", action="store_true", help="write nothing")
+    parser = Upkeep.parser(__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--documents", type=Path, nargs="+", default=DOCUMENTS)
     options = parser.parse_args(words)
@@ -70,31 +68,19 @@ def main(words: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    stale: list[Path] = []
+    upkeep = Upkeep(options.check)
     images = {name: options.results / f"{name}.png" for name in figures.FIGURES}
     for name, path in images.items():
         shown = figures.panels(name, results)
-        if figures.up_to_date(shown, path):
-            continue
-        stale.append(path)
-        if not options.check:
-            figures.draw(shown, path)
+        upkeep.image(path, figures.up_to_date(shown, path), partial(figures.draw, shown, path))
     drawn = {name for name in images if figures.panels(name, results)}
     for document in options.documents:
         links = {
             name: f"![Learning curves]({os.path.relpath(path, document.parent)})" if name in drawn else ""
             for name, path in images.items()
         }
-        before = document.read_text("utf-8")
-        after = filled(before, results, links)
-        if after == before:
-            continue
-        stale.append(document)
-        if not options.check:
-            document.write_text(after, "utf-8")
-    for path in stale:
-        print(f"{os.path.relpath(path)} {'is out of date' if options.check else 'written'}")
-    return 1 if options.check and stale else 0
+        upkeep.document(document, partial(filled, results=results, image=links))
+    return upkeep.report()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from fastfisher.presets import completed
 from fastfisher.training.iteration import IterationInfo
 from fastfisher.training.network_baseline import NetworkBaseline
 from fastfisher.training.ridge_baseline import RidgeBaseline
+from fastfisher.training.run_folder import file_name
 
 from . import measures
 from .factors import PRESET, Planned
@@ -50,7 +51,7 @@ class Task:
     @property
     def name(self) -> str:
         """What its files are called; ids like `ALE/Pong-v5` are one folder, too."""
-        return f"{re.sub('[/:]', '-', self.base.env)}-{self.base.policy}"
+        return f"{file_name(self.base.env)}-{self.base.policy}"
 
     @property
     def file(self) -> Path:

@@ -10,17 +10,17 @@ import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from versus.record import version_of
 
 import fastfisher
 from fastfisher.training.export import export_policy
 from fastfisher.training.run_folder import PROGRESS, RunFolder, replacing
 
-from .results import CURVE_COLUMNS, Record, Seed, read_json, write_curve, write_json
+from .results import BENCHMARKS, CURVE_COLUMNS, Record, Seed, read_json, write_curve, write_json
 
-ROOT = Path(__file__).resolve().parents[2]
 MOST_POINTS = 300
 """Rows of a kept curve: a panel of a figure has no more pixels to show."""
 MOST_POLICY_BYTES = 300_000
@@ -39,7 +39,7 @@ def commit() -> str:
 
 
 def _git(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(["git", *words], cwd=BENCHMARKS.parent, capture_output=True, text=True, check=False)
 
 
 def circumstances() -> Record:
@@ -48,15 +48,8 @@ def circumstances() -> Record:
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "machine": fastfisher.show_config(),
         "load_average": [round(load, 2) for load in os.getloadavg()],
-        "versions": {name: _version(name) for name in ("gymnasium", "mujoco", "envpool")},
+        "versions": {name: version_of(name) for name in ("gymnasium", "mujoco", "envpool")},
     }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def read_progress(folder: Path) -> list[Row]:

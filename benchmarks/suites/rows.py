@@ -11,6 +11,8 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from fastfisher.training.run_folder import file_name
+
 POLICIES = ("linear", "rbf", "mlp")
 TASKS = ("Swimmer-v5", "HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5")
 
@@ -36,8 +38,7 @@ class Row:
     @property
     def name(self) -> str:
         """What its folders are called; ids like `ALE/Pong-v5` are one folder, too."""
-        env = self.env.replace("/", "-").replace(":", "-")
-        return "-".join(filter(None, (env, self.policy, self.label)))
+        return "-".join(filter(None, (file_name(self.env), self.policy, self.label)))
 
     def words(self, seed: int) -> list[str]:
         """Return the arguments of `fastfisher train`."""

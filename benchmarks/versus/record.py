@@ -36,7 +36,7 @@ def header(options: dict[str, Any], configuration: dict[str, Any]) -> dict[str, 
         "commit": commit(),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "machine": {**configuration, "caches": _caches()},
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {name: version_of(name) for name in PACKAGES},
         "load_average": os.getloadavg(),
         **options,
     }
@@ -60,7 +60,8 @@ def key(row: Row) -> tuple[Any, ...]:
     return row["case"], row["peer"], row["simd"], row["threads"]
 
 
-def _version(name: str) -> str | None:
+def version_of(name: str) -> str | None:
+    """The version of an installed package."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

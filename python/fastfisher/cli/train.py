@@ -73,15 +73,15 @@ class Train(TrainConfig):
             return _parse_over(config, words).config
 
         seeds = range(self.seed, self.seed + self.seeds)
-        config = self.new_config(words)
         if not self.resume:
+            config = self.new_config(words)
             if self.seeds > 1:
                 return several.start(config, seeds, self.out or default_parent(config), quiet=self.quiet)
             return runs.start(config, self.out, quiet=self.quiet)
         if self.seeds > 1 or (self.out is not None and runs_in(self.out)):
-            path = self.out or default_parent(config)
+            path = self.out or default_parent(self.new_config(words))
             return several.resume(config_over, seeds if self.seeds > 1 else (), path, quiet=self.quiet)
-        path = self.out or default_folder(config)
+        path = self.out or default_folder(self.new_config(words))
         if not path.exists():
             raise UserError(f"there is no run to resume in {path}: leave --resume out to start one")
         return runs.resume(config_over(RunFolder.open(path).read_config()), path, quiet=self.quiet)

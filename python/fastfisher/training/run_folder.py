@@ -43,8 +43,12 @@ def default_folder(config: TrainConfig) -> Path:
 
 def default_parent(config: TrainConfig) -> Path:
     """Return ``runs/<env>-<algorithm>-<policy>``, the folder of the runs of several seeds."""
-    env = config.env.replace("/", "-").replace(":", "-")
-    return Path("runs") / f"{env}-{config.algorithm}-{config.policy}"
+    return Path("runs") / f"{file_name(config.env)}-{config.algorithm}-{config.policy}"
+
+
+def file_name(env: str) -> str:
+    """Return an environment's id as part of a file's name: one, for ids like ``ALE/Pong-v5``, too."""
+    return env.replace("/", "-").replace(":", "-")
 
 
 def seed_folder(parent: Path, seed: int) -> Path:

@@ -35,7 +35,6 @@ class Stepper:
         """That of the next step, in the units of the config's."""
         self.previous: Array | None = None
         """The direction x of the step before; None without momentum, and at its start."""
-        self._momentum = config.momentum
 
     def step(
         self, policy: Policy, before: Snapshot, obs: Array, act: NDArray[Any], A: Array
@@ -88,7 +87,7 @@ class Stepper:
             precision=config.precision,
             tol=config.cg_tolerance,
             max_iterations=config.cg_iterations,
-            momentum=self._momentum,
+            momentum=config.momentum,
             previous=previous,
         )
 
@@ -108,7 +107,7 @@ class Stepper:
         config = self.config
         if step is None:
             return
-        if self._momentum > 0.0:
+        if config.momentum > 0.0:
             self.previous = step.direction if move.fraction > 0.0 else None
         if config.damping_rule == "adaptive" and step.predicted_improvement > 0.0:
             self.damping = adapted_damping(
