@@ -163,7 +163,7 @@ FACTORS: tuple[Factor, ...] = (
     ),
     _factor(
         "normalize_observations",
-        "Per-dimension units: a running scale for linear and mlp, the first batch's for rbf features.",
+        "Per-dimension units, by running statistics: what is far from a standard deviation says little.",
         *_values("normalize_observations", False, True),
     ),
     _factor(

@@ -141,10 +141,14 @@ class Policy(ABC):
         A policy may set its constants here, if that leaves its distribution as it was.
         """
 
-    def set_input_transform(self, shift: Array, scale: Array) -> None:  # noqa: B027 - most have nothing to do
+    def set_input_transform(  # noqa: B027 - most have nothing to do
+        self, shift: Array, scale: Array, obs: Array
+    ) -> None:
         """Move to features (obs - shift) / scale, changing theta so that the distribution stays.
 
-        A policy without input scaling ignores the call.
+        A policy that cannot make up for the move everywhere does so on the observations, (N, D), which are
+        those of the batch to be learned from.  The change of theta is linear in theta.  A policy without
+        input scaling ignores the call.
         """
 
     def constants(self) -> dict[str, NDArray[Any]]:

@@ -25,11 +25,4 @@ def _of_kind(config: TrainConfig, observation_size: int, head: Head, rng: Genera
         case "mlp":
             return MLPPolicy(observation_size, config.hidden, head, rng)
         case "rbf":
-            return RBFPolicy(
-                observation_size,
-                config.rbf_features,
-                head,
-                rng,
-                bandwidth=config.rbf_bandwidth,
-                standardize=bool(config.normalize_observations),
-            )
+            return RBFPolicy(observation_size, config.rbf_features, head, rng, bandwidth=config.rbf_bandwidth)

@@ -33,7 +33,7 @@ class MLPPolicy(NetworkPolicy):
         features /= self.scale
         return features
 
-    def set_input_transform(self, shift: Array, scale: Array) -> None:
+    def set_input_transform(self, shift: Array, scale: Array, obs: Array) -> None:
         # W^T (s - shift) / scale + b is the same function of s before and after.
         first = self._layers()[0]
         first[-1] += ((shift - self.shift) / self.scale) @ first[:-1]

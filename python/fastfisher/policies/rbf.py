@@ -19,9 +19,16 @@ Array = NDArray[np.float64]
 _BANDWIDTH_SAMPLES = 1_000
 """Observations whose distances set the bandwidth: half a million pairs."""
 
+_REFIT_SAMPLES = 2_000
+"""Observations on which weights are refitted when the features' scale moves."""
+_REFIT_RIDGE = 1e-5
+"""Of that fit, per sample; a feature's mean square is 1/2."""
+
 
 class RBFPolicy(NetworkPolicy):
     """z = W^T y + b, y = sin(P x / nu + phi), x = (s - shift) / scale; P ~ N(0, 1), phi ~ U[-pi, pi) fixed.
+
+    The transform is the identity until :meth:`set_input_transform` moves it.
 
     Parameters
     ----------
@@ -35,9 +42,6 @@ class RBFPolicy(NetworkPolicy):
         nu; None sets it to the mean distance between the observations of the first batch, as
         the paper does.  The first policy does not depend on its features (W = 0), so it can wait
         for them.
-    standardize
-        Take shift and scale from the mean and standard deviation of the first batch too.  They
-        stay there: the features are fixed, and a moving scale could not be made up for.
     """
 
     def __init__(
@@ -48,20 +52,27 @@ class RBFPolicy(NetworkPolicy):
         rng: Generator,
         *,
         bandwidth: float | None = None,
-        standardize: bool = False,
     ) -> None:
         super().__init__((features, head.size), head, rng)
         self.projection: Array = rng.standard_normal((observation_size, features))
         self.phase: Array = rng.uniform(-np.pi, np.pi, features)
         self.bandwidth = bandwidth
-        self.standardize = standardize
         self.shift: Array = np.zeros(observation_size)
         self.scale: Array = np.ones(observation_size)
 
+    def set_input_transform(self, shift: Array, scale: Array, obs: Array) -> None:
+        # No weights of the new features give the same function; those do best that miss the old
+        # one least on a few of the observations, (Y^T Y / n + r I) dW = Y^T (Y_old - Y) W_old / n.
+        sample = obs[_even_spread(len(obs), _REFIT_SAMPLES)]
+        before = _with_ones(self.features(sample))
+        self.shift, self.scale = shift.copy(), scale.copy()
+        W, Y = self._layers()[0], _with_ones(self.features(sample))
+        missed = (before - Y) @ W
+        normal = Y.T @ Y / len(Y)
+        normal[np.diag_indices_from(normal)] += _REFIT_RIDGE
+        W += np.linalg.solve(normal, Y.T @ missed / len(Y))
+
     def prepare(self, obs: Array) -> None:
-        if self.standardize:
-            std = obs.std(axis=0)
-            self.shift, self.scale = obs.mean(axis=0), np.where(std > 1e-3, std, 1.0)
         if self.bandwidth is None:
             self.bandwidth = mean_pairwise_distance((obs - self.shift) / self.scale)
 
@@ -102,8 +113,7 @@ def mean_pairwise_distance(obs: Array) -> float:
 
     Where all observations are the same it is 1.
     """
-    rows = np.linspace(0, len(obs) - 1, min(len(obs), _BANDWIDTH_SAMPLES)).astype(np.int64)
-    sample = obs[rows]
+    sample = obs[_even_spread(len(obs), _BANDWIDTH_SAMPLES)]
     if len(sample) < 2:
         return 1.0
     centred = sample - sample.mean(axis=0)
@@ -112,3 +122,13 @@ def mean_pairwise_distance(obs: Array) -> float:
     np.fill_diagonal(squares, 0.0)
     total = np.sqrt(np.maximum(squares, 0.0)).sum()
     return float(total / (len(sample) * (len(sample) - 1))) or 1.0
+
+
+def _even_spread(count: int, most: int) -> NDArray[np.int64]:
+    """Return at most so many of the rows 0 to count - 1, at equal distances."""
+    rows: NDArray[np.int64] = np.linspace(0, count - 1, min(count, most)).astype(np.int64)
+    return rows
+
+
+def _with_ones(features: Array) -> Array:
+    return np.column_stack([features, np.ones(len(features))])

@@ -92,13 +92,14 @@ class Learner:
 
     def _see(self, obs: Array) -> None:
         """Let policy and statistics follow the observations, before anything is computed from them."""
-        if self.moments.count == 0:
-            self.policy.prepare(obs)
+        first = self.moments.count == 0
         self.moments.update(obs)
         if self.config.normalize_observations:
             mean, std = self.moments.mean, self.moments.std()
-            self.stepper.carry(self.policy, mean, std)
-            self.policy.set_input_transform(mean, std)
+            self.stepper.carry(self.policy, mean, std, obs)
+            self.policy.set_input_transform(mean, std, obs)
+        if first:
+            self.policy.prepare(obs)
 
     def _take(self, step: NaturalStep | None, before: Snapshot, act: NDArray[Any], A: Array) -> Move:
         config = self.config

@@ -91,15 +91,15 @@ class Stepper:
             previous=previous,
         )
 
-    def carry(self, policy: Policy, shift: Array, scale: Array) -> None:
-        """Take the direction along, before ``policy.set_input_transform(shift, scale)`` moves theta.
+    def carry(self, policy: Policy, shift: Array, scale: Array, obs: Array) -> None:
+        """Take the direction along, before ``policy.set_input_transform(shift, scale, obs)`` moves theta.
 
         That map is linear in theta, so a direction goes where theta would go in its place.
         """
         if self.previous is not None:
             carrier = policy.copy()
             carrier.parameters = self.previous
-            carrier.set_input_transform(shift, scale)
+            carrier.set_input_transform(shift, scale, obs)
             self.previous = carrier.parameters
 
     def learn(self, step: NaturalStep | None, move: Move) -> None:

@@ -24,5 +24,6 @@ def random_policy(kind: str, head: Head, *, hidden: Sequence[int], features: int
         policy = RBFPolicy(OBSERVATIONS, features, head, rng, bandwidth=1.7)
     policy.parameters = 0.5 * rng.standard_normal(len(policy.parameters))
     if kind == "mlp":
-        policy.set_input_transform(rng.standard_normal(OBSERVATIONS), 1.0 + rng.random(OBSERVATIONS))
+        shift, scale = rng.standard_normal(OBSERVATIONS), 1.0 + rng.random(OBSERVATIONS)
+        policy.set_input_transform(shift, scale, shift[None, :])
     return policy

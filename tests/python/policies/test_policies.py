@@ -7,6 +7,7 @@ import pickle
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fastfisher.config import TrainConfig
 from fastfisher.policies import (
@@ -68,7 +69,7 @@ def test_moving_the_input_transform_leaves_the_policy_as_it_was(hidden: tuple[in
     before, actor_before = policy.mode(obs), policy.actor(None)(obs[0])
     theta = policy.parameters.copy()
     for shift, scale in (([1.0, 2.0, 3.0], [0.5, 4.0, 30.0]), ([-1.0, 0.0, 7.0], [2.0, 2.0, 1e-2])):
-        policy.set_input_transform(np.array(shift), np.array(scale))
+        policy.set_input_transform(np.array(shift), np.array(scale), obs)
         np.testing.assert_allclose(policy.mode(obs), before, rtol=1e-9, atol=1e-10)
         np.testing.assert_allclose(policy.actor(None)(obs[0]), actor_before, rtol=1e-9, atol=1e-10)
     assert not np.allclose(policy.parameters, theta)
@@ -98,10 +99,46 @@ def test_rbf_bandwidth_is_the_mean_distance_of_the_first_observations() -> None:
     assert mean_pairwise_distance(halves) == pytest.approx(0.5, abs=1e-3)
 
 
+def test_rbf_features_of_another_scale_are_weighted_to_the_same_policy() -> None:
+    policy = RBFPolicy(3, 200, GaussianHead(2), rng())
+    obs = rng(2).standard_normal((500, 3)) * [1.0, 10.0, 0.1] + [0.0, 4.0, 0.0]
+    policy.set_input_transform(obs.mean(axis=0), obs.std(axis=0), obs)
+    policy.prepare(obs)
+    assert policy.bandwidth == pytest.approx(np.sqrt(2.0 * 3), rel=0.1), "of the scaled observations"
+    theta = policy.parameters.copy()
+    theta[:-2] = 0.1 * rng(1).standard_normal(len(theta) - 2)
+    policy.parameters = theta
+    before, stay = policy.mode(obs), policy.log_prob(obs, policy.mode(obs))
+    features = policy.features(obs)
+    scale = obs.std(axis=0) * [1.3, 0.8, 1.1]
+    policy.set_input_transform(obs.mean(axis=0) + 0.1, scale, obs)
+    moved = policy.features(obs)
+    assert np.abs(moved - features).max() > 0.1
+    uncorrected = np.column_stack([moved, np.ones(500)]) @ theta[:-2].reshape(201, 2)
+    missed = np.square(policy.mode(obs) - before).mean()
+    assert missed < 0.01 * np.square(uncorrected - before).mean()
+    assert missed < 0.001 * before.var()
+    np.testing.assert_allclose(policy.log_prob(obs, before), stay, atol=1e-2)
+    np.testing.assert_array_equal(policy.parameters[-2:], theta[-2:])
+
+
+def test_moving_the_scale_of_rbf_features_is_linear_in_theta() -> None:
+    obs = rng(2).standard_normal((90, 3))
+
+    def moved(theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        policy = RBFPolicy(3, 20, GaussianHead(2), rng(), bandwidth=2.0)
+        policy.parameters = theta
+        policy.set_input_transform(np.full(3, 0.2), np.array([1.5, 0.7, 1.0]), obs)
+        return policy.parameters
+
+    a, b = rng(3).standard_normal((2, 21 * 2 + 2))
+    np.testing.assert_allclose(moved(a) - 2.0 * moved(b), moved(a - 2.0 * b), rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     "policy",
     [
-        RBFPolicy(3, 5, GaussianHead(2), rng(), standardize=True),
+        RBFPolicy(3, 5, GaussianHead(2), rng()),
         MLPPolicy(3, (4,), GaussianHead(2), rng()),
         LinearPolicy(3, CategoricalHead(2), rng()),
     ],
@@ -109,11 +146,11 @@ def test_rbf_bandwidth_is_the_mean_distance_of_the_first_observations() -> None:
 )
 def test_constants_parameters_and_pickle_carry_the_whole_policy(policy: RBFPolicy | MLPPolicy) -> None:
     obs = rng(1).standard_normal((9, 3)) * [1.0, 5.0, 0.1]
+    policy.set_input_transform(obs.mean(axis=0), obs.std(axis=0), obs)
     policy.prepare(obs)
-    policy.set_input_transform(obs.mean(axis=0), obs.std(axis=0))
     policy.parameters = rng(2).standard_normal(len(policy.parameters))
     if isinstance(policy, RBFPolicy):
-        other: Policy = RBFPolicy(3, 5, policy.head, rng(9), standardize=True)
+        other: Policy = RBFPolicy(3, 5, policy.head, rng(9))
     else:
         hidden = (4,) if len(policy.parameters) > 10 else ()
         other = MLPPolicy(3, hidden, policy.head, rng(9))

@@ -42,7 +42,8 @@ def make(kind: str, head: Head) -> NetworkPolicy:
     rng = np.random.default_rng(1)
     policy = POLICIES[kind](head, rng)
     policy.parameters = policy.parameters + 0.5 * rng.standard_normal(policy.parameters.shape)
-    policy.set_input_transform(rng.standard_normal(SIZE), rng.uniform(0.5, 2.0, SIZE))
+    shift, scale = rng.standard_normal(SIZE), rng.uniform(0.5, 2.0, SIZE)
+    policy.set_input_transform(shift, scale, shift[None, :])
     return policy
 
 

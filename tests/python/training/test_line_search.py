@@ -87,7 +87,7 @@ def test_a_failed_search_leaves_no_trace(options: dict[str, Any], reason: str) -
     policy = Restless(3, GaussianHead(2, -0.5), np.random.default_rng(0))
     policy.parameters += 0.1 * np.random.default_rng(1).standard_normal(policy.parameters.shape)
     policy.parameters[1] = -0.0
-    policy.set_input_transform(np.full(3, 0.1), np.full(3, 1.7))
+    policy.set_input_transform(np.full(3, 0.1), np.full(3, 1.7), np.zeros((1, 3)))
     theta, constants = policy.parameters.tobytes(), {k: v.tobytes() for k, v in policy.constants().items()}
     move = search(policy, **options)
     assert policy.parameters.tobytes() == theta

@@ -125,9 +125,9 @@ def test_the_direction_moves_with_the_input_transform(hidden: tuple[int, ...]) -
     before = Scores(policy.scores(batch.observations, batch.actions)) @ learner.stepper.previous
     shift, scale = np.array([0.5, -2.0, 1.0]), np.array([2.0, 0.1, 3.0])
     kept = policy.parameters.copy()
-    learner.stepper.carry(policy, shift, scale)
+    learner.stepper.carry(policy, shift, scale, batch.observations)
     np.testing.assert_array_equal(policy.parameters, kept)
-    policy.set_input_transform(shift, scale)
+    policy.set_input_transform(shift, scale, batch.observations)
     assert not np.array_equal(policy.parameters, kept)
     after = Scores(policy.scores(batch.observations, batch.actions)) @ learner.stepper.previous
     np.testing.assert_allclose(after, before, rtol=1e-9, atol=1e-9)
