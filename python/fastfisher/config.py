@@ -126,7 +126,7 @@ class TrainConfig:
     """Ridge of the linear and quadratic baselines' least-squares fit, per sample."""
 
     normalize_observations: bool | None = None
-    """Standardise by running statistics, made up for in layer 1 (None: for mlp and discrete actions)."""
+    """Standardise by running statistics, made up for by weights (None: but for linear, Box actions)."""
 
     normalize_advantages: bool = True
     """Centre advantages and divide them by their standard deviation."""

@@ -194,7 +194,7 @@ def with_defaults(config: TrainConfig, space: spaces.Space[Any], limit: int | No
     if config.max_kl is None:
         changes["max_kl"] = 0.025 if discrete else 0.05
     if config.normalize_observations is None:
-        changes["normalize_observations"] = discrete or network
+        changes["normalize_observations"] = discrete or config.policy != "linear"
     if config.initial_log_std is None:
         changes["initial_log_std"] = 0.25 if network else -1.0
     if config.cg_iterations is None and network:

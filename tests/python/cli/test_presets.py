@@ -41,7 +41,7 @@ def test_what_is_given_wins_and_the_policy_says_whose_preset_it_is() -> None:
     assert completed("HalfCheetah-v5", {"preset": True})["policy"] == "linear"
     network = completed("HalfCheetah-v5", {"preset": True, "policy": "mlp"})
     assert network["batch_steps"] == PRESETS["HalfCheetah-v5"]["mlp"]["batch_steps"]
-    assert completed("Hopper-v5", {"preset": True, "policy": "rbf"}) == {"preset": False, "policy": "rbf"}
+    assert completed("Reacher-v5", {"preset": True, "policy": "rbf"}) == {"preset": False, "policy": "rbf"}
     assert completed("Hopper-v5", {"preset": False}) == {"preset": False}
 
 

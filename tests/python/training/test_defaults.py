@@ -27,7 +27,8 @@ def fields_of(policy: PolicyName, space: spaces.Space[Any]) -> tuple[Any, ...]:
 def test_a_network_learns_with_other_values() -> None:
     assert TrainConfig("X-v0").policy == "mlp"
     assert fields_of("mlp", BOX) == fields_of("mlp", DISCRETE) == (True, 0.25, 10)
-    assert fields_of("linear", BOX) == fields_of("rbf", BOX) == (False, -1.0, None)
+    assert fields_of("linear", BOX) == (False, -1.0, None)
+    assert fields_of("rbf", BOX) == fields_of("rbf", DISCRETE) == (True, -1.0, None)
     assert fields_of("linear", DISCRETE) == (True, -1.0, None)
 
 
