@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastfisher.config import TrainConfig
 from fastfisher.training.run_folder import replacing
 
 from .rows import Row
@@ -139,11 +140,16 @@ def read_peers(results: Path) -> list[Record]:
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return the fields in which two configs are two methods, with both values.
 
-    A field that one of them does not know was added or removed between them, and does not count: as
-    where a run folder of an older version is read, what is missing is taken for the default.
+    A field that one of them does not know was added or removed between them: as where a run folder of an
+    older version is read, what is missing is taken for the default.  One that is no more does not count.
     """
-    known = [name for name in before if name in after and name not in _NOT_THE_METHOD]
-    return {name: (before[name], after[name]) for name in known if before[name] != after[name]}
+    defaults = TrainConfig("").to_dict()
+    pairs = {
+        name: (before.get(name, default), after.get(name, default))
+        for name, default in defaults.items()
+        if name not in _NOT_THE_METHOD
+    }
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def describe(differing: Mapping[str, tuple[Any, Any]]) -> str:

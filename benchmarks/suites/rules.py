@@ -93,11 +93,11 @@ class SameBatchLearner(Learner):
         self._inner = self.baseline
         self.baseline = FittedBefore(self.baseline, self.reward_unit)
 
-    def update(self, batch: Batch) -> Update:
+    def update(self, batch: Batch, progress: float = 0.0) -> Update:
         final_values = self._inner.predict(batch.final_observations, batch.lengths)
         targets = discounted_returns(batch, final_values, self._gamma)
         self._inner.fit(batch.observations, batch.times, targets)
-        return super().update(batch)
+        return super().update(batch, progress)
 
 
 class WithoutTimeLearner(Learner):

@@ -71,6 +71,9 @@ class TrainConfig:
     max_kl: float | None = None
     """KL divergence of one step, half arXiv 1703.02660's delta (None: 0.05; 0.025 for discrete actions)."""
 
+    final_max_kl: float | None = None
+    """KL of the run's last step, which max_kl turns into by a constant factor a step (None: max_kl stays)."""
+
     fisher: FisherName | None = None
     """Fisher of the sampled actions (equation 4), or its mean over all (None: empirical; exact for trpo)."""
 
@@ -194,6 +197,7 @@ class TrainConfig:
         _check_range(self, "gamma", at_least=0.0, at_most=1.0)
         _check_range(self, "gae_lambda", at_least=0.0, at_most=1.0)
         _check_range(self, "max_kl", above=0.0)
+        _check_range(self, "final_max_kl", above=0.0)
         _check_range(self, "fisher_fraction", above=0.0, at_most=1.0)
         _check_range(self, "damping", at_least=0.0)
         _check_range(self, "min_damping", above=0.0)

@@ -226,7 +226,7 @@ class NPG:
             batch = self._rollouts.collect(self.policy, self.iteration)
             collected = perf_counter()
             batch.check_finite()
-            update = self._learner.update(batch)
+            update = self._learner.update(batch, min(1.0, self.steps / self.config.steps))
         except BaseException:
             # An interrupted iteration never happened: what is saved now continues to the same bits.
             self._learner.load_state(saved)

@@ -35,7 +35,7 @@ class IterationInfo:
     batch_steps: int
     """Environment steps in this batch."""
     kl_asked: float
-    """The config's ``max_kl``."""
+    """The config's ``max_kl``, on its way to ``final_max_kl`` where there is one."""
     kl_predicted: float
     """alpha^2 x^T F x / 2 of the step that was taken."""
     kl_achieved: float

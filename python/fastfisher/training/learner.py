@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,8 @@ class Update:
     """None where the advantages were all zero, so that there was no direction to go."""
     move: Move
     """How much of the step was taken, and what came of it."""
+    max_kl: float
+    """Asked of the step."""
     damping: float
     """That of the step, in the units of the config's."""
     explained_variance: float
@@ -61,10 +64,24 @@ class Learner:
         self.reward_unit = RewardUnit()
         self.stepper = Stepper(config)
         self._max_kl = config.max_kl
+        self._final_max_kl = config.max_kl if config.final_max_kl is None else config.final_max_kl
         self._gamma = config.gamma
 
-    def update(self, batch: Batch) -> Update:
-        """Take one natural-gradient step on the batch, then fit the baseline to it."""
+    def max_kl(self, progress: float) -> float:
+        """Return the KL of a step at this share of the run, 0 to 1."""
+        first, last = self._max_kl, self._final_max_kl
+        return first * math.pow(last / first, progress)
+
+    def update(self, batch: Batch, progress: float = 0.0) -> Update:
+        """Take one natural-gradient step on the batch, then fit the baseline to it.
+
+        Parameters
+        ----------
+        batch
+            Of the policy as it is.
+        progress
+            Share of the run's environment steps that came before the batch, which ``final_max_kl`` goes by.
+        """
         config, policy, baseline, unit = self.config, self.policy, self.baseline, self.reward_unit
         obs, act, times = batch.observations, batch.actions, batch.times
         self._see(obs)
@@ -81,14 +98,14 @@ class Learner:
         A = _standardized(advantages) if config.normalize_advantages else advantages / unit.value
 
         # theta <- theta + alpha F^-1 g, alpha = sqrt(delta / g^T F^-1 g), delta = 2 max_kl (equation 5).
-        before, damping = policy.at(obs), self.stepper.damping
-        step = self.stepper.step(policy, before, obs, act, A)
-        move = self._take(step, before, act, A)
+        before, damping, max_kl = policy.at(obs), self.stepper.damping, self.max_kl(progress)
+        step = self.stepper.step(policy, before, obs, act, A, max_kl)
+        move = self._take(step, before, act, A, max_kl)
         self.stepper.learn(step, move)
 
         baseline.fit(obs, times, targets / unit.value)
         notes = _notes(step, move, config.cg_iterations)
-        return Update(step, move, damping, _explained_variance(targets, values), notes)
+        return Update(step, move, max_kl, damping, _explained_variance(targets, values), notes)
 
     def _see(self, obs: Array) -> None:
         """Let policy and statistics follow the observations, before anything is computed from them."""
@@ -101,7 +118,9 @@ class Learner:
         if first:
             self.policy.prepare(obs)
 
-    def _take(self, step: NaturalStep | None, before: Snapshot, act: NDArray[Any], A: Array) -> Move:
+    def _take(
+        self, step: NaturalStep | None, before: Snapshot, act: NDArray[Any], A: Array, max_kl: float
+    ) -> Move:
         config = self.config
         if step is None:
             return stay(before)
@@ -109,7 +128,7 @@ class Learner:
             return take(self.policy, before, step, act, A)
         return take_within(
             self.policy, before, step, act, A,
-            max_kl=self._max_kl, factor=config.line_search_factor, tries=config.line_search_steps,
+            max_kl=max_kl, factor=config.line_search_factor, tries=config.line_search_steps,
         )  # fmt: skip
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -39,7 +39,7 @@ def describe(
         episode_length_mean=float(lengths.mean()) if whole else _NAN,
         batch_episodes=len(returns),
         batch_steps=len(batch.rewards),
-        kl_asked=_NAN if config.max_kl is None else config.max_kl,
+        kl_asked=update.max_kl,
         kl_predicted=length**2 * float(step.predicted_kl) if step else 0.0,
         kl_achieved=move.kl,
         improvement_predicted=length * float(step.predicted_improvement) if step else 0.0,

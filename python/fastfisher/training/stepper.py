@@ -37,7 +37,7 @@ class Stepper:
         """The direction x of the step before; None without momentum, and at its start."""
 
     def step(
-        self, policy: Policy, before: Snapshot, obs: Array, act: NDArray[Any], A: Array
+        self, policy: Policy, before: Snapshot, obs: Array, act: NDArray[Any], A: Array, max_kl: float
     ) -> NaturalStep | None:
         """Return the step of a batch; None where the advantages are all zero, so that there is none.
 
@@ -47,16 +47,18 @@ class Stepper:
             The policy, and its snapshot on ``obs``.
         obs, act, A
             Of the batch: (N, D), (N, m) or (N,), and the advantages, (N,).
+        max_kl
+            KL divergence of the step, by the quadratic model.
         """
         if not A.any():
             return None
         system = self._system(policy, before, obs, act, A)
-        step = self._solve(system, self.previous)
+        step = self._solve(system, self.previous, max_kl)
         if self.previous is None or step.predicted_improvement > 0.0:
             return step
         self.previous = None
         restart = "the momentum pointed against the gradient and was forgotten"
-        step = self._solve(system, None)
+        step = self._solve(system, None, max_kl)
         return dataclasses.replace(step, notes=(*step.notes, restart))
 
     def _system(
@@ -76,13 +78,13 @@ class Stepper:
         R = Scores(policy.at(obs[rows]).fisher_scores())
         return {"scores": R, "gradient": gradient, "count": len(rows)}
 
-    def _solve(self, system: dict[str, Any], previous: Array | None) -> NaturalStep:
+    def _solve(self, system: dict[str, Any], previous: Array | None, max_kl: float) -> NaturalStep:
         config = self.config
         return natural_step(
             **system,
             damping=self.damping,
             relative_damping=config.relative_damping,
-            max_kl=config.max_kl,
+            max_kl=max_kl,
             solver=config.solver,
             precision=config.precision,
             tol=config.cg_tolerance,

@@ -163,3 +163,4 @@ def test_what_makes_two_configs_two_methods() -> None:
     before = {"gamma": 0.9, "workers": 1, "seed": 0, "removed": 1}
     assert differences(before, {"gamma": 0.9, "workers": 2, "seed": 1, "added": 2}) == {}
     assert differences(before, {"gamma": 0.8}) == {"gamma": (0.9, 0.8)}
+    assert differences(before, {"gamma": 0.9, "momentum": 0.5}) == {"momentum": (0.0, 0.5)}, "one added since"

@@ -88,9 +88,9 @@ def test_the_logged_std_of_a_dependent_one_is_the_mean_over_the_batch(
     batches: list[Batch] = []
     update = Learner.update
 
-    def watched(learner: Learner, batch: Batch) -> Update:
+    def watched(learner: Learner, batch: Batch, progress: float) -> Update:
         batches.append(batch)
-        return update(learner, batch)
+        return update(learner, batch, progress)
 
     monkeypatch.setattr(Learner, "update", watched)
     agent = algorithm("Pendulum-v1", **{**SMALL, "policy": "mlp", "hidden": (4,), "std": "dependent"})
@@ -159,6 +159,18 @@ def test_the_kl_is_the_one_asked_for(fisher: Any) -> None:
         assert info.kl_achieved == pytest.approx(info.kl_asked, rel=0.2)
         assert info.improvement_achieved == pytest.approx(info.improvement_predicted, rel=0.3)
         assert info.residual < 1e-8
+
+
+def test_the_kl_goes_by_the_share_of_the_runs_steps() -> None:
+    infos: list[IterationInfo] = []
+    with NPG("Pendulum-v1", **SMALL, policy="linear", max_kl=0.02, final_max_kl=0.002, steps=800) as agent:
+        agent.learn(callback=infos.append)
+        agent.learn(400, callback=infos.append)
+    done = [0, *(info.steps for info in infos[:-1])]
+    expected = [0.02 * 0.1 ** min(1.0, steps / 800) for steps in done]
+    assert [info.kl_asked for info in infos] == pytest.approx(expected, rel=1e-12)
+    assert expected[0] == 0.02
+    assert expected[-1] == 0.002
 
 
 def test_rows_start_as_promised_and_are_plain() -> None:

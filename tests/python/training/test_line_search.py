@@ -66,7 +66,7 @@ def search(policy: Policy, sign: float = 1.0, scale: float = 1.0, **options: Any
     learner = make_learner(policy)
     batch = make_batch(policy)
     before, A = policy.at(batch.observations), batch.rewards - batch.rewards.mean()
-    step = learner.stepper.step(policy, before, batch.observations, batch.actions, A)
+    step = learner.stepper.step(policy, before, batch.observations, batch.actions, A, 0.01)
     assert step is not None
     object.__setattr__(step, "step", scale * step.step)
     arguments: dict[str, Any] = {"max_kl": 0.01, "factor": 0.8, "tries": 5, **options}

@@ -20,7 +20,7 @@ def step_of(learner: Learner, seed: int = 0) -> tuple[NaturalStep, np.ndarray, n
     batch = make_batch(learner.policy, seed)
     before, A = learner.policy.at(batch.observations), batch.rewards - batch.rewards.mean()
     S = Scores(before.scores(batch.actions)).to_dense()
-    step = learner.stepper.step(learner.policy, before, batch.observations, batch.actions, A)
+    step = learner.stepper.step(learner.policy, before, batch.observations, batch.actions, A, 0.01)
     assert step is not None
     return step, S, A
 
@@ -80,6 +80,21 @@ def test_the_next_step_has_the_adapted_damping(algorithm: str) -> None:
     assert [update.step.damping for update in updates if update.step] == [
         update.damping for update in updates
     ]
+
+
+@pytest.mark.parametrize("algorithm", ["npg", "trpo"])
+def test_the_kl_of_steps_decays_over_the_run(algorithm: str) -> None:
+    options: dict[str, Any] = {"algorithm": algorithm, "max_kl": 0.01, "final_max_kl": 1e-4}
+    updates = [
+        (learner := make_learner(**options)).update(make_batch(learner.policy), progress)
+        for progress in (0.0, 0.5, 1.0)
+    ]
+    assert [update.max_kl for update in updates] == pytest.approx([0.01, 0.001, 1e-4], rel=1e-12)
+    for update in updates:
+        assert update.step is not None
+        assert update.step.predicted_kl == pytest.approx(update.max_kl, rel=0.05)
+        assert update.move.kl <= update.max_kl * (1.5 if algorithm == "npg" else 1.0)
+    assert make_learner(max_kl=0.01).max_kl(0.7) == 0.01
 
 
 def test_a_refused_step_raises_the_damping() -> None:
@@ -167,7 +182,7 @@ def test_without_advantages_nothing_is_forgotten() -> None:
     policy = learner.policy
     before = policy.at(batch.observations)
     zeros = np.zeros(len(batch.rewards))
-    assert learner.stepper.step(policy, before, batch.observations, batch.actions, zeros) is None
+    assert learner.stepper.step(policy, before, batch.observations, batch.actions, zeros, 0.01) is None
     assert {name: array.tobytes() for name, array in learner.stepper.state().items()} == kept
 
 
