@@ -117,6 +117,8 @@ FACTORS: tuple[Factor, ...] = (
         "max_kl",
         "The length of every step: too short learns slowly, too long goes by what the batch does not know.",
         *_values("max_kl", 0.01, 0.02, 0.05, 0.1),
+        Variant("decaying to 0.005", {"final_max_kl": 0.005}),
+        fields=("max_kl", "final_max_kl"),
     ),
     _factor(
         "batch_steps",
