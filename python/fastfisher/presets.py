@@ -49,7 +49,13 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             # At -1, seed 0 settles at 120.
             "initial_log_std": 0.0,
         },
-        "rbf": {"gamma": 0.999, "gae_lambda": 0.99, "initial_log_std": 0.0},
+        "rbf": {
+            "gamma": 0.999,
+            "gae_lambda": 0.99,
+            "initial_log_std": 0.0,
+            # Standardized, seed 1 stayed at 150 and seed 2 gained 30: the entries have like units anyway.
+            "normalize_observations": False,
+        },
         "mlp": {"gamma": 0.999, "gae_lambda": 0.99, "initial_log_std": 0.0},
     },
     "HalfCheetah-v5": {
