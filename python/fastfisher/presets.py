@@ -72,7 +72,9 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "rbf": {**_DAMPED, "min_log_std": -1.5},
     },
     "Hopper-v5": {
-        "mlp": _LEGS,
+        # At 0.99 what lies more than 100 steps ahead hardly counts, a fall among it: after a million steps
+        # of 3M a gait of 4.4 a step that falls after 360 took over from one of 3.4 that does not.
+        "mlp": {**_LEGS, "gamma": 0.995},
         # From log std -1 it learned to stand still, which is worth 1,000.
         "linear": {"initial_log_std": 0.0, "gae_lambda": 0.97},
         # At log std -0.5, exact Fisher, gamma 0.99 it was at 406 after 450,000 steps, by these at 2,200.
