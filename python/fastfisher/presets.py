@@ -74,7 +74,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "mlp": {
             **_EXACT,
             # At 0.99 what lies more than 100 steps ahead hardly counts, a fall among it: after a million
-            # steps of three a gait of 4.4 a step that falls after 360 took over from one of 3.4 that does not.
+            # steps of three a gait of 4.4 a step that falls after 360 replaced one of 3.4 that does not.
             "gamma": 0.995,
             # By 0.03 to the end one batch returns 3,300 and the next 2,200; one seed of five ended at 445.
             "final_max_kl": 0.005,
