@@ -85,7 +85,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "rbf": {**_DAMPED, "initial_log_std": 0.0, "gae_lambda": 0.97},
     },
     "Walker2d-v5": {
-        # 3,979, 1,349 and 3,064 at 1M steps; with Hopper-v5's discount and decay 2,550 and 1,873.
+        # 3,979, 1,349, 3,064, ... at 1M steps; with Hopper-v5's discount and decay 2,550 and 1,873.
         "mlp": {**_EXACT, "gamma": 0.99},
         # Joints turn fast: velocities of 5 beside angles of 0.3.
         "linear": {**_DAMPED, "normalize_observations": True, "initial_log_std": -0.5},
