@@ -4,10 +4,10 @@
     python benchmarks/gallery.py runs/Hopper-v5-npg-mlp-seed0 policy.npz checkpoint.zip
     python benchmarks/gallery.py --gif                  a moving image of each as well
 
-Each policy plays one episode by its most likely actions, to the end; eight images, evenly spread over four
-seconds from second one on, stand side by side in benchmarks/results/gallery/<environment>-<policy>.png.  What
-was shown is in gallery.json there, and docs/gallery.md is made from that alone.  Needs no display:
-docs/training.md says which graphics library.
+Each policy plays five episodes by its most likely actions, to the end, and the one of the median return is
+shown: eight images, evenly spread over four seconds from second one on, stand side by side in
+benchmarks/results/gallery/<environment>-<policy>.png.  What was shown is in gallery.json there, and
+docs/gallery.md is made from that alone.  Needs no display: docs/training.md says which graphics library.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ import argparse
 import json
 import multiprocessing
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium import Env
 from numpy.typing import NDArray
 from PIL import Image
 from trained import Trained, load
@@ -42,6 +43,8 @@ SIZE = 180
 """Height and width of an image, in pixels."""
 COLORS = 96
 """Of a filmstrip: with more it would not be smaller than 150 kB."""
+EPISODES = 5
+"""Played, of which the one of the median return is shown."""
 MOVING = 6
 """Images of a moving one for each of the strip's."""
 
@@ -60,26 +63,40 @@ class Shot:
 
 
 def film(trained: Trained, seed: int, rate: float) -> Shot:
-    """Play one episode; draw it ``rate`` times a second while the strip lasts, if it lives so long."""
+    """Play a usual episode; draw it ``rate`` times a second while the strip lasts, if it lives so long."""
     config = shown(trained.config)
     env = drawing_environment(config)
     seconds_a_step = 1.0 / float(env.metadata["render_fps"])
     wanted = {round((FIRST_SECOND + n / rate) / seconds_a_step) for n in range(max(1, round(SECONDS * rate)))}
-    env_seed, _ = stream(seed, Stream.EVALUATION, 0)
-    observation, _ = env.reset(seed=env_seed)
-    images, times, total, length, ended = [], [], 0.0, 0, False
-    while not ended:
-        if length in wanted:
+    images, times = [], []
+
+    def look(step: int) -> None:
+        if step in wanted:
             images.append(square(env.render()))
-            times.append(length * seconds_a_step)
-        observation, reward, terminated, truncated, _ = env.step(trained.policy.predict(observation))
-        total += float(reward)
-        length += 1
-        ended = terminated or truncated
+            times.append(step * seconds_a_step)
+
+    seeds = [stream(seed, Stream.EVALUATION, index)[0] for index in range(EPISODES)]
+    returns = [play(env, trained, env_seed)[0] for env_seed in seeds]
+    total, length = play(env, trained, seeds[int(np.argsort(returns)[EPISODES // 2])], look)
     if not images:
         images, times = [square(env.render())], [length * seconds_a_step]
     env.close()
     return Shot(images, times, total, length)
+
+
+def play(
+    env: Env[Any, Any], trained: Trained, seed: int, look: Callable[[int], None] = lambda step: None
+) -> tuple[float, int]:
+    """Play one episode; return its return and length.  ``look`` is called with the number of each step."""
+    observation, _ = env.reset(seed=seed)
+    total, length, ended = 0.0, 0, False
+    while not ended:
+        look(length)
+        observation, reward, terminated, truncated, _ = env.step(trained.policy.predict(observation))
+        total += float(reward)
+        length += 1
+        ended = terminated or truncated
+    return total, length
 
 
 def shown(config: TrainConfig) -> TrainConfig:
@@ -167,9 +184,10 @@ def page(entries: Sequence[dict[str, Any]], folder: Path, out: Path) -> str:
     lines = [
         "# Gallery",
         "",
-        "One episode of each trained policy, by its most likely actions: eight images from second 1 to",
-        "second 5. Made by `python benchmarks/gallery.py`; [Training](training.md#videos) has what drawing",
-        "needs. The return is that of the whole episode shown, one of many; the tables have the means.",
+        f"Of {EPISODES} episodes of each trained policy, by its most likely actions, the one of the median",
+        "return: eight images from second 1 to second 5. Made by `python benchmarks/gallery.py`;",
+        "[Training](training.md#videos) has what drawing needs. The return is that of the whole episode",
+        "shown; the tables have the means.",
     ]
     for entry in entries:
         where = (folder / entry["name"]).resolve()
