@@ -11,6 +11,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from .. import _core
+from ..accumulated import System
 from .head import Head
 from .network import NetworkPolicy
 
@@ -23,6 +25,9 @@ _REFIT_SAMPLES = 2_000
 """Observations on which weights are refitted when the features' scale moves."""
 _REFIT_RIDGE = 1e-5
 """Of that fit, per sample; a feature's mean square is 1/2."""
+
+
+# Products are the core's, whose bits do not depend on the number of threads: NumPy's do.
 
 
 class RBFPolicy(NetworkPolicy):
@@ -67,10 +72,13 @@ class RBFPolicy(NetworkPolicy):
         before = _with_ones(self.features(sample))
         self.shift, self.scale = shift.copy(), scale.copy()
         W, Y = self._layers()[0], _with_ones(self.features(sample))
-        missed = (before - Y) @ W
-        normal = Y.T @ Y / len(Y)
-        normal[np.diag_indices_from(normal)] += _REFIT_RIDGE
-        W += np.linalg.solve(normal, Y.T @ missed / len(Y))
+        change = before - Y
+        squares = _core.Fisher(Y.shape[1])
+        squares.update([Y])
+        system = System(squares, count=None, threads=0)
+        for w in W.T:
+            missed = _core.matvec([change], w.copy())
+            w += system.solve(_core.rmatvec([Y], missed) / len(Y), _REFIT_RIDGE)[0]
 
     def prepare(self, obs: Array) -> None:
         if self.bandwidth is None:
@@ -79,13 +87,11 @@ class RBFPolicy(NetworkPolicy):
     def _projection_of_observation(self) -> tuple[Array, Array]:
         """Return P and phi as they apply to the raw observation."""
         projection = self.projection / (self.scale[:, None] * (self.bandwidth or 1.0))
-        return projection, self.phase - self.shift @ projection
+        return projection, self.phase - (self.shift[:, None] * projection).sum(axis=0)
 
     def features(self, obs: Array) -> Array:
-        projection, phase = self._projection_of_observation()
-        angles = obs @ projection
-        angles += phase
-        return np.sin(angles, out=angles)
+        _, angles = _core.network_forward(obs, [np.vstack(self._projection_of_observation())])
+        return np.sin(angles)
 
     def _core_weights(self) -> tuple[list[Array], bool] | None:
         if type(self).features is not RBFPolicy.features:
@@ -118,7 +124,7 @@ def mean_pairwise_distance(obs: Array) -> float:
         return 1.0
     centred = sample - sample.mean(axis=0)
     square = np.square(centred).sum(axis=1)
-    squares = square[:, None] + square[None, :] - 2.0 * (centred @ centred.T)
+    squares = square[:, None] + square[None, :] - 2.0 * _core.gram_product([centred])
     np.fill_diagonal(squares, 0.0)
     total = np.sqrt(np.maximum(squares, 0.0)).sum()
     return float(total / (len(sample) * (len(sample) - 1))) or 1.0

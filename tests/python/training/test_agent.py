@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +115,26 @@ def test_one_and_two_workers_train_to_the_same_bits() -> None:
     with NPG(factory, batch_steps=200, workers=2, seed=5) as two:
         assert_same_rows(rows, rows_of(two, 2_000))
         assert two.policy.parameters.tobytes() == one.policy.parameters.tobytes()
+
+
+def test_the_threads_of_numpys_products_do_not_change_the_bits() -> None:
+    script = (
+        "import fastfisher as ff\n"
+        "for policy in ('linear', 'rbf', 'mlp'):\n"
+        "    agent = ff.NPG('HalfCheetah-v5', policy=policy, batch_steps=1_500, workers=1, damping=0.1)\n"
+        "    print(policy, agent.learn(3_000).policy.parameters.tobytes().hex())\n"
+    )
+
+    def bits(threads: str) -> str:
+        environ = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "FASTFISHER_NUM_THREADS": threads}
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=environ, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    one, two = bits("1"), bits("2")
+    assert one.count("\n") == 3
+    assert one == two
 
 
 def test_seeds_differ() -> None:
