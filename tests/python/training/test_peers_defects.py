@@ -132,7 +132,7 @@ def test_advantages_have_unit_deviation(monkeypatch: pytest.MonkeyPatch) -> None
     inner = learner.stepper.step
 
     def recorded(*arguments: Any) -> Any:
-        seen.append(arguments[-1])
+        seen.append(arguments[4])
         return inner(*arguments)
 
     monkeypatch.setattr(learner.stepper, "step", recorded)
