@@ -16,7 +16,6 @@ from fastfisher import NPG
 from fastfisher.config import TrainConfig
 from fastfisher.policies import Policy
 from fastfisher.policies.rbf import RBFPolicy
-from fastfisher.training.advantages import discounted_returns
 from fastfisher.training.baseline import Baseline
 from fastfisher.training.batch import Batch
 from fastfisher.training.learner import Learner, Update
@@ -95,7 +94,8 @@ class SameBatchLearner(Learner):
 
     def update(self, batch: Batch, progress: float = 0.0) -> Update:
         final_values = self._inner.predict(batch.final_observations, batch.lengths)
-        targets = discounted_returns(batch, final_values, self._gamma)
+        values = self._inner.predict(batch.observations, batch.times)
+        targets = self._targets(batch, values, final_values)
         self._inner.fit(batch.observations, batch.times, targets)
         return super().update(batch, progress)
 
@@ -113,7 +113,7 @@ class WithTimeLearner(Learner):
 
     def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
         super().__init__(config, policy, observation_size)
-        self.baseline = WithTime(make_baseline(config, observation_size + 1))
+        self.baseline = WithTime(make_baseline(config, observation_size + 1, self.reward_unit))
 
 
 class BandwidthLearner(Learner):

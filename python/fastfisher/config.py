@@ -125,6 +125,12 @@ class TrainConfig:
     baseline_steps: int = 4
     """Gauss-Newton steps that fit the mlp baseline to a batch, from where the batch before left it."""
 
+    baseline_batches: int = 1
+    """Batches that the baseline is fitted to together: the last one, and those just before it."""
+
+    baseline_lambda: float = 1.0
+    """Lambda of the returns that the baseline is fitted to; 1: whole returns, without a guess by V."""
+
     ridge: float = 1e-5
     """Ridge of the linear and quadratic baselines' least-squares fit, per sample."""
 
@@ -209,6 +215,8 @@ class TrainConfig:
         _check_range(self, "cg_iterations", at_least=1)
         _check_range(self, "ridge", above=0.0)
         _check_range(self, "baseline_steps", at_least=1)
+        _check_range(self, "baseline_batches", at_least=1)
+        _check_range(self, "baseline_lambda", at_least=0.0, at_most=1.0)
         _check_range(self, "rbf_features", at_least=1)
         _check_range(self, "rbf_bandwidth", above=0.0)
         _check_range(self, "workers", at_least=1)

@@ -59,9 +59,9 @@ class Learner:
             )
         self.config = config
         self.policy = policy
-        self.baseline = make_baseline(config, observation_size)
-        self.moments = RunningMoments(observation_size)
         self.reward_unit = RewardUnit()
+        self.baseline = make_baseline(config, observation_size, self.reward_unit)
+        self.moments = RunningMoments(observation_size)
         self.stepper = Stepper(config)
         self._max_kl = config.max_kl
         self._final_max_kl = config.max_kl if config.final_max_kl is None else config.final_max_kl
@@ -91,8 +91,7 @@ class Learner:
         values = unit.value * baseline.predict(obs, times)
         final_values = unit.value * baseline.predict(batch.final_observations, batch.lengths)
         advantages = generalized_advantages(batch, values, final_values, self._gamma, config.gae_lambda)
-        # Whole returns and not lambda-returns: with those HalfCheetah-v5 settled at half the return.
-        targets = discounted_returns(batch, final_values, self._gamma)
+        targets = self._targets(batch, values, final_values)
         if config.normalize_rewards:
             unit.update(targets)
         A = _standardized(advantages) if config.normalize_advantages else advantages / unit.value
@@ -117,6 +116,13 @@ class Learner:
             self.policy.set_input_transform(mean, std, obs)
         if first:
             self.policy.prepare(obs)
+
+    def _targets(self, batch: Batch, values: Array, final_values: Array) -> Array:
+        """Return what the baseline is fitted to, (N,): lambda-returns V + A, whole returns by lambda 1."""
+        gae_lambda = self.config.baseline_lambda
+        if gae_lambda == 1.0:
+            return discounted_returns(batch, final_values, self._gamma)
+        return values + generalized_advantages(batch, values, final_values, self._gamma, gae_lambda)
 
     def _take(
         self, step: NaturalStep | None, before: Snapshot, act: NDArray[Any], A: Array, max_kl: float

@@ -5,6 +5,8 @@ from __future__ import annotations
 from ..config import TrainConfig
 from .baseline import Baseline
 from .network_baseline import NetworkBaseline
+from .recent_baseline import RecentBaseline
+from .reward_unit import RewardUnit
 from .ridge_baseline import RidgeBaseline
 from .seeding import Stream, stream
 
@@ -12,8 +14,13 @@ _QUADRATIC_UP_TO = 40
 """Entries of an observation up to which "auto" is quadratic, with 865 features then."""
 
 
-def make_baseline(config: TrainConfig, observation_size: int) -> Baseline:
-    """Build ``config.baseline`` for observations of this size."""
+def make_baseline(config: TrainConfig, observation_size: int, unit: RewardUnit) -> Baseline:
+    """Build ``config.baseline`` for observations of this size, and targets in this unit."""
+    baseline, batches = _of_one_batch(config, observation_size), config.baseline_batches
+    return baseline if batches == 1 else RecentBaseline(baseline, batches, unit)
+
+
+def _of_one_batch(config: TrainConfig, observation_size: int) -> Baseline:
     kind = config.baseline
     if kind == "mlp" or (kind == "auto" and config.policy == "mlp"):
         _, rng = stream(config.seed, Stream.BASELINE)

@@ -66,7 +66,7 @@ def test_a_loaded_agent_continues_to_the_bit(tmp_path: Path, env: str, policy: A
 def test_a_value_network_and_a_squashed_dependent_std_continue_to_the_bit(tmp_path: Path) -> None:
     options: dict[str, Any] = {
         **SMALL, "policy": "mlp", "hidden": (8,), "baseline": "mlp", "baseline_hidden": (6,),
-        "squash": True, "std": "dependent", "seed": 3,
+        "baseline_batches": 2, "baseline_lambda": 0.9, "squash": True, "std": "dependent", "seed": 3,
     }  # fmt: skip
     whole = NPG("Pendulum-v1", **options)
     rows = rows_of(whole, 2_000)
@@ -159,6 +159,40 @@ def test_values_come_from_the_batches_before(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(learner_module, "make_baseline", lambda *_: Recorded("linear", 4, 1e-5))
     NPG("CartPole-v1", **SMALL).learn(900)
     assert calls == ["zero values", "fit", "values", "fit", "values", "fit"]
+
+
+@pytest.mark.parametrize("baseline_lambda", [0.0, 0.7, 1.0])
+def test_the_baseline_is_fitted_to_lambda_returns(
+    monkeypatch: pytest.MonkeyPatch, baseline_lambda: float
+) -> None:
+    gamma, fits, batches = 0.9, [], []
+
+    class Recorded(RidgeBaseline):
+        def fit(self, observations: Any, times: Any, targets: Any) -> None:
+            values, batch = self.predict(observations, times), batches[-1]
+            fits.append((batch, values, self.predict(batch.final_observations, batch.lengths), targets))
+            super().fit(observations, times, targets)
+
+    update = learner_module.Learner.update
+
+    def seen(self: Any, batch: Any, progress: float = 0.0) -> Any:
+        batches.append(batch)
+        return update(self, batch, progress)
+
+    monkeypatch.setattr(learner_module.Learner, "update", seen)
+    monkeypatch.setattr(learner_module, "make_baseline", lambda *_: Recorded("linear", 4, 1e-5))
+    NPG("CartPole-v1", **SMALL, gamma=gamma, baseline_lambda=baseline_lambda).learn(900)
+    assert len(fits) == 3
+    for batch, values, last, targets in fits:
+        # R_t = r_t + gamma ((1 - lambda) V_{t+1} + lambda R_{t+1}), and R of the last state is its value.
+        for k, (start, end) in enumerate(zip(batch.ends - batch.lengths, batch.ends, strict=True)):
+            following = value = 0.0 if batch.terminated[k] else last[k]
+            for t in range(end - 1, start - 1, -1):
+                following = batch.rewards[t] + gamma * (
+                    (1.0 - baseline_lambda) * value + baseline_lambda * following
+                )
+                value = values[t]
+                assert targets[t] == pytest.approx(following, rel=1e-9, abs=1e-9)
 
 
 def test_learns_to_push_the_one_lever_there_is() -> None:

@@ -13,6 +13,8 @@ from fastfisher.training import network_baseline
 from fastfisher.training.make_baseline import make_baseline
 from fastfisher.training.moments import RunningMoments
 from fastfisher.training.network_baseline import NetworkBaseline
+from fastfisher.training.recent_baseline import RecentBaseline
+from fastfisher.training.reward_unit import RewardUnit
 from fastfisher.training.ridge_baseline import RidgeBaseline
 
 
@@ -74,7 +76,7 @@ def test_survives_constant_and_repeated_entries() -> None:
 
 def test_auto_is_quadratic_for_small_observations_only() -> None:
     for size, kind in ((17, "quadratic"), (348, "linear")):
-        baseline = make_baseline(TrainConfig("x", policy="linear"), size)
+        baseline = make_baseline(TrainConfig("x", policy="linear"), size, RewardUnit())
         assert isinstance(baseline, RidgeBaseline)
         assert baseline.kind == kind
 
@@ -181,3 +183,47 @@ def test_degenerate_batches_leave_finite_values(obs: np.ndarray, targets: np.nda
     if targets.std() == 0.0:
         np.testing.assert_allclose(values, targets, rtol=1e-6, atol=1e-12)
     assert np.isfinite(baseline.predict(1e30 * np.ones((2, 3)), times[:2])).all()
+
+
+def recent(unit: RewardUnit | None = None, batches: int = 2) -> RecentBaseline:
+    return RecentBaseline(RidgeBaseline("quadratic", 3, 1e-5), batches, unit or RewardUnit())
+
+
+def test_a_recent_baseline_is_that_of_the_last_batches_together() -> None:
+    obs, times = problem()
+    targets, thirds = curved(obs), np.array_split(np.arange(len(obs)), 3)
+    baseline, expected = recent(), RidgeBaseline("quadratic", 3, 1e-5)
+    buffer = np.empty_like(obs[thirds[0]])
+    for rows in thirds:
+        # As the rollouts do: one buffer for every batch.
+        buffer[: len(rows)] = obs[rows]
+        baseline.fit(buffer[: len(rows)], times[rows], targets[rows])
+    kept = np.concatenate(thirds[1:])
+    expected.fit(obs[kept], times[kept], targets[kept])
+    np.testing.assert_array_equal(baseline.predict(obs, times), expected.predict(obs, times))
+
+
+def test_a_recent_baseline_read_back_goes_on_to_the_bit() -> None:
+    obs, times = problem()
+    one, two = recent(batches=3), recent(batches=3)
+    two.fit(obs[:7], times[:7], curved(obs[:7]))
+    one.fit(obs[::2], times[::2], curved(obs[::2]))
+    two.load_state({name: np.array(array) for name, array in one.state().items()})
+    for baseline in (one, two):
+        baseline.fit(obs[1::2], times[1::2], curved(obs[1::2]) + 1.0)
+    assert one.predict(obs, times).tobytes() == two.predict(obs, times).tobytes()
+    assert one.state().keys() == two.state().keys()
+
+
+def test_a_recent_baseline_brings_older_targets_to_the_unit_of_today() -> None:
+    obs, times = problem()
+    targets, half = curved(obs), len(obs) // 2
+    unit, plain = RewardUnit(), recent()
+    baseline = recent(unit)
+    for rows in (slice(half), slice(half, None)):
+        unit.update(targets[rows] * (1.0 if rows.start is None else 50.0))
+        baseline.fit(obs[rows], times[rows], targets[rows] / unit.value)
+        plain.fit(obs[rows], times[rows], targets[rows])
+    np.testing.assert_allclose(
+        unit.value * baseline.predict(obs, times), plain.predict(obs, times), rtol=1e-6
+    )

@@ -54,6 +54,8 @@ def test_unknown_keys_are_refused_by_name() -> None:
         ("target_return", float("inf"), ValueError, r"target_return: expected a finite number, got inf"),
         ("baseline_hidden", (8, -1), ValueError, r"baseline_hidden: expected positive layer sizes"),
         ("baseline_steps", 0, ValueError, r"baseline_steps: expected a number at least 1, got 0"),
+        ("baseline_batches", 0, ValueError, r"baseline_batches: expected a number at least 1, got 0"),
+        ("baseline_lambda", 1.1, ValueError, r"baseline_lambda: .* at least 0.0 and at most 1.0, got 1.1"),
         ("std", "both", ValueError, r"std: expected one of independent, dependent, got 'both'"),
         ("squash", "yes", TypeError, r"squash: expected True or False"),
         ("env_kwargs", [1], TypeError, r"env_kwargs"),

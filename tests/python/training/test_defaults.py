@@ -13,6 +13,7 @@ from fastfisher.training.environment import with_defaults
 from fastfisher.training.errors import UserError
 from fastfisher.training.make_baseline import make_baseline
 from fastfisher.training.network_baseline import NetworkBaseline
+from fastfisher.training.reward_unit import RewardUnit
 from fastfisher.training.ridge_baseline import RidgeBaseline
 from fastfisher.training.rollouts import batch_steps_for
 
@@ -33,9 +34,9 @@ def test_a_network_learns_with_other_values() -> None:
 
 
 def test_the_baseline_follows_the_policy() -> None:
-    assert isinstance(make_baseline(TrainConfig("X-v0", policy="mlp"), 3), NetworkBaseline)
+    assert isinstance(make_baseline(TrainConfig("X-v0", policy="mlp"), 3, RewardUnit()), NetworkBaseline)
     for asked in (TrainConfig("X-v0", policy="linear"), TrainConfig("X-v0", baseline="quadratic")):
-        assert isinstance(make_baseline(asked, 3), RidgeBaseline)
+        assert isinstance(make_baseline(asked, 3, RewardUnit()), RidgeBaseline)
 
 
 @pytest.mark.parametrize(
