@@ -2,21 +2,24 @@
 
     python benchmarks/peers_learning.py Hopper-v5                    a million steps, then the final return
     python benchmarks/peers_learning.py Hopper-v5 --steps 100000     the time alone, extrapolated to a million
+    python benchmarks/peers_learning.py Hopper-v5 --zoo              by the hyper-parameters of its zoo
 
 Its own defaults with 8 environments in one process, the peer of benchmarks/rollouts.py: 2,048 steps of each
-an iteration, a 64-64 network, 15 CG steps, 10 epochs on the value network.  The time is that of `learn`, and
-one of fewer steps is extrapolated in proportion, which the tables say.  Writes
-benchmarks/results/learning/peers.
+an iteration, a 64-64 network, 15 CG steps, 10 epochs on the value network.  Or what rl-baselines3-zoo has for
+the MuJoCo tasks (hyperparams/trpo.yml): observations and rewards standardized, 2 environments of 1,024 steps
+an iteration, damping 0.1, 25 CG steps, 20 epochs.  There its published returns are of -v3 and -v4; these are
+of the environment named.  The time is that of `learn`, and one of fewer steps is extrapolated in proportion,
+which the tables say.  Writes benchmarks/results/learning/peers.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 from suites.results import PEERS, RESULTS, Record, write_json
 from versus import record
 
@@ -25,30 +28,55 @@ from fastfisher.training.cores import usable_cores
 
 PEER = "sb3-contrib TRPO"
 MILLION = 1_000_000
-ENVIRONMENTS = 8
+ENVIRONMENTS = {"defaults": 8, "zoo": 2}
+_OF_THE_ZOO: dict[str, Any] = {
+    "batch_size": 128,
+    "n_steps": 1024,
+    "gamma": 0.99,
+    "gae_lambda": 0.95,
+    "cg_max_steps": 25,
+    "cg_damping": 0.1,
+    "n_critic_updates": 20,
+    "learning_rate": 1e-3,
+}
+_OF_A_TASK: dict[str, dict[str, Any]] = {"HalfCheetah": {"target_kl": 0.04}, "Swimmer": {"gamma": 0.9999}}
 
 
-def train(env: str, steps: int, seed: int, threads: int) -> tuple[Any, float]:
+def train(options: argparse.Namespace) -> tuple[Any, float]:
     """Return the trained model and the seconds that `learn` took."""
     import torch
     from sb3_contrib import TRPO
     from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.vec_env import VecNormalize
 
-    torch.set_num_threads(threads)
-    model = TRPO("MlpPolicy", make_vec_env(env, ENVIRONMENTS, seed=seed), device="cpu", seed=seed)
+    torch.set_num_threads(options.threads)
+    count, hyper = ENVIRONMENTS[options.settings], {}
+    envs = make_vec_env(options.env, count, seed=options.seed, env_kwargs=options.env_kwargs)
+    if options.settings == "zoo":
+        hyper = _OF_THE_ZOO | _OF_A_TASK.get(options.env.split("-")[0], {})
+        envs = VecNormalize(envs, gamma=hyper["gamma"])
+    model = TRPO("MlpPolicy", envs, device="cpu", seed=options.seed, **hyper)
     start = time.perf_counter()
-    model.learn(steps)
+    model.learn(options.steps)
     return model, time.perf_counter() - start
 
 
-def evaluate(model: Any, env: str, episodes: int) -> Record:
+def evaluate(model: Any, options: argparse.Namespace) -> Record:
     """Return the mean policy's returns, as the library's documentation evaluates."""
     import numpy as np
+    from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.evaluation import evaluate_policy
-    from stable_baselines3.common.monitor import Monitor
+    from stable_baselines3.common.vec_env import VecNormalize
 
-    with Monitor(gymnasium.make(env)) as single:
-        returns, _ = evaluate_policy(model, single, episodes, return_episode_rewards=True)
+    episodes = options.episodes
+    env = make_vec_env(options.env, 1, seed=options.seed + 1_000, env_kwargs=options.env_kwargs)
+    if isinstance(model.env, VecNormalize):
+        # Its statistics of training; returns in the environment's own unit.
+        statistics = model.env.obs_rms
+        env = VecNormalize(env, training=False, norm_reward=False)
+        env.obs_rms = statistics
+    returns, _ = evaluate_policy(model, env, episodes, return_episode_rewards=True)
+    env.close()
     return {
         "episodes": episodes,
         "mean_policy": {
@@ -65,25 +93,30 @@ def main() -> None:
     parser.add_argument("env")
     parser.add_argument("--steps", type=int, default=MILLION)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--zoo", dest="settings", action="store_const", const="zoo", default="defaults")
+    parser.add_argument("--env-kwargs", type=json.loads, default={}, help="of the environment, JSON")
     parser.add_argument("--threads", type=int, default=usable_cores(), help="of PyTorch")
     parser.add_argument("--episodes", type=int, default=50, help="of the evaluation after a whole run")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
 
-    model, seconds = train(options.env, options.steps, options.seed, options.threads)
+    model, seconds = train(options)
     whole = options.steps >= MILLION
     found = {
         "peer": PEER,
         "env": options.env,
+        "env_kwargs": options.env_kwargs,
+        "hyperparameters": options.settings,
         "seed": options.seed,
         "steps": model.num_timesteps,
         "seconds": round(seconds, 1),
         "seconds_million": round(seconds * MILLION / model.num_timesteps, 1),
         "extrapolated": not whole,
-        "evaluation": evaluate(model, options.env, options.episodes) if whole else None,
+        "evaluation": evaluate(model, options) if whole else None,
     }
-    path = options.results / PEERS / f"sb3-contrib-trpo-{options.env}-seed{options.seed}.json"
-    settings = {"threads": options.threads, "environments": ENVIRONMENTS}
+    kind = "-zoo" if options.settings == "zoo" else ""
+    path = options.results / PEERS / f"sb3-contrib-trpo{kind}-{options.env}-seed{options.seed}.json"
+    settings = {"threads": options.threads, "environments": ENVIRONMENTS[options.settings]}
     write_json(path, found | record.header(settings, fastfisher.show_config()))
     words = (
         "" if found["evaluation"] is None else f", return {found['evaluation']['mean_policy']['mean']:,.1f}"

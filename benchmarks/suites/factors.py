@@ -109,7 +109,7 @@ FACTORS: tuple[Factor, ...] = (
     _factor(
         "damping",
         "Between the natural gradient (0) and the plain one; it also holds back directions known from noise.",
-        *_values("damping", 1e-4, 1e-3, 1e-2, 1e-1, damping_rule="fixed"),
+        *_values("damping", 1e-4, 1e-3, 1e-2, 1e-1, 1.0, damping_rule="fixed"),
         Variant("adaptive", {"damping_rule": "adaptive"}),
         fields=("damping", "damping_rule"),
     ),
@@ -149,6 +149,21 @@ FACTORS: tuple[Factor, ...] = (
         "baseline_steps",
         "How closely the network baseline is fitted to one batch.",
         *_values("baseline_steps", 1, 2, 4, 8, where=_network),
+    ),
+    _factor(
+        "baseline_batches",
+        "A small batch is a few episodes, whose luck V follows; older ones are of other policies.",
+        *_values("baseline_batches", 1, 2, 5, 10),
+    ),
+    _factor(
+        "baseline_lambda",
+        "Whole returns (1) have no guess in them and much noise; shorter ones trust V.",
+        *_values("baseline_lambda", 0.9, 0.95, 0.98, 1.0),
+    ),
+    _factor(
+        "baseline_hidden",
+        "Sizes of the value network: what V can say, against what it may make of noise.",
+        *_values("baseline_hidden", (32, 32), (64, 64), where=_network),
     ),
     _factor(
         "previous-batch rule",

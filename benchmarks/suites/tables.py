@@ -39,9 +39,12 @@ class Results:
         """Return the records of a row's seeds."""
         return self.suites.get(row.suite, {}).get(row.name, ())
 
-    def peer(self, env: str) -> Record | None:
+    def peer(self, env: str, hyperparameters: str = "defaults") -> Record | None:
         """Return what another library took on this machine, if it was measured."""
-        return next((record for record in self.peers if record["env"] == env), None)
+        wanted = (env, hyperparameters)
+        # The first records did not say by which hyper-parameters they are: by its defaults.
+        of = ((r["env"], r.get("hyperparameters", "defaults")) for r in self.peers)
+        return next((record for record, one in zip(self.peers, of, strict=True) if one == wanted), None)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -195,26 +198,27 @@ def paper_episodes(results: Results) -> str:
 def million(results: Results) -> str:
     """A million steps, beside what libraries publish."""
     header = ["task", *PEERS, "goal", "ours: mean policy", "sampled", "policy", "seeds"]
-    header += ["time", "SB3-contrib here"]
+    header += ["time", "SB3-contrib here", "by its zoo's settings"]
     lines = []
     for env, rows in _tasks("million").items():
         for row in rows:
             published = [number(PUBLISHED[env][peer]) if peer in PUBLISHED[env] else "-" for peer in PEERS]
             line = [env, *published, f"> {number(goal(env))}"]
-            theirs = _peer(results.peer(env))
+            theirs = [_peer(results.peer(env, settings)) for settings in ("defaults", "zoo")]
             if records := results.of(row):
                 mean = statistics.fmean(returns(records, "mean_policy"))
                 line.append(bold(number(mean), mean > goal(env)) + spread(records, "mean_policy"))
                 line.append(compared(records, "sampled", None))
-                line += [TITLES[row.policy], str(len(records)), _time(records), theirs]
+                line += [TITLES[row.policy], str(len(records)), _time(records), *theirs]
             else:
-                line += [NOT_RUN, NOT_RUN, TITLES[row.policy], "", "", theirs]
+                line += [NOT_RUN, NOT_RUN, TITLES[row.policy], "", "", *theirs]
             lines.append(line)
     count = _evaluated(results, "million")
     note = (
         f"Return after a million environment steps{count}, mean over seeds (least to most). The published "
         "ones are by neural networks: Tianshou's benchmark, SB3-contrib's documentation and zoo. Bold: above "
-        "the goal, the best of them. The last column is SB3-contrib's TRPO by its defaults on our machine."
+        "the goal, the best of them. The last two columns are SB3-contrib's TRPO on our machine and -v5, one "
+        "seed, by its defaults and by what its zoo has for -v4: time, and the mean policy's return."
     )
     return f"{table(header, lines)}\n\n{note}"
 

@@ -72,7 +72,7 @@ class TrainConfig:
     """KL divergence of one step, half arXiv 1703.02660's delta (None: 0.05; 0.025 for discrete actions)."""
 
     final_max_kl: float | None = None
-    """KL of the run's last step, which max_kl turns into by a constant factor a step (None: max_kl stays)."""
+    """KL at the end of the run: max_kl decays to it, exponentially in environment steps (None: it stays)."""
 
     fisher: FisherName | None = None
     """Fisher of the sampled actions (equation 4), or its mean over all (None: empirical; exact for trpo)."""

@@ -1,4 +1,4 @@
-"""Elementary functions that NumPy lacks, accurate and without overflow for any argument."""
+"""Small functions that NumPy lacks: accurate and without overflow for any argument, and a choice of rows."""
 
 from __future__ import annotations
 
@@ -30,3 +30,9 @@ def log_softmax(z: Array) -> Array:
     shifted: Array = z - z.max(axis=1, keepdims=True)
     normalizer: Array = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return shifted - normalizer
+
+
+def even_spread(count: int, most: int) -> NDArray[np.int64]:
+    """Return at most so many of the rows 0 to count - 1, at equal distances."""
+    rows: NDArray[np.int64] = np.linspace(0, count - 1, min(count, most)).astype(np.int64)
+    return rows

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..accumulated import System
+from .functions import even_spread
 from .head import Head
 from .network import NetworkPolicy
 
@@ -68,7 +69,7 @@ class RBFPolicy(NetworkPolicy):
     def set_input_transform(self, shift: Array, scale: Array, obs: Array) -> None:
         # No weights of the new features give the same function; those do best that miss the old
         # one least on a few of the observations, (Y^T Y / n + r I) dW = Y^T (Y_old - Y) W_old / n.
-        sample = obs[_even_spread(len(obs), _REFIT_SAMPLES)]
+        sample = obs[even_spread(len(obs), _REFIT_SAMPLES)]
         before = _with_ones(self.features(sample))
         self.shift, self.scale = shift.copy(), scale.copy()
         W, Y = self._layers()[0], _with_ones(self.features(sample))
@@ -119,7 +120,7 @@ def mean_pairwise_distance(obs: Array) -> float:
 
     Where all observations are the same it is 1.
     """
-    sample = obs[_even_spread(len(obs), _BANDWIDTH_SAMPLES)]
+    sample = obs[even_spread(len(obs), _BANDWIDTH_SAMPLES)]
     if len(sample) < 2:
         return 1.0
     centred = sample - sample.mean(axis=0)
@@ -128,12 +129,6 @@ def mean_pairwise_distance(obs: Array) -> float:
     np.fill_diagonal(squares, 0.0)
     total = np.sqrt(np.maximum(squares, 0.0)).sum()
     return float(total / (len(sample) * (len(sample) - 1))) or 1.0
-
-
-def _even_spread(count: int, most: int) -> NDArray[np.int64]:
-    """Return at most so many of the rows 0 to count - 1, at equal distances."""
-    rows: NDArray[np.int64] = np.linspace(0, count - 1, min(count, most)).astype(np.int64)
-    return rows
 
 
 def _with_ones(features: Array) -> Array:

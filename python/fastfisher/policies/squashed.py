@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .functions import softplus
+from .functions import even_spread, softplus
 from .gaussian import DiagonalGaussianHead
 from .head import Head
 
@@ -127,7 +127,7 @@ class SquashedHead(Head):
 
         The expectation has no closed form.  It is summed by the trapezoidal rule, without randomness.
         """
-        rows = z[np.unique(np.linspace(0, len(z) - 1, _ENTROPY_ROWS).astype(np.int64))]
+        rows = z[even_spread(len(z), _ENTROPY_ROWS)]
         mean, log_std = self.gaussian.moments(rows, own)
         density = np.exp(-0.5 * np.square(_NODES))
         slopes = self._log_slope(mean + np.exp(log_std) * _NODES[:, None, None])

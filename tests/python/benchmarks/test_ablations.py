@@ -91,8 +91,8 @@ def test_every_policy_has_its_variants_of_every_factor(policy: str) -> None:
     for variant in variants:
         assert with_defaults(variant.config, space, 1_000) == variant.config, "it is what will be trained"
     missing = {
-        "linear": {"baseline_steps", "hidden", "rbf_features", "rbf_bandwidth"},
-        "rbf": {"baseline_steps", "hidden"},
+        "linear": {"baseline_steps", "baseline_hidden", "hidden", "rbf_features", "rbf_bandwidth"},
+        "rbf": {"baseline_steps", "baseline_hidden", "hidden"},
         "mlp": {"ridge", "rbf_features", "rbf_bandwidth"},
     }
     assert set(NAMES) - {variant.factor for variant in variants} == missing[policy]

@@ -99,10 +99,11 @@ def test_a_million_steps_are_of_the_mean_policy_and_above_the_goal(tmp_path: Pat
     write_json(tmp_path / PEERS / "one.json", peer)
     line = cells("million", tmp_path, row.env)
     assert line[6:8] == ["**4,472**", "4,372"]
-    assert line[-1] == "1 min 30 s, 2 threads (from 114,688 steps)"
+    assert line[-2:] == ["1 min 30 s, 2 threads (from 114,688 steps)", "not measured"]
     whole = {"extrapolated": False, "evaluation": {"mean_policy": {"mean": 1803.4}}}
-    write_json(tmp_path / PEERS / "one.json", peer | whole)
-    assert cells("million", tmp_path, row.env)[-1] == "1 min 30 s, 2 threads: 1,803"
+    write_json(tmp_path / PEERS / "a.json", peer | whole | {"hyperparameters": "zoo"})
+    line = cells("million", tmp_path, row.env)
+    assert line[-2:] == ["1 min 30 s, 2 threads (from 114,688 steps)", "1 min 30 s, 2 threads: 1,803"]
 
 
 def test_seeds_that_were_not_trained_alike_have_no_mean(
