@@ -85,7 +85,8 @@ def test_labels_name_what_differs() -> None:
 
 def test_folder_of_seeds_wall_time_and_references(run: Run, train: Run) -> None:
     for seed in (0, 1):
-        assert train("--steps", 800, "--seed", seed, "--out", f"runs/a/seed{seed}").code == 0
+        # Ten iterations each: one seed's first is not slower than all of the other's, whatever the load.
+        assert train("--steps", 4_000, "--seed", seed, "--out", f"runs/a/seed{seed}").code == 0
     result = run(
         "plot",
         "runs/a",
