@@ -101,7 +101,8 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "initial_log_std": 0.0,
             "max_kl": 0.06,
             "damping": 0.6,
-            "gamma": 0.99,
+            # By 0.99 seeds 0 and 3 stayed in a slow gait that falls: 1,727 and 1,819, seed 0 now 2,772.
+            "gamma": 0.995,
         },
         # Joints turn fast: velocities of 5 beside angles of 0.3.
         "linear": {**_DAMPED, "normalize_observations": True, "initial_log_std": -0.5},
