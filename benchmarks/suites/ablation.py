@@ -20,8 +20,7 @@ from fastfisher import NPG
 from fastfisher.config import TrainConfig
 from fastfisher.presets import completed
 from fastfisher.training.iteration import IterationInfo
-from fastfisher.training.network_baseline import NetworkBaseline
-from fastfisher.training.ridge_baseline import RidgeBaseline
+from fastfisher.training.make_baseline import baseline_kind
 from fastfisher.training.run_folder import file_name
 
 from . import measures
@@ -79,9 +78,7 @@ def base_config(env: str, policy: str, steps: int) -> TrainConfig:
     """
     fields = completed(env, {"policy": policy, "preset": True})
     with NPG.from_config(TrainConfig(env=env, steps=steps, **fields)) as agent:
-        baseline = agent._learner.baseline
-        assert isinstance(baseline, (NetworkBaseline, RidgeBaseline))
-        kind = "mlp" if isinstance(baseline, NetworkBaseline) else baseline.kind
+        kind = baseline_kind(agent.config, len(agent._learner.moments.mean))
         return agent.config.replace(batch_steps=agent._batch_steps, baseline=kind)
 
 

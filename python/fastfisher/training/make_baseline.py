@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ..config import TrainConfig
 from .baseline import Baseline
 from .network_baseline import NetworkBaseline
@@ -20,11 +22,18 @@ def make_baseline(config: TrainConfig, observation_size: int, unit: RewardUnit) 
     return baseline if batches == 1 else RecentBaseline(baseline, batches, unit)
 
 
+def baseline_kind(config: TrainConfig, observation_size: int) -> Literal["linear", "quadratic", "mlp"]:
+    """Return which baseline ``config.baseline`` is, "auto" decided."""
+    if config.baseline != "auto":
+        return config.baseline
+    if config.policy == "mlp":
+        return "mlp"
+    return "quadratic" if observation_size <= _QUADRATIC_UP_TO else "linear"
+
+
 def _of_one_batch(config: TrainConfig, observation_size: int) -> Baseline:
-    kind = config.baseline
-    if kind == "mlp" or (kind == "auto" and config.policy == "mlp"):
+    kind = baseline_kind(config, observation_size)
+    if kind == "mlp":
         _, rng = stream(config.seed, Stream.BASELINE)
         return NetworkBaseline(observation_size, config.baseline_hidden, config.baseline_steps, rng)
-    if kind == "auto":
-        kind = "quadratic" if observation_size <= _QUADRATIC_UP_TO else "linear"
     return RidgeBaseline(kind, observation_size, config.ridge)

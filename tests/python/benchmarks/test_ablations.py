@@ -23,6 +23,7 @@ from suites.training import RefusedError
 from fastfisher import NPG
 from fastfisher.config import TrainConfig
 from fastfisher.policies.rbf import RBFPolicy
+from fastfisher.presets import PRESETS
 from fastfisher.training.environment import with_defaults
 from fastfisher.training.network_baseline import NetworkBaseline
 
@@ -96,6 +97,15 @@ def test_every_policy_has_its_variants_of_every_factor(policy: str) -> None:
         "mlp": {"ridge", "rbf_features", "rbf_bandwidth"},
     }
     assert set(NAMES) - {variant.factor for variant in variants} == missing[policy]
+
+
+@pytest.mark.parametrize(("env", "policy"), [(env, policy) for env in PRESETS for policy in PRESETS[env]])
+def test_every_preset_can_be_varied(env: str, policy: str) -> None:
+    base = ablation.base_config(env, policy, STEPS)
+    assert base.baseline == PRESETS[env][policy].get("baseline", base.baseline) != "auto"
+    assert (base.baseline == "mlp") == (policy == "mlp" or env == "Humanoid-v5")
+    planned, _ = plan(base)
+    assert {"baseline_batches", "baseline_lambda"} <= {variant.factor for variant in planned}
 
 
 def test_a_variant_differs_from_the_preset_in_its_factor_alone() -> None:
