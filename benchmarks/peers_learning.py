@@ -72,9 +72,8 @@ def evaluate(model: Any, options: argparse.Namespace) -> Record:
     env = make_vec_env(options.env, 1, seed=options.seed + 1_000, env_kwargs=options.env_kwargs)
     if isinstance(model.env, VecNormalize):
         # Its statistics of training; returns in the environment's own unit.
-        statistics = model.env.obs_rms
         env = VecNormalize(env, training=False, norm_reward=False)
-        env.obs_rms = statistics
+        env.obs_rms = model.env.obs_rms
     returns, _ = evaluate_policy(model, env, episodes, return_episode_rewards=True)
     env.close()
     return {

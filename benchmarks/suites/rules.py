@@ -89,8 +89,9 @@ class SameBatchLearner(Learner):
 
     def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
         super().__init__(config, policy, observation_size)
-        self._inner = self.baseline
-        self.baseline = FittedBefore(self.baseline, self.reward_unit)
+        # Of a unit that stays 1: one that keeps older batches must not bring them to the trainer's.
+        self._inner = make_baseline(config, observation_size, RewardUnit())
+        self.baseline = FittedBefore(self._inner, self.reward_unit)
 
     def update(self, batch: Batch, progress: float = 0.0) -> Update:
         final_values = self._inner.predict(batch.final_observations, batch.lengths)

@@ -41,10 +41,11 @@ class Results:
 
     def peer(self, env: str, hyperparameters: str = "defaults") -> Record | None:
         """Return what another library took on this machine, if it was measured."""
-        wanted = (env, hyperparameters)
-        # The first records did not say by which hyper-parameters they are: by its defaults.
-        of = ((r["env"], r.get("hyperparameters", "defaults")) for r in self.peers)
-        return next((record for record, one in zip(self.peers, of, strict=True) if one == wanted), None)
+        for record in self.peers:
+            # The first records did not say by which hyper-parameters they are: by its defaults.
+            if (record["env"], record.get("hyperparameters", "defaults")) == (env, hyperparameters):
+                return record
+        return None
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

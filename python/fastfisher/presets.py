@@ -32,7 +32,7 @@ _EXACT: Mapping[str, Any] = {
 _VALUE: Mapping[str, Any] = {
     "baseline_hidden": (64, 64),
     # 2,048 steps are a few episodes.  By whole returns of the last batch alone Walker2d-v5 was at 961 after
-    # 500,000 steps (five seeds), by these at 1,900 (see docs/what-matters.md).
+    # 500,000 steps (five seeds), by these and longer steps at 1,661 (four; see docs/what-matters.md).
     "baseline_batches": 5,
     "baseline_lambda": 0.95,
 }
