@@ -38,6 +38,15 @@ _VALUE: Mapping[str, Any] = {
 }
 """Of small batches: a value network with less of the last batch's luck."""
 
+_NETWORK_VALUE: Mapping[str, Any] = {
+    # The quadratic baseline explained 0.2 to 0.4 of the returns of a gait that sometimes falls, this 0.9.
+    "baseline": "mlp",
+    "baseline_hidden": (64, 64),
+    "baseline_batches": 2,
+    "baseline_lambda": 0.95,
+}
+"""Of policies without hidden layers, in batches of 10,000: the value network that networks have."""
+
 _DAMPED: Mapping[str, Any] = {
     # 250 features of standardized observations: the directions beyond the linear ones are seen in few
     # samples each.  From damping 0.01 and KL 0.05 HalfCheetah-v5 was at 2,540 after 1M steps, now at 4,003.
@@ -104,8 +113,15 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             # By 0.99 seeds 0 and 3 stayed in a slow gait that falls: 1,727 and 1,819, seed 0 now 2,772.
             "gamma": 0.995,
         },
-        # Joints turn fast: velocities of 5 beside angles of 0.3.
-        "linear": {**_DAMPED, "normalize_observations": True, "initial_log_std": -0.5},
+        "linear": {
+            **_DAMPED,
+            **_NETWORK_VALUE,
+            # Joints turn fast: velocities of 5 beside angles of 0.3.
+            "normalize_observations": True,
+            "initial_log_std": -0.5,
+            # By 0.1 a step kept a fifth of its promise, and after 2,500 at 6M steps it was at 1,458 at 10M.
+            "max_kl": 0.03,
+        },
         "rbf": {**_DAMPED, "initial_log_std": -0.5},
     },
     "Ant-v5": {
