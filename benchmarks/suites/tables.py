@@ -288,7 +288,8 @@ def _peer(record: Record | None) -> str:
     """Return what another library took for a million steps, and where to it came."""
     if record is None:
         return "not measured"
-    time = f"{clock(record['seconds_million'])}, {record['threads']} threads"
+    count = record["threads"]
+    time = f"{clock(record['seconds_million'])}, {count} thread{'' if count == 1 else 's'}"
     if record["extrapolated"]:
         return f"{time} (from {record['steps']:,} steps)"
     return f"{time}: {number(record['evaluation']['mean_policy']['mean'])}"
