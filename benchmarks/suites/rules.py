@@ -16,7 +16,6 @@ from fastfisher import NPG
 from fastfisher.config import TrainConfig
 from fastfisher.policies import Policy
 from fastfisher.policies.rbf import RBFPolicy
-from fastfisher.training.advantages import generalized_advantages
 from fastfisher.training.baseline import Baseline
 from fastfisher.training.batch import Batch
 from fastfisher.training.learner import Learner, Update
@@ -97,8 +96,7 @@ class SameBatchLearner(Learner):
     def update(self, batch: Batch, progress: float = 0.0) -> Update:
         final_values = self._inner.predict(batch.final_observations, batch.lengths)
         values = self._inner.predict(batch.observations, batch.times)
-        advantages = generalized_advantages(batch, values, final_values, self._gamma, self.config.gae_lambda)
-        targets = self._targets(batch, values, final_values, advantages)
+        targets = self._targets(batch, values, final_values)
         self._inner.fit(batch.observations, batch.times, targets)
         return super().update(batch, progress)
 

@@ -39,11 +39,10 @@ _VALUE: Mapping[str, Any] = {
 """Of small batches: a value network with less of the last batch's luck."""
 
 _NETWORK_VALUE: Mapping[str, Any] = {
+    **_VALUE,
     # The quadratic baseline explained 0.2 to 0.4 of the returns of a gait that sometimes falls, this 0.9.
     "baseline": "mlp",
-    "baseline_hidden": (64, 64),
     "baseline_batches": 2,
-    "baseline_lambda": 0.95,
 }
 """Of policies without hidden layers, in batches of 10,000: the value network that networks have."""
 

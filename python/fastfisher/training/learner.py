@@ -91,7 +91,7 @@ class Learner:
         values = unit.value * baseline.predict(obs, times)
         final_values = unit.value * baseline.predict(batch.final_observations, batch.lengths)
         advantages = generalized_advantages(batch, values, final_values, self._gamma, config.gae_lambda)
-        targets = self._targets(batch, values, final_values, advantages)
+        targets = self._targets(batch, values, final_values)
         if config.normalize_rewards:
             unit.update(targets)
         A = _standardized(advantages) if config.normalize_advantages else advantages / unit.value
@@ -117,14 +117,12 @@ class Learner:
         if first:
             self.policy.prepare(obs)
 
-    def _targets(self, batch: Batch, values: Array, final_values: Array, advantages: Array) -> Array:
+    def _targets(self, batch: Batch, values: Array, final_values: Array) -> Array:
         """Return what the baseline is fitted to, (N,): lambda-returns V + A, whole returns by lambda 1."""
         gae_lambda = self.config.baseline_lambda
         if gae_lambda == 1.0:
             return discounted_returns(batch, final_values, self._gamma)
-        if gae_lambda != self.config.gae_lambda:
-            advantages = generalized_advantages(batch, values, final_values, self._gamma, gae_lambda)
-        return values + advantages
+        return values + generalized_advantages(batch, values, final_values, self._gamma, gae_lambda)
 
     def _take(
         self, step: NaturalStep | None, before: Snapshot, act: NDArray[Any], A: Array, max_kl: float
