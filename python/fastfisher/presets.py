@@ -84,8 +84,9 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "batch_steps": 4_000,
             "gamma": 0.99,
         },
-        # Without a floor the deviation is 0.1 after 5M steps, and the last 2M of them lead nowhere.
-        "rbf": {**_DAMPED, "min_log_std": -1.5},
+        # Without a floor the deviation is 0.1 after 5M steps, and the last 2M of them lead nowhere.  With the
+        # quadratic baseline it was at 3,863 after 1.2M steps, with the network at 4,587.
+        "rbf": {**_DAMPED, **_NETWORK_VALUE, "min_log_std": -1.5},
     },
     "Hopper-v5": {
         "mlp": {
@@ -96,10 +97,28 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             # By 0.03 to the end one batch returns 3,300 and the next 2,200; one seed of five ended at 445.
             "final_max_kl": 0.005,
         },
-        # From log std -1 it learned to stand still, which is worth 1,000.
-        "linear": {"initial_log_std": 0.0, "gae_lambda": 0.97},
-        # At log std -0.5, exact Fisher, gamma 0.99 it was at 406 after 450,000 steps, by these at 2,200.
-        "rbf": {**_DAMPED, "initial_log_std": 0.0, "gae_lambda": 0.97},
+        "linear": {
+            **_DAMPED,
+            **_NETWORK_VALUE,
+            # After 1M steps at 2,242 without, at 3,100 by this and the KL below.
+            "normalize_observations": True,
+            # From log std -1 it learned to stand still, which is worth 1,000.
+            "initial_log_std": 0.0,
+            "gae_lambda": 0.97,
+            "max_kl": 0.03,
+            "final_max_kl": 0.01,
+        },
+        "rbf": {
+            **_DAMPED,
+            **_NETWORK_VALUE,
+            # After 1M steps at 3,533, with 250 features at 3,252 and 3,224 (two seeds).
+            "rbf_features": 100,
+            # At log std -0.5, exact Fisher, gamma 0.99 it was at 406 after 450,000 steps, by these at 2,200.
+            "initial_log_std": 0.0,
+            "gae_lambda": 0.97,
+            "max_kl": 0.05,
+            "final_max_kl": 0.01,
+        },
     },
     "Walker2d-v5": {
         # The steps of Stable-Baselines3's zoo: its KL, 0.01, is a mean over six actions, and so is its F.
