@@ -155,9 +155,12 @@ ROWS: tuple[Row, ...] = (
     _paper("Humanoid-v5", "mlp", 10_000_000, (0,), _BODY_HUMANOID),
     _million("Swimmer-v5", "rbf"),
     _million("HalfCheetah-v5", "mlp"),
+    _million("Hopper-v5", "rbf"),
     _million("Hopper-v5", "mlp"),
+    _million("Walker2d-v5", "rbf"),
     _million("Walker2d-v5", "mlp"),
     _million("Ant-v5", "mlp", _BODY_ANT),
+    _million("Humanoid-v5", "linear", _BODY_HUMANOID),
     _million("Humanoid-v5", "mlp", _BODY_HUMANOID),
 )
 SUITES = ("paper", "million")
