@@ -129,6 +129,8 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "initial_log_std": 0.0,
             "gae_lambda": 0.97,
             "max_kl": 0.05,
+            # For 5M steps.  In 1M it costs: mean policies of 3,404 and 3,407, by 0.05 to the end of 3,566 and
+            # 3,518.
             "final_max_kl": 0.01,
         },
     },
