@@ -132,12 +132,14 @@ _BODY_HUMANOID = (
     '"include_qfrc_actuator_in_observation": false, "include_cfrc_ext_in_observation": false}\''
 )
 
+_STEADY_ANT = "--final-max-kl 0.02 --final-min-log-std -2.75"
+
 ROWS: tuple[Row, ...] = (
     _paper("Swimmer-v5", "linear", 1_000_000),
     _paper("Swimmer-v5", "rbf", 1_000_000),
     _paper("Swimmer-v5", "mlp", 1_000_000),
     _paper("HalfCheetah-v5", "linear", 2_500_000),
-    _paper("HalfCheetah-v5", "rbf", 5_000_000),
+    _paper("HalfCheetah-v5", "rbf", 10_000_000, flags="--final-min-log-std -2.5"),
     _paper("HalfCheetah-v5", "mlp", 3_000_000),
     _paper("Hopper-v5", "linear", 5_000_000),
     _paper("Hopper-v5", "rbf", 5_000_000),
@@ -147,12 +149,12 @@ ROWS: tuple[Row, ...] = (
     _paper("Walker2d-v5", "linear", 10_000_000, (0,)),
     _paper("Walker2d-v5", "rbf", 10_000_000, (0,), "--final-max-kl 0.01"),
     _paper("Walker2d-v5", "mlp", 10_000_000, (0,)),
-    _paper("Ant-v5", "linear", 10_000_000, (0,), _BODY_ANT),
-    _paper("Ant-v5", "rbf", 10_000_000, (0,), f"{_BODY_ANT} --final-max-kl 0.02"),
+    _paper("Ant-v5", "linear", 10_000_000, (0,), f"{_BODY_ANT} {_STEADY_ANT}"),
+    _paper("Ant-v5", "rbf", 10_000_000, (0,), f"{_BODY_ANT} {_STEADY_ANT}"),
     _paper("Ant-v5", "mlp", 10_000_000, (0,), _BODY_ANT),
     # By KL 0.1 to the end one batch returned 5,400 and another 2,900.
     _paper("Humanoid-v5", "linear", 10_000_000, (0,), f"{_BODY_HUMANOID} --final-max-kl 0.01"),
-    _paper("Humanoid-v5", "rbf", 10_000_000, (0,), _BODY_HUMANOID),
+    _paper("Humanoid-v5", "rbf", 10_000_000, (0,), f"{_BODY_HUMANOID} --final-max-kl 0.03"),
     _paper("Humanoid-v5", "mlp", 10_000_000, (0,), _BODY_HUMANOID),
     _million("Swimmer-v5", "rbf"),
     _million("HalfCheetah-v5", "mlp"),
@@ -160,6 +162,7 @@ ROWS: tuple[Row, ...] = (
     _million("Hopper-v5", "mlp"),
     _million("Walker2d-v5", "rbf"),
     _million("Walker2d-v5", "mlp"),
+    _million("Ant-v5", "linear", _BODY_ANT),
     _million("Ant-v5", "mlp", _BODY_ANT),
     _million("Humanoid-v5", "linear", _BODY_HUMANOID),
     _million("Humanoid-v5", "mlp", _BODY_HUMANOID),

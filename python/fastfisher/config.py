@@ -149,6 +149,9 @@ class TrainConfig:
     min_log_std: float = -3.0
     """Floor of the log standard deviation."""
 
+    final_min_log_std: float | None = None
+    """Floor at the end of the run: min_log_std falls to it, by the same each environment step (None: stays)."""
+
     max_log_std: float = 2.0
     """Ceiling of a log standard deviation that depends on the observation."""
 
@@ -235,6 +238,12 @@ class TrainConfig:
             raise ValueError(f"min_log_std: expected at most {bound}, got {self.min_log_std}")
         if self.damping_rule == "adaptive":
             _check_range(self, "damping", at_least=self.min_damping, at_most=self.max_damping)
+        _check_range(self, "final_min_log_std", at_most=self.min_log_std)
+        if self.final_min_log_std is not None and self.std == "dependent":
+            raise ValueError(
+                "final_min_log_std: expected None with std = 'dependent', whose floor is part of the policy's "
+                f"formula, got {self.final_min_log_std}"
+            )
         _check_range(self, "max_log_std", above=self.min_log_std)
         if self.std == "dependent" and self.initial_log_std is not None:
             # Floor and ceiling are approached and never reached: see StateDependentGaussianHead.

@@ -135,6 +135,9 @@ class Policy(ABC):
     def constrain(self) -> None:  # noqa: B027 - most have nothing to do
         """Put parameters that a step has carried out of their allowed range back into it."""
 
+    def set_min_log_std(self, value: float) -> None:  # noqa: B027 - most have nothing to do
+        """Move the floor of log sigma, which ``constrain`` goes by; the policy stays as it is."""
+
     def prepare(self, obs: Array) -> None:  # noqa: B027 - most have nothing to do
         """See the observations of the first batch before anything is learned from them.
 

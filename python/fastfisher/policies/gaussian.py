@@ -126,6 +126,10 @@ class GaussianHead(DiagonalGaussianHead):
         """Return sqrt(2) I: E[(eps^2 - 1)^2] = 2, and eps^2 - 1 is uncorrelated with the score of z."""
         return math.sqrt(2.0) * np.eye(self.actions)
 
+    def set_min_log_std(self, value: float) -> None:
+        """Move the floor of log sigma."""
+        self.min_log_std = value
+
     def constrain(self, own: Array) -> None:
         """Raise log sigma to its floor."""
         np.maximum(own, self.min_log_std, out=own)

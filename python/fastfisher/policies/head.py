@@ -93,5 +93,8 @@ class Head(ABC):
         """Return the mean standard deviation over rows and actions; NaN where there is none."""
         return float("nan")
 
+    def set_min_log_std(self, value: float) -> None:  # noqa: B027 - most have nothing to do
+        """Move the floor of log sigma, which :meth:`constrain` goes by."""
+
     def constrain(self, own: Array) -> None:  # noqa: B027 - most have nothing to do
         """Put ``own`` back into its allowed range, in place."""

@@ -118,6 +118,9 @@ class NetworkPolicy(Policy):
     def std(self, obs: Array) -> float:
         return self.at(obs).std()
 
+    def set_min_log_std(self, value: float) -> None:
+        self.head.set_min_log_std(value)
+
     def constrain(self) -> None:
         self.head.constrain(self._own())
 

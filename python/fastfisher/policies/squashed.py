@@ -138,6 +138,10 @@ class SquashedHead(Head):
         """Return the mean standard deviation of u."""
         return self.gaussian.std(z, own)
 
+    def set_min_log_std(self, value: float) -> None:
+        """Move the floor of the Gaussian's log sigma."""
+        self.gaussian.set_min_log_std(value)
+
     def constrain(self, own: Array) -> None:
         """Put the Gaussian's parameters back into their range."""
         self.gaussian.constrain(own)

@@ -72,6 +72,11 @@ class Learner:
         first, last = self._max_kl, self._final_max_kl
         return first * math.pow(last / first, progress)
 
+    def min_log_std(self, progress: float) -> float:
+        """Return the floor of log sigma at this share of the run, 0 to 1."""
+        first, last = self.config.min_log_std, self.config.final_min_log_std
+        return first if last is None else first + (last - first) * progress
+
     def update(self, batch: Batch, progress: float = 0.0) -> Update:
         """Take one natural-gradient step on the batch, then fit the baseline to it.
 
@@ -80,7 +85,8 @@ class Learner:
         batch
             Of the policy as it is.
         progress
-            Share of the run's environment steps that came before the batch, which ``final_max_kl`` goes by.
+            Share of the run's environment steps that came before the batch, which ``final_max_kl`` and
+            ``final_min_log_std`` go by.
         """
         config, policy, baseline, unit = self.config, self.policy, self.baseline, self.reward_unit
         obs, act, times = batch.observations, batch.actions, batch.times
@@ -97,6 +103,8 @@ class Learner:
         A = _standardized(advantages) if config.normalize_advantages else advantages / unit.value
 
         # theta <- theta + alpha F^-1 g, alpha = sqrt(delta / g^T F^-1 g), delta = 2 max_kl (equation 5).
+        if config.final_min_log_std is not None:
+            policy.set_min_log_std(self.min_log_std(progress))
         before, damping, max_kl = policy.at(obs), self.stepper.damping, self.max_kl(progress)
         step = self.stepper.step(policy, before, obs, act, A, max_kl)
         move = self._take(step, before, act, A, max_kl)

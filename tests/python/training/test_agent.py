@@ -230,6 +230,28 @@ def test_the_kl_goes_by_the_share_of_the_runs_steps() -> None:
     assert expected[-1] == 0.002
 
 
+def test_the_floor_of_the_deviation_goes_by_the_share_of_the_runs_steps() -> None:
+    # From far below the floor every step ends on it.
+    config: dict[str, Any] = {"initial_log_std": -1.0, "min_log_std": -1.0, "final_min_log_std": -3.0}
+    infos: list[IterationInfo] = []
+    with NPG("Pendulum-v1", **SMALL, **config, policy="linear", max_kl=1e-9, steps=800) as agent:
+        own = agent.policy.parameters[-1:]
+        floors = []
+
+        def see(info: IterationInfo) -> None:
+            infos.append(info)
+            floors.append(own[0])
+            own[0] = -9.0
+
+        agent.learn(callback=see)
+        agent.learn(400, callback=see)
+    done = [0, *(info.steps for info in infos[:-1])]
+    expected = [-1.0 - 2.0 * min(1.0, steps / 800) for steps in done]
+    assert floors[1:] == pytest.approx(expected[1:], rel=1e-12)
+    assert floors[-1] == -3.0
+    assert floors[0] == pytest.approx(-1.0, abs=1e-3)
+
+
 def test_rows_start_as_promised_and_are_plain() -> None:
     infos: list[IterationInfo] = []
     agent = NPG("CartPole-v1", **SMALL).learn(900, callback=infos.append)
