@@ -154,7 +154,7 @@ ROWS: tuple[Row, ...] = (
     _paper("Ant-v5", "mlp", 10_000_000, (0,), _BODY_ANT),
     # By KL 0.1 to the end one batch returned 5,400 and another 2,900.
     _paper("Humanoid-v5", "linear", 10_000_000, (0,), f"{_BODY_HUMANOID} --final-max-kl 0.01"),
-    _paper("Humanoid-v5", "rbf", 10_000_000, (0,), f"{_BODY_HUMANOID} --final-max-kl 0.03"),
+    _paper("Humanoid-v5", "rbf", 10_000_000, (0,), f"{_BODY_HUMANOID} --final-max-kl 0.01"),
     _paper("Humanoid-v5", "mlp", 10_000_000, (0,), _BODY_HUMANOID),
     _million("Swimmer-v5", "rbf"),
     _million("HalfCheetah-v5", "mlp"),
