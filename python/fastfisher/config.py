@@ -150,7 +150,7 @@ class TrainConfig:
     """Floor of the log standard deviation."""
 
     final_min_log_std: float | None = None
-    """Floor at the end of the run: min_log_std falls to it, by the same each environment step (None: stays)."""
+    """Floor at the end of the run: min_log_std falls to it, linearly in environment steps (None: stays)."""
 
     max_log_std: float = 2.0
     """Ceiling of a log standard deviation that depends on the observation."""
@@ -238,11 +238,10 @@ class TrainConfig:
             raise ValueError(f"min_log_std: expected at most {bound}, got {self.min_log_std}")
         if self.damping_rule == "adaptive":
             _check_range(self, "damping", at_least=self.min_damping, at_most=self.max_damping)
-        _check_range(self, "final_min_log_std", at_most=self.min_log_std)
         if self.final_min_log_std is not None and self.std == "dependent":
             raise ValueError(
-                "final_min_log_std: expected None with std = 'dependent', whose floor is part of the policy's "
-                f"formula, got {self.final_min_log_std}"
+                "final_min_log_std: expected None with std = 'dependent', whose floor is in its formula, "
+                f"got {self.final_min_log_std}"
             )
         _check_range(self, "max_log_std", above=self.min_log_std)
         if self.std == "dependent" and self.initial_log_std is not None:

@@ -169,7 +169,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "damping": 0.8,
             "gamma": 0.99,
         },
-        # In batches of 10,000 and with the quadratic baseline it was at 1,232 after 1M steps, by these at 2,755.
+        # In batches of 10,000, by the quadratic baseline, it was at 1,232 after 1M steps, now at 2,755.
         # Without the floor the deviation was 0.05 after 1.5M, and at 3M it stood at 2,680; with it the mean
         # policy was at 4,576 after 2M.
         "linear": {**_DAMPED, **_HALF_BATCHES, "normalize_observations": True, "min_log_std": -1.75},

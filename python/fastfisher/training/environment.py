@@ -185,8 +185,14 @@ def with_defaults(config: TrainConfig, space: spaces.Space[Any], limit: int | No
     Raises
     ------
     UserError
-        Where what is filled in contradicts what is given: a floor above the default of ``initial_log_std``.
+        Where what is filled in contradicts what is given: a floor above the default of ``initial_log_std``,
+        or a last floor above ``min_log_std``, which a preset may have set.
     """
+    last_floor = config.final_min_log_std
+    if last_floor is not None and last_floor > config.min_log_std:
+        raise UserError(
+            f"final_min_log_std: expected at most min_log_std = {config.min_log_std}, got {last_floor}"
+        )
     discrete, network = not isinstance(space, spaces.Box), config.policy == "mlp"
     changes: dict[str, Any] = {}
     if config.gamma is None:

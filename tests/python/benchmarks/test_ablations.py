@@ -122,7 +122,8 @@ def test_a_variant_differs_from_the_preset_in_its_factor_alone() -> None:
 def test_a_variant_that_cannot_be_is_told() -> None:
     variants, refused = plan(base_of("linear", initial_log_std=-1.5), ["min_log_std"])
     assert [variant.label for variant in variants] == [PRESET, "-2"]
-    assert len(refused) == 1
+    assert len(refused) == 2
+    assert refused[1].startswith("min_log_std, -1, falling to -3: min_log_std: expected at most")
     assert refused[0].startswith("min_log_std, -1: min_log_std: expected at most initial_log_std = -1.5")
     with pytest.raises(ValueError, match=r"factors: expected some of solver, .*, got dampening"):
         plan(base_of("linear"), ["dampening"])

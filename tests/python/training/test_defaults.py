@@ -71,6 +71,12 @@ def test_a_floor_above_the_default_is_refused() -> None:
         with_defaults(TrainConfig("X-v0", min_log_std=1.0), BOX)
 
 
+def test_a_floor_does_not_rise() -> None:
+    with_defaults(TrainConfig("X-v0", final_min_log_std=-3.0), BOX)
+    with pytest.raises(UserError, match=r"final_min_log_std: expected at most min_log_std = -3.0, got -2.0"):
+        with_defaults(TrainConfig("X-v0", final_min_log_std=-2.0), BOX)
+
+
 def test_what_is_given_stays() -> None:
     given = {"gamma": 0.9, "cg_iterations": 3, "initial_log_std": -2.0, "max_kl": 0.1}
     given |= {"normalize_observations": False, "fisher": "exact"}
