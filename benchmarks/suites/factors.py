@@ -195,8 +195,10 @@ FACTORS: tuple[Factor, ...] = (
     ),
     _factor(
         "min_log_std",
-        "A floor keeps the search alive, at the price of noise to the end.",
+        "A floor keeps the search alive, at the price of noise to the end; one that falls, for a while.",
         *_values("min_log_std", -3.0, -2.0, -1.0),
+        Variant("-1, falling to -3", {"min_log_std": -1.0, "final_min_log_std": -3.0}),
+        fields=("min_log_std", "final_min_log_std"),
     ),
     _factor(
         "momentum",
