@@ -135,7 +135,7 @@ _BODY_HUMANOID = (
 _STEADY_ANT = "--final-max-kl 0.02 --final-min-log-std -2.75"
 
 ROWS: tuple[Row, ...] = (
-    _paper("Swimmer-v5", "linear", 1_000_000),
+    _paper("Swimmer-v5", "linear", 2_000_000),
     _paper("Swimmer-v5", "rbf", 1_000_000),
     _paper("Swimmer-v5", "mlp", 1_000_000),
     _paper("HalfCheetah-v5", "linear", 2_500_000),
