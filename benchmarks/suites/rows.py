@@ -156,6 +156,7 @@ ROWS: tuple[Row, ...] = (
     _paper("Humanoid-v5", "linear", 10_000_000, (0,), f"{_BODY_HUMANOID} --final-max-kl 0.01"),
     _paper("Humanoid-v5", "rbf", 10_000_000, (0,), f"{_BODY_HUMANOID} --final-max-kl 0.01"),
     _paper("Humanoid-v5", "mlp", 10_000_000, (0,), _BODY_HUMANOID),
+    _million("Swimmer-v5", "linear"),
     _million("Swimmer-v5", "rbf"),
     _million("HalfCheetah-v5", "mlp"),
     _million("Hopper-v5", "rbf"),
