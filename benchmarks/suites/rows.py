@@ -132,6 +132,7 @@ _BODY_HUMANOID = (
     '"include_qfrc_actuator_in_observation": false, "include_cfrc_ext_in_observation": false}\''
 )
 
+# Of ten million steps: short ones at the end, and by then a lower floor than keeps the search up.
 _STEADY_ANT = "--final-max-kl 0.02 --final-min-log-std -2.75"
 
 ROWS: tuple[Row, ...] = (

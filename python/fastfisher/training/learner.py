@@ -72,11 +72,6 @@ class Learner:
         first, last = self._max_kl, self._final_max_kl
         return first * math.pow(last / first, progress)
 
-    def min_log_std(self, progress: float) -> float:
-        """Return the floor of log sigma at this share of the run, 0 to 1."""
-        first, last = self.config.min_log_std, self.config.final_min_log_std
-        return first if last is None else first + (last - first) * progress
-
     def update(self, batch: Batch, progress: float = 0.0) -> Update:
         """Take one natural-gradient step on the batch, then fit the baseline to it.
 
@@ -91,6 +86,7 @@ class Learner:
         config, policy, baseline, unit = self.config, self.policy, self.baseline, self.reward_unit
         obs, act, times = batch.observations, batch.actions, batch.times
         self._see(obs)
+        self._move_floor(progress)
 
         # Advantages by the value function of the batches before: one fitted to these very returns
         # would take from them what the actions did (arXiv 1703.02660, Algorithm 1, line 6).
@@ -103,8 +99,6 @@ class Learner:
         A = _standardized(advantages) if config.normalize_advantages else advantages / unit.value
 
         # theta <- theta + alpha F^-1 g, alpha = sqrt(delta / g^T F^-1 g), delta = 2 max_kl (equation 5).
-        if config.final_min_log_std is not None:
-            policy.set_min_log_std(self.min_log_std(progress))
         before, damping, max_kl = policy.at(obs), self.stepper.damping, self.max_kl(progress)
         step = self.stepper.step(policy, before, obs, act, A, max_kl)
         move = self._take(step, before, act, A, max_kl)
@@ -124,6 +118,12 @@ class Learner:
             self.policy.set_input_transform(mean, std, obs)
         if first:
             self.policy.prepare(obs)
+
+    def _move_floor(self, progress: float) -> None:
+        """Put the floor of log sigma where it is at this share of the run, if it falls at all."""
+        first, last = self.config.min_log_std, self.config.final_min_log_std
+        if last is not None:
+            self.policy.set_min_log_std(first + (last - first) * progress)
 
     def _targets(self, batch: Batch, values: Array, final_values: Array) -> Array:
         """Return what the baseline is fitted to, (N,): lambda-returns V + A, whole returns by lambda 1."""
