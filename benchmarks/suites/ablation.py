@@ -152,10 +152,7 @@ def measured(planned: Planned, seed: int, workers: int) -> Record:
 
 def _mean_policy(agent: NPG) -> tuple[float, float]:
     """Return mean and deviation of the mean policy's returns, from the environment's own initial states."""
-    config = agent.config.replace(init_noise=0.0)
-    with NPG.from_config(config) as player:
-        player._learner.policy = agent.policy
-        evaluation = player.evaluate(EPISODES, deterministic=True, seed=config.seed)
+    evaluation = agent.evaluate(EPISODES, seed=agent.config.seed, init_noise=0.0)
     return round(evaluation.mean, 2), round(evaluation.std, 2)
 
 

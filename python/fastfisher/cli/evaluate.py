@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from ..training.errors import UserError
 from .words import Switch
 
 if TYPE_CHECKING:
-    from ..training.agent import Evaluation
+    from ..training.evaluation import Evaluation
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Evaluate:
 
     seed: int = 0
     """Seed of the episodes and of the sampled actions."""
+
+    init_noise: Annotated[float | None, arg(metavar="SCALE", help_behavior_hint="(default: the run's)")] = (
+        None
+    )
+    """Noise of the initial states, for MuJoCo's robots; 0: the environment's own states."""
 
     video: Annotated[
         Path | None, arg(metavar="DIR", help_behavior_hint="(default: no video; needs fastfisher[video])")
@@ -53,6 +59,8 @@ class Evaluate:
         ):
             if value < least:
                 raise UserError(f"--{name}: expected at least {least}, got {value}")
+        if self.init_noise is not None and not 0.0 <= self.init_noise < math.inf:
+            raise UserError(f"--init-noise: expected a number at least 0, got {self.init_noise}")
         folder = RunFolder.open(self.run_folder)
         with contextlib.ExitStack() as stack:
             recorder = None
@@ -67,13 +75,19 @@ class Evaluate:
             for kind, deterministic in (("deterministic", True), ("stochastic", False)):
                 if recorder is not None:
                     recorder.begin(kind)
-                evaluation = agent.evaluate(self.episodes, deterministic=deterministic, seed=self.seed)
+                evaluation = agent.evaluate(
+                    self.episodes,
+                    deterministic=deterministic,
+                    seed=self.seed,
+                    init_noise=self.init_noise,
+                )
                 results[kind] = statistics(evaluation)
         videos = [] if recorder is None else [str(path) for path in recorder.videos]
         config, steps = agent.config, agent.steps
         if self.json:
+            noise = config.init_noise if self.init_noise is None else self.init_noise
             facts: dict[str, Any] = {"env": config.env, "policy": config.policy, "steps": steps}
-            facts |= {"episodes": self.episodes, "seed": self.seed, **results}
+            facts |= {"episodes": self.episodes, "seed": self.seed, "init_noise": noise, **results}
             print(json.dumps(facts | ({"videos": videos} if videos else {}), indent=2))
             return 0
         print(f"{config.env}, {config.policy} policy after {steps:,} steps, {self.episodes} episodes each")

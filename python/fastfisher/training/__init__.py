@@ -3,8 +3,9 @@
 A run is a pure function of its config: the same bits on any number of workers, resumed or not.
 """
 
-from .agent import NPG, Evaluation
+from .agent import NPG
 from .errors import UserError, WorkerError
+from .evaluation import Evaluation
 from .iteration import IterationInfo
 from .trpo import TRPO
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator
 from os import PathLike
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import gymnasium
-import numpy as np
 from gymnasium.spaces.utils import flatdim
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
@@ -30,8 +30,8 @@ from .environment import (
     recipe_for,
     with_defaults,
 )
-from .episode import Slot, make_chooser, run_episode
 from .errors import UserError
+from .evaluation import Evaluation, evaluate
 from .iteration import IterationInfo
 from .learner import Learner
 from .report import describe
@@ -44,24 +44,6 @@ if TYPE_CHECKING:
 
 EnvLike = str | Env | Callable[..., Env] | VectorEnv[Any, Any, Any]
 Callback = Callable[[IterationInfo], bool | None]
-
-
-@dataclass(frozen=True, eq=False)
-class Evaluation:
-    """Undiscounted returns and lengths of whole episodes, (episodes,) each."""
-
-    returns: NDArray[np.float64]
-    lengths: NDArray[np.int64]
-
-    @property
-    def mean(self) -> float:
-        """Mean return."""
-        return float(self.returns.mean())
-
-    @property
-    def std(self) -> float:
-        """Standard deviation of the returns."""
-        return float(self.returns.std())
 
 
 class NPG:
@@ -160,6 +142,7 @@ class NPG:
 
     def _open_environment(self, env: EnvLike, config: TrainConfig) -> None:
         self._recipe = None
+        self._given = env if isinstance(env, gymnasium.Env) else None
         self._env: Env | VectorEnv[Any, Any, Any]
         if isinstance(env, VectorEnv):
             if config.init_noise:
@@ -277,7 +260,10 @@ class NPG:
         converted = action_converter(self.action_space, batch=True, squash=self.policy.squash)(actions)
         return (converted[0] if single else converted), state
 
-    def evaluate(self, episodes: int = 10, *, deterministic: bool = True, seed: int = 0) -> Evaluation:
+    def evaluate(
+        self, episodes: int = 10, *,
+        deterministic: bool = True, seed: int = 0, init_noise: float | None = None,
+    ) -> Evaluation:  # fmt: skip
         """Run whole episodes without learning.
 
         The result is a function of the policy and the arguments; training is not affected.
@@ -290,27 +276,39 @@ class NPG:
             The most likely action instead of a sample.
         seed
             Of the episodes; they differ from those of training whatever it is.
+        init_noise
+            Of the initial states, in the place of the config's; 0: the environment's own states.
+
+        Raises
+        ------
+        UserError
+            Where the agent's environment is a vector, or the noise is for other environments.
+        ValueError
+            Where ``episodes`` is below 1 or the noise negative.
         """
-        if episodes < 1:
-            raise ValueError(f"episodes: expected at least 1, got {episodes}")
-        env = self._env
-        if isinstance(env, VectorEnv):
+        if isinstance(self._env, VectorEnv):
             raise UserError(
                 "evaluate needs a single environment; load the agent with one: NPG.load(path, env=...)"
             )
-        size = flatdim(self.observation_space)
-        policy = self.policy
-        actions: NDArray[Any] = np.empty((self._horizon, *policy.action_shape), policy.action_dtype)
-        slot = Slot(np.empty((self._horizon, size)), actions, np.empty(self._horizon), np.empty(size))
-        returns, lengths = [], []
-        for index in range(episodes):
-            env_seed, rng = stream(seed, Stream.EVALUATION, index)
-            choose = make_chooser(policy, None if deterministic else rng, env.action_space, slot)
-            episode = run_episode(env, env_seed, choose, slot)
-            assert episode is not None
-            returns.append(float(slot.rewards[: episode.length].sum()))
-            lengths.append(episode.length)
-        return Evaluation(np.array(returns), np.array(lengths))
+        noise = self.config.init_noise if init_noise is None else init_noise
+        if not 0.0 <= noise < math.inf:
+            raise ValueError(f"init_noise: expected a number at least 0.0, got {noise}")
+        with self._starting(noise) as env:
+            return evaluate(self.policy, env, self._horizon, episodes, deterministic=deterministic, seed=seed)
+
+    @contextlib.contextmanager
+    def _starting(self, noise: float) -> Iterator[Env]:
+        """Yield the environment, of another noise of initial states where it is not the config's."""
+        assert not isinstance(self._env, VectorEnv)
+        if noise == self.config.init_noise:
+            yield self._env
+        elif self._recipe is not None:
+            recipe = dataclasses.replace(self._recipe, init_noise=noise)
+            with contextlib.closing(make_environment(recipe)) as env:
+                yield env
+        else:
+            assert self._given is not None
+            yield prepared(self._given, self.config.max_episode_steps, noise)
 
     # Keeping.
 

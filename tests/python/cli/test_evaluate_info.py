@@ -43,6 +43,22 @@ def test_evaluate_json_is_a_function_of_the_seed(run: Run, train: Run) -> None:
     agent.close()
 
 
+@pytest.mark.filterwarnings("ignore:.*compiler attribute")
+def test_evaluate_from_other_initial_states(run: Run) -> None:
+    words = ("--policy", "linear", "--steps", 300, "--batch-steps", 300, "--workers", 1, "--init-noise", 0.3)
+    assert run("train", "Hopper-v5", *words, "--out", "a").code == 0
+    default, own, usual = (
+        json.loads(run("evaluate", "a", "--json", "--episodes", 3, *noise).out)
+        for noise in ((), ("--init-noise", 0.3), ("--init-noise", 0))
+    )
+    assert default == own
+    assert (own["init_noise"], usual["init_noise"]) == (0.3, 0.0)
+    with NPG.load("a/checkpoint.zip") as agent:
+        returns = agent.evaluate(3, init_noise=0.0).returns
+    assert usual["deterministic"]["return_mean"] == pytest.approx(returns.mean(), rel=1e-15)
+    assert usual["deterministic"]["return_mean"] != own["deterministic"]["return_mean"]
+
+
 def test_evaluating_leaves_the_run_alone(run: Run, train: Run) -> None:
     assert train("--steps", 800, "--out", "a").code == 0
     before = {path.name: path.stat().st_mtime_ns for path in Path("a").iterdir()}

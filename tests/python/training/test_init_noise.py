@@ -77,6 +77,26 @@ def test_workers_and_a_resumed_run_have_the_same_bits(tmp_path: Any) -> None:
     assert bits != without.policy.parameters.tobytes()
 
 
+def test_evaluation_takes_other_initial_states_than_training() -> None:
+    options: dict[str, Any] = {"policy": "linear", "workers": 1, "max_episode_steps": 60}
+    noisy, usual = (NPG("Hopper-v5", init_noise=noise, **options) for noise in (0.3, 0.0))
+    given = NPG(gymnasium.make("Hopper-v5"), init_noise=0.3, **options)
+    for other in (usual, given):
+        other.policy.parameters = noisy.policy.parameters
+    lengths = {name: agent.evaluate(3).lengths for name, agent in (("noisy", noisy), ("usual", usual))}
+    assert not np.array_equal(lengths["noisy"], lengths["usual"])
+    for agent in (noisy, usual, given):
+        np.testing.assert_array_equal(agent.evaluate(3, init_noise=0.3).lengths, lengths["noisy"])
+        np.testing.assert_array_equal(agent.evaluate(3, init_noise=0.0).lengths, lengths["usual"])
+    np.testing.assert_array_equal(noisy.evaluate(3).lengths, lengths["noisy"], "the config's is as it was")
+    for wrong in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"init_noise: expected a number at least 0.0, got {wrong}"):
+            noisy.evaluate(3, init_noise=wrong)
+    cart = NPG("CartPole-v1", policy="linear", workers=1)
+    with pytest.raises(UserError, match=r"init_noise knows .*Hopper.*, and not CartPole-v1"):
+        cart.evaluate(1, init_noise=0.1)
+
+
 def test_what_it_is_not_for_is_refused() -> None:
     with pytest.raises(UserError, match=r"init_noise knows .*Hopper.*, and not CartPole-v1"):
         NPG("CartPole-v1", init_noise=0.1)

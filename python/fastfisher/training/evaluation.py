@@ -1,0 +1,66 @@
+"""Whole episodes of a policy that does not learn from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..policies import Policy
+from .environment import Env
+from .episode import Slot, make_chooser, run_episode
+from .seeding import Stream, stream
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Undiscounted returns and lengths of whole episodes, (episodes,) each."""
+
+    returns: NDArray[np.float64]
+    lengths: NDArray[np.int64]
+
+    @property
+    def mean(self) -> float:
+        """Mean return."""
+        return float(self.returns.mean())
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the returns."""
+        return float(self.returns.std())
+
+
+def evaluate(
+    policy: Policy, env: Env, horizon: int, episodes: int, *, deterministic: bool, seed: int
+) -> Evaluation:
+    """Run whole episodes; what comes of them is a function of the arguments.
+
+    Parameters
+    ----------
+    env
+        Of 1-D observations, as :func:`.environment.prepared` returns it.
+    horizon
+        Steps of the longest episode.
+    episodes
+        How many, at least 1.
+    deterministic
+        The most likely action instead of a sample.
+    seed
+        Of the episodes and of the sampled actions; they differ from those of training whatever it is.
+    """
+    if episodes < 1:
+        raise ValueError(f"episodes: expected at least 1, got {episodes}")
+    (size,) = env.observation_space.shape or ()
+    actions: NDArray[Any] = np.empty((horizon, *policy.action_shape), policy.action_dtype)
+    slot = Slot(np.empty((horizon, size)), actions, np.empty(horizon), np.empty(size))
+    returns, lengths = [], []
+    for index in range(episodes):
+        env_seed, rng = stream(seed, Stream.EVALUATION, index)
+        choose = make_chooser(policy, None if deterministic else rng, env.action_space, slot)
+        episode = run_episode(env, env_seed, choose, slot)
+        assert episode is not None
+        returns.append(float(slot.rewards[: episode.length].sum()))
+        lengths.append(episode.length)
+    return Evaluation(np.array(returns), np.array(lengths))
