@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -41,6 +42,13 @@ def batch(samples: int, parameters: int, seed: int = 0) -> Batch:
         rng.standard_normal(parameters),
         weights,
     )
+
+
+def parts(*arrays: Array | None, sizes: tuple[int, ...] = (70, 1, 40)) -> Iterator[tuple[Any, ...]]:
+    """Yield the arrays' rows in blocks; None stays None."""
+    ends = np.cumsum([0, *sizes, 10**9])
+    for first, last in itertools.pairwise(ends):
+        yield tuple(None if a is None else a[first:last] for a in arrays)
 
 
 def damped_fisher(
