@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from os import PathLike
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
@@ -142,7 +141,6 @@ class NPG:
 
     def _open_environment(self, env: EnvLike, config: TrainConfig) -> None:
         self._recipe = None
-        self._given = env if isinstance(env, gymnasium.Env) else None
         self._env: Env | VectorEnv[Any, Any, Any]
         if isinstance(env, VectorEnv):
             if config.init_noise:
@@ -152,15 +150,15 @@ class NPG:
             self.action_space = env.single_action_space
             return
         if isinstance(env, gymnasium.Env):
-            self._env = prepared(env, config.max_episode_steps, config.init_noise)
-            self.observation_space = env.observation_space
+            inner = env
         else:
             self._recipe = recipe_for(env, config)
-            self._env = make_environment(self._recipe)
-            inner = self._env
-            if isinstance(inner, gymnasium.wrappers.FlattenObservation):
-                inner = inner.env
-            self.observation_space = inner.observation_space
+            env = make_environment(dataclasses.replace(self._recipe, max_episode_steps=None, init_noise=0.0))
+            inner = env.env if isinstance(env, gymnasium.wrappers.FlattenObservation) else env
+        self._plain_env = env
+        """Without the config's time limit and noise of initial states."""
+        self._env = prepared(env, config.max_episode_steps, config.init_noise)
+        self.observation_space = inner.observation_space
         self.action_space = self._env.action_space
 
     @property
@@ -293,22 +291,10 @@ class NPG:
         noise = self.config.init_noise if init_noise is None else init_noise
         if not 0.0 <= noise < math.inf:
             raise ValueError(f"init_noise: expected a number at least 0.0, got {noise}")
-        with self._starting(noise) as env:
-            return evaluate(self.policy, env, self._horizon, episodes, deterministic=deterministic, seed=seed)
-
-    @contextlib.contextmanager
-    def _starting(self, noise: float) -> Iterator[Env]:
-        """Yield the environment, of another noise of initial states where it is not the config's."""
-        assert not isinstance(self._env, VectorEnv)
-        if noise == self.config.init_noise:
-            yield self._env
-        elif self._recipe is not None:
-            recipe = dataclasses.replace(self._recipe, init_noise=noise)
-            with contextlib.closing(make_environment(recipe)) as env:
-                yield env
-        else:
-            assert self._given is not None
-            yield prepared(self._given, self.config.max_episode_steps, noise)
+        env = self._env
+        if noise != self.config.init_noise:
+            env = prepared(self._plain_env, self.config.max_episode_steps, noise)
+        return evaluate(self.policy, env, self._horizon, episodes, deterministic=deterministic, seed=seed)
 
     # Keeping.
 
