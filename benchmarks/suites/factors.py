@@ -35,6 +35,14 @@ def _network(config: TrainConfig) -> bool:
     return config.baseline == "mlp"
 
 
+def _decaying(config: TrainConfig) -> bool:
+    return config.final_max_kl is not None
+
+
+def _falling(config: TrainConfig) -> bool:
+    return config.final_min_log_std is not None
+
+
 @dataclass(frozen=True)
 class Variant:
     """One value of a factor."""
@@ -116,8 +124,9 @@ FACTORS: tuple[Factor, ...] = (
     _factor(
         "max_kl",
         "The length of every step: too short learns slowly, too long goes by what the batch does not know.",
-        *_values("max_kl", 0.01, 0.02, 0.05, 0.1),
+        *_values("max_kl", 0.01, 0.02, 0.05, 0.1, final_max_kl=None),
         Variant("decaying to 0.005", {"final_max_kl": 0.005}),
+        Variant("the preset's, not decaying", {"final_max_kl": None}, where=_decaying),
         fields=("max_kl", "final_max_kl"),
     ),
     _factor(
@@ -196,8 +205,9 @@ FACTORS: tuple[Factor, ...] = (
     _factor(
         "min_log_std",
         "A floor keeps the search alive, at the price of noise to the end; one that falls, for a while.",
-        *_values("min_log_std", -3.0, -2.0, -1.0),
+        *_values("min_log_std", -3.0, -2.0, -1.0, final_min_log_std=None),
         Variant("-1, falling to -3", {"min_log_std": -1.0, "final_min_log_std": -3.0}),
+        Variant("the preset's, not falling", {"final_min_log_std": None}, where=_falling),
         fields=("min_log_std", "final_min_log_std"),
     ),
     _factor(

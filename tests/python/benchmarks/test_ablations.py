@@ -129,6 +129,24 @@ def test_a_variant_that_cannot_be_is_told() -> None:
         plan(base_of("linear"), ["dampening"])
 
 
+def test_a_floor_that_falls_and_a_kl_that_decays_are_varied_by_values_that_stay() -> None:
+    base = base_of("linear", min_log_std=-1.5, final_min_log_std=-2.5, final_max_kl=0.01)
+    variants, refused = plan(base, ["max_kl", "min_log_std"])
+    assert not refused, "a floor of -3 and a KL of 0.005 are no longer held against the preset's last ones"
+    ends = {(variant.factor, variant.label): variant.config for variant in variants}
+    for value in (-3.0, -2.0, -1.0):
+        floor = ends["min_log_std", f"{value:g}"]
+        assert (floor.min_log_std, floor.final_min_log_std, floor.final_max_kl) == (value, None, 0.01)
+    assert ends["min_log_std", "-1, falling to -3"].final_min_log_std == -3.0
+    stays = ends["min_log_std", "the preset's, not falling"]
+    assert (stays.min_log_std, stays.final_min_log_std) == (-1.5, None)
+    assert (ends["max_kl", "0.1"].max_kl, ends["max_kl", "0.1"].final_max_kl) == (0.1, None)
+    assert ends["max_kl", "decaying to 0.005"].final_max_kl == 0.005
+    # The preset's first KL, 0.05, is a value of the factor: one variant, under the name that comes first.
+    assert ends["max_kl", "0.05"].final_max_kl is None
+    assert ("max_kl", "the preset's, not decaying") not in ends
+
+
 def test_runs_are_recorded_once_and_of_one_preset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
