@@ -233,12 +233,9 @@ FACTORS: tuple[Factor, ...] = (
         *_values("rbf_features", 100, 250, 500, where=_policy("rbf")),
     ),
     _factor(
-        "rbf_bandwidth",
+        "rbf_bandwidth_scale",
         "Narrow features tell near observations apart, wide ones say the same of all that are near.",
-        *(
-            Variant(f"{factor:g} x the preset's", rule=f"bandwidth x {factor:g}", where=_policy("rbf"))
-            for factor in (0.5, 2.0)
-        ),
+        *_values("rbf_bandwidth_scale", 0.5, 1.0, 2.0, 4.0, where=_policy("rbf")),
     ),
     _factor(
         "init_noise",

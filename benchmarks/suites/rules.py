@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from fastfisher import NPG
 from fastfisher.config import TrainConfig
 from fastfisher.policies import Policy
-from fastfisher.policies.rbf import RBFPolicy
 from fastfisher.training.baseline import Baseline
 from fastfisher.training.batch import Batch
 from fastfisher.training.learner import Learner, Update
@@ -117,38 +116,10 @@ class WithTimeLearner(Learner):
         self.baseline = WithTime(make_baseline(config, observation_size + 1, self.reward_unit))
 
 
-class BandwidthLearner(Learner):
-    """Multiplies the bandwidth of RBF features, which the first batch sets, before anything is made of it."""
-
-    factor: float
-
-    def _see(self, obs: Array) -> None:
-        first = self.moments.count == 0
-        super()._see(obs)
-        if first:
-            assert isinstance(self.policy, RBFPolicy)
-            assert self.policy.bandwidth is not None
-            self.policy.bandwidth *= self.factor
-
-
-class HalfBandwidthLearner(BandwidthLearner):
-    """Features that change within half the distance."""
-
-    factor = 0.5
-
-
-class TwiceBandwidthLearner(BandwidthLearner):
-    """Features that change within twice the distance."""
-
-    factor = 2.0
-
-
 RULES: Mapping[str, Callable[[TrainConfig, Policy, int], Learner]] = {
     "same batch": SameBatchLearner,
     "without time": WithoutTimeLearner,
     "with time": WithTimeLearner,
-    "bandwidth x 0.5": HalfBandwidthLearner,
-    "bandwidth x 2": TwiceBandwidthLearner,
 }
 
 

@@ -168,7 +168,10 @@ class TrainConfig:
     """Number of random Fourier features of the rbf policy."""
 
     rbf_bandwidth: float | None = None
-    """Bandwidth nu of the rbf features (None: mean distance between the first observations)."""
+    """Bandwidth nu of the rbf features (None: mean distance between the first observations, scaled)."""
+
+    rbf_bandwidth_scale: float = 1.0
+    """What that mean distance is multiplied by: wider features are smoother policies."""
 
     workers: int | None = None
     """Rollout processes, or EnvPool's threads (None: one per usable core); the result is the same."""
@@ -222,6 +225,7 @@ class TrainConfig:
         _check_range(self, "baseline_lambda", at_least=0.0, at_most=1.0)
         _check_range(self, "rbf_features", at_least=1)
         _check_range(self, "rbf_bandwidth", above=0.0)
+        _check_range(self, "rbf_bandwidth_scale", above=0.0)
         _check_range(self, "workers", at_least=1)
         _check_range(self, "worker_timeout", above=0.0)
         _check_range(self, "num_envs", at_least=0)

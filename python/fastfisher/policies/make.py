@@ -25,4 +25,7 @@ def _of_kind(config: TrainConfig, observation_size: int, head: Head, rng: Genera
         case "mlp":
             return MLPPolicy(observation_size, config.hidden, head, rng)
         case "rbf":
-            return RBFPolicy(observation_size, config.rbf_features, head, rng, bandwidth=config.rbf_bandwidth)
+            return RBFPolicy(
+                observation_size, config.rbf_features, head, rng,
+                bandwidth=config.rbf_bandwidth, bandwidth_scale=config.rbf_bandwidth_scale,
+            )  # fmt: skip

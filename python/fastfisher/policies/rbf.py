@@ -46,8 +46,10 @@ class RBFPolicy(NetworkPolicy):
         For P and phi.
     bandwidth
         nu; None sets it to the mean distance between the observations of the first batch, as
-        the paper does.  The first policy does not depend on its features (W = 0), so it can wait
-        for them.
+        the paper does, times ``bandwidth_scale``.  The first policy does not depend on its features
+        (W = 0), so it can wait for them.
+    bandwidth_scale
+        Above 0; from 2 on the features are close to linear where most observations are.
     """
 
     def __init__(
@@ -58,11 +60,13 @@ class RBFPolicy(NetworkPolicy):
         rng: Generator,
         *,
         bandwidth: float | None = None,
+        bandwidth_scale: float = 1.0,
     ) -> None:
         super().__init__((features, head.size), head, rng)
         self.projection: Array = rng.standard_normal((observation_size, features))
         self.phase: Array = rng.uniform(-np.pi, np.pi, features)
         self.bandwidth = bandwidth
+        self.bandwidth_scale = bandwidth_scale
         self.shift: Array = np.zeros(observation_size)
         self.scale: Array = np.ones(observation_size)
 
@@ -83,7 +87,8 @@ class RBFPolicy(NetworkPolicy):
 
     def prepare(self, obs: Array) -> None:
         if self.bandwidth is None:
-            self.bandwidth = mean_pairwise_distance((obs - self.shift) / self.scale)
+            standardized = (obs - self.shift) / self.scale
+            self.bandwidth = self.bandwidth_scale * mean_pairwise_distance(standardized)
 
     def _projection_of_observation(self) -> tuple[Array, Array]:
         """Return P and phi as they apply to the raw observation."""

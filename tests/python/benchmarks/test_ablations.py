@@ -22,7 +22,6 @@ from suites.training import RefusedError
 
 from fastfisher import NPG
 from fastfisher.config import TrainConfig
-from fastfisher.policies.rbf import RBFPolicy
 from fastfisher.presets import PRESETS
 from fastfisher.training.environment import with_defaults
 from fastfisher.training.network_baseline import NetworkBaseline
@@ -92,9 +91,9 @@ def test_every_policy_has_its_variants_of_every_factor(policy: str) -> None:
     for variant in variants:
         assert with_defaults(variant.config, space, 1_000) == variant.config, "it is what will be trained"
     missing = {
-        "linear": {"baseline_steps", "baseline_hidden", "hidden", "rbf_features", "rbf_bandwidth"},
+        "linear": {"baseline_steps", "baseline_hidden", "hidden", "rbf_features", "rbf_bandwidth_scale"},
         "rbf": {"baseline_steps", "baseline_hidden", "hidden"},
-        "mlp": {"ridge", "rbf_features", "rbf_bandwidth"},
+        "mlp": {"ridge", "rbf_features", "rbf_bandwidth_scale"},
     }
     assert set(NAMES) - {variant.factor for variant in variants} == missing[policy]
 
@@ -279,16 +278,6 @@ def test_with_time_the_network_knows_the_step() -> None:
     assert first == second
     first, second = broken.predict(obs, np.array([0, 150]))
     assert abs(first - second) > 1.0, "costs are all to come at first, and over at the end"
-
-
-def test_bandwidths_are_in_units_of_the_automatic_one() -> None:
-    found = []
-    for rule in (None, "bandwidth x 0.5", "bandwidth x 2"):
-        policy = after_one_batch(small(policy="rbf", rbf_features=10), rule).policy
-        assert isinstance(policy, RBFPolicy)
-        found.append(policy.bandwidth)
-    assert found[0] is not None
-    assert found == [found[0], 0.5 * found[0], 2.0 * found[0]]
 
 
 def test_the_mean_policy_is_measured_from_the_usual_states() -> None:

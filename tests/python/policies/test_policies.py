@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fastfisher import NPG
 from fastfisher.config import TrainConfig
 from fastfisher.policies import (
     CategoricalHead,
@@ -93,6 +94,12 @@ def test_rbf_bandwidth_is_the_mean_distance_of_the_first_observations() -> None:
     assert policy.bandwidth == pytest.approx(np.mean(distances), rel=1e-9)
     policy.prepare(2.0 * obs)
     assert policy.bandwidth == pytest.approx(np.mean(distances), rel=1e-9), "set once"
+    wide = RBFPolicy(3, 5, CategoricalHead(2), rng(), bandwidth_scale=2.0)
+    wide.prepare(obs)
+    assert wide.bandwidth == 2.0 * policy.bandwidth
+    with NPG("Pendulum-v1", policy="rbf", rbf_bandwidth_scale=3.0) as agent:
+        assert isinstance(agent.policy, RBFPolicy)
+        assert agent.policy.bandwidth_scale == 3.0
     assert mean_pairwise_distance(np.ones((5, 3))) == 1.0
     # A thousand of 1,998, spread over all of them and not from the first half alone, which is one point.
     halves = np.repeat([[0.0], [1.0]], 999, axis=0)
