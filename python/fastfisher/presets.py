@@ -176,9 +176,18 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         # Without the floor the deviation was 0.05 after 1.5M, and at 3M it stood at 2,680; with it the mean
         # policy was at 4,576 after 2M.
         "linear": {**_DAMPED, **_HALF_BATCHES, "normalize_observations": True, "min_log_std": -1.75},
-        # From 250 features it was at 1,358 after 1M steps, from 100 at 1,964 (batches of 10,000, KL 0.05).
-        # Without the floor the mean policy was at 3,790 after 10M steps, with it at 4,315 after 2M.
-        "rbf": {**_DAMPED, **_HALF_BATCHES, "rbf_features": 100, "min_log_std": -1.75},
+        # Between 800,000 and 900,000 steps 250 features of the mean distance's bandwidth were at 1,520, of
+        # twice that bandwidth at 3,187, of four times at 3,324.  100 of the mean distance's were at 2,338
+        # between 500,000 and 1M, and after 10M no further than 4,037 (mean policy).
+        "rbf": {
+            **_DAMPED,
+            **_HALF_BATCHES,
+            "rbf_features": 250,
+            "rbf_bandwidth_scale": 2.0,
+            # Of 100 features without the floor the mean policy was at 3,790 after 10M steps, with it at 4,315
+            # after 2M.
+            "min_log_std": -1.75,
+        },
     },
     "Humanoid-v5": {
         # Actions end at 0.4.  From log std -1 it was at 467 after 400,000 steps, now at 532 after 250,000.
