@@ -81,9 +81,9 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "rbf": {
             "gamma": 0.999,
             "gae_lambda": 0.99,
-            # As the linear policy, from a wide beginning and by features that are close to linear: seeds 0 to 2
-            # are at 357, 358 and 326 before 2M steps.  From log std 0 they were at 331, 350 and 302 after 1M, of
-            # twice the mean distance's bandwidth at 294, 358 and 297 after 2M.
+            # As the linear policy, from a wide beginning, by features that are close to linear: three seeds
+            # are at 357, 358 and 326 before 2M steps.  From log std 0 they were at 331, 350 and 302 after 1M,
+            # and of twice the mean distance's bandwidth at 294, 358 and 297 after 2M.
             "initial_log_std": 1.0,
             "rbf_bandwidth_scale": 4.0,
             # Standardized, seed 1 stayed at 150 and seed 2 gained 30: the entries have like units anyway.
