@@ -181,7 +181,12 @@ ROWS: tuple[Row, ...] = (
     _million("HalfCheetah-v5", "mlp"),
     _million("Hopper-v5", "rbf"),
     _million("Hopper-v5", "mlp"),
-    _million("Walker2d-v5", "rbf"),
+    # By the preset five mean policies returned 3,587; by these seed 0's 3,937.
+    _million(
+        "Walker2d-v5",
+        "rbf",
+        "--rbf-features 250 --rbf-bandwidth-scale 2 --batch-steps 2500 --baseline-batches 8",
+    ),
     _million("Walker2d-v5", "mlp"),
     _million("Ant-v5", "linear", _BODY_ANT),
     # Twice the preset's updates and bandwidth: seed 0's mean policy returned 4,820 after a million steps.
