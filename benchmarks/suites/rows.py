@@ -145,7 +145,7 @@ _QUARTER_BATCHES = "--batch-steps 2500 --baseline-batches 8"
 # is of a million steps, and the damping of SB3's zoo, where F is a mean over the 17 actions.
 _WIDE_HUMANOID = (
     f"{_HALF_BATCHES} --initial-log-std -1 --gamma 0.995 --baseline-lambda 0.95 "
-    "--max-kl 0.25 --damping 1.7 --final-max-kl 0.02"
+    "--max-kl 0.1 --damping 1.7 --final-max-kl 0.02"
 )
 
 ROWS: tuple[Row, ...] = (
