@@ -187,6 +187,7 @@ ROWS: tuple[Row, ...] = (
     _million("Ant-v5", "rbf", f"{_BODY_ANT} --rbf-bandwidth-scale 4 {_QUARTER_BATCHES}"),
     _million("Ant-v5", "mlp", _BODY_ANT),
     _million("Humanoid-v5", "linear", _BODY_HUMANOID),
+    _million("Humanoid-v5", "rbf", _BODY_HUMANOID),
     _million("Humanoid-v5", "mlp", _BODY_HUMANOID),
 )
 SUITES = ("paper", "million")
