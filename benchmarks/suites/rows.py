@@ -156,8 +156,9 @@ ROWS: tuple[Row, ...] = (
     _paper("HalfCheetah-v5", "linear", 2_500_000),
     _paper("HalfCheetah-v5", "rbf", 10_000_000),
     _paper("HalfCheetah-v5", "mlp", 3_000_000),
-    _paper("Hopper-v5", "linear", 10_000_000),
-    _paper("Hopper-v5", "rbf", 10_000_000),
+    _paper("Hopper-v5", "linear", 5_000_000),
+    # Ten million, the KL decaying as much slower, left seed 0 at 3,638, these at 3,665.
+    _paper("Hopper-v5", "rbf", 5_000_000),
     _paper("Hopper-v5", "mlp", 3_000_000),
     # Where the KL decays over the run, it is for a steady end; only Humanoid-v5 was tried without.
     _paper("Walker2d-v5", "linear", 10_000_000, flags=f"{_HALF_BATCHES} --max-kl 0.05 {_STEADY_WALKER}"),
@@ -187,7 +188,6 @@ ROWS: tuple[Row, ...] = (
     _million("Ant-v5", "rbf", f"{_BODY_ANT} --rbf-bandwidth-scale 4 {_QUARTER_BATCHES}"),
     _million("Ant-v5", "mlp", _BODY_ANT),
     _million("Humanoid-v5", "linear", _BODY_HUMANOID),
-    _million("Humanoid-v5", "rbf", _BODY_HUMANOID),
     _million("Humanoid-v5", "mlp", _BODY_HUMANOID),
 )
 SUITES = ("paper", "million")
