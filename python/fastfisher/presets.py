@@ -223,6 +223,8 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "rbf": {
             **_DAMPED,
             **_HALF_BATCHES,
+            # Of the mean distance's bandwidth 100 ended ten million steps at 5,360 and 250 at 5,529, of four
+            # times that bandwidth 250 at 6,444.
             "rbf_features": 250,
             "rbf_bandwidth_scale": 4.0,
             # From -1.5 100 features were at 800 after 3.5M steps.
