@@ -154,6 +154,14 @@ class Policy(ABC):
         input scaling ignores the call.
         """
 
+    def set_initial_transform(self, shift: Array, scale: Array, obs: Array) -> None:
+        """Move to the features of the first batch, before anything is learned from it.
+
+        The distribution stays, as by :meth:`set_input_transform`, which this calls.  But where it does not
+        depend on the features yet, there is nothing to make up for, and a policy may leave theta as it is.
+        """
+        self.set_input_transform(shift, scale, obs)
+
     def constants(self) -> dict[str, NDArray[Any]]:
         """Return what the policy is beside theta and its constructor's arguments."""
         return {}

@@ -20,7 +20,8 @@ Array = NDArray[np.float64]
 class MLPPolicy(NetworkPolicy):
     """tanh layers over x = (s - shift) / scale; without hidden layers, a linear policy.
 
-    The transform is the identity until :meth:`set_input_transform` moves it.
+    The transform is the identity until :meth:`set_initial_transform` or :meth:`set_input_transform` moves it.
+    The weights of hidden layers are drawn for x of unit variance.
     """
 
     def __init__(self, observation_size: int, hidden: Sequence[int], head: Head, rng: Generator) -> None:
@@ -39,6 +40,14 @@ class MLPPolicy(NetworkPolicy):
         first[-1] += ((shift - self.shift) / self.scale) @ first[:-1]
         first[:-1] *= (scale / self.scale)[:, None]
         self.shift, self.scale = shift.copy(), scale.copy()
+
+    def set_initial_transform(self, shift: Array, scale: Array, obs: Array) -> None:
+        # Made up for, the first layer's weights would be those drawn times the scale: a velocity of 5 beside
+        # an angle of 0.1 would have 50 times its say, and saturate every unit.
+        if self._layers()[-1][:-1].any():
+            self.set_input_transform(shift, scale, obs)
+        else:
+            self.shift, self.scale = shift.copy(), scale.copy()
 
     def _core_weights(self) -> tuple[list[Array], bool] | None:
         if type(self).features is not MLPPolicy.features:

@@ -114,8 +114,11 @@ class Learner:
         self.moments.update(obs)
         if self.config.normalize_observations:
             mean, std = self.moments.mean, self.moments.std()
-            self.stepper.carry(self.policy, mean, std, obs)
-            self.policy.set_input_transform(mean, std, obs)
+            if first:
+                self.policy.set_initial_transform(mean, std, obs)
+            else:
+                self.stepper.carry(self.policy, mean, std, obs)
+                self.policy.set_input_transform(mean, std, obs)
         if first:
             self.policy.prepare(obs)
 

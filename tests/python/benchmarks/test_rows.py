@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gymnasium
 import pytest
+from suites.results import Seed, describe, differences, read_json
 from suites.rows import PAPER, POLICIES, PUBLISHED, ROWS, SUITES, TASKS, Row, goal, rows_of
+from suites.training import full_config
 
 from fastfisher.cli.train import config_of
 from fastfisher.presets import PRESETS
@@ -17,6 +19,16 @@ def test_a_row_is_a_config_of_its_environment(row: Row) -> None:
     assert (config.env, config.policy, config.steps, config.seed) == (row.env, row.policy, row.steps, 3)
     assert config.preset == (row.policy in PRESETS.get(row.env, {}))
     assert len(set(row.seeds)) == len(row.seeds) > 0
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.suite}-{row.name}")
+def test_what_is_recorded_is_what_the_row_trains_today(row: Row) -> None:
+    """A preset or a flag that changes takes its rows with it, or the tables would be of another version."""
+    records = {seed: read_json(Seed(row, seed).record) for seed in row.seeds}
+    for seed, record in records.items():
+        if record is not None:
+            differing = differences(record["config"], full_config(row.words(seed)).to_dict())
+            assert not differing, f"seed {seed}: {describe(differing)}; rerun it with --again"
 
 
 def test_the_suites_are_complete() -> None:

@@ -77,6 +77,28 @@ def test_moving_the_input_transform_leaves_the_policy_as_it_was(hidden: tuple[in
     np.testing.assert_allclose(policy.features(obs), (obs - [-1.0, 0.0, 7.0]) / [2.0, 2.0, 1e-2])
 
 
+@pytest.mark.parametrize("hidden", [(), (5,), (5, 4)])
+def test_the_first_transform_leaves_hidden_weights_as_drawn_while_no_action_depends_on_them(
+    hidden: tuple[int, ...],
+) -> None:
+    shift, scale = np.array([1.0, 2.0, 3.0]), np.array([0.5, 4.0, 30.0])
+    obs = rng(2).standard_normal((20, 3)) * scale + shift
+    policy = MLPPolicy(3, hidden, GaussianHead(2), rng())
+    drawn, before = policy.parameters.copy(), policy.mode(obs)
+    policy.set_initial_transform(shift, scale, obs)
+    np.testing.assert_array_equal(policy.parameters, drawn)
+    np.testing.assert_array_equal(policy.mode(obs), before)
+    np.testing.assert_allclose(policy.features(obs), (obs - shift) / scale)
+
+    learned = MLPPolicy(3, hidden, GaussianHead(2), rng())
+    learned.parameters = rng(1).standard_normal(len(learned.parameters))
+    other, before = learned.copy(), learned.mode(obs)
+    learned.set_initial_transform(shift, scale, obs)
+    other.set_input_transform(shift, scale, obs)
+    np.testing.assert_array_equal(learned.parameters, other.parameters)
+    np.testing.assert_allclose(learned.mode(obs), before, rtol=1e-9, atol=1e-10)
+
+
 def test_rbf_features_are_the_papers() -> None:
     policy = RBFPolicy(3, 50, GaussianHead(1), rng(), bandwidth=2.5)
     obs = rng(1).standard_normal((4, 3))

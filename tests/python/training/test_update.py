@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from environments import Countdown
+from learners import OBSERVATION_SIZE, make_batch, make_learner
+from numpy.typing import NDArray
 
+from fastfisher.policies import GaussianHead, MLPPolicy
 from fastfisher.training import NPG, IterationInfo
 from fastfisher.training import learner as learner_module
 from fastfisher.training.ridge_baseline import RidgeBaseline
@@ -136,3 +140,33 @@ def test_equal_rewards_leave_the_policy_alone() -> None:
     assert infos[0].notes == ("all advantages are zero: the policy stays",)
     assert infos[0].solver == "none"
     np.testing.assert_array_equal(agent.policy.parameters, [0.0, 0.0, 0.0, agent.config.initial_log_std])
+
+
+@pytest.mark.parametrize("hidden", [(), (6, 5)])
+def test_what_a_policy_learns_does_not_depend_on_the_units_of_observations(
+    hidden: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Degrees or radians, metres or millimetres: the hidden weights are drawn for standardized inputs."""
+
+    def learned(units: list[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        policy = MLPPolicy(OBSERVATION_SIZE, hidden, GaussianHead(2), np.random.default_rng(0))
+        learner = make_learner(policy, normalize_observations=True)
+        monkeypatch.setattr(learner.baseline, "predict", lambda obs, times: np.zeros(len(obs)))
+
+        class InUnits:
+            """The policy as it sees the observations."""
+
+            def act(self, obs: NDArray[np.float64], rng: np.random.Generator) -> NDArray[Any]:
+                return policy.act(obs * units, rng)
+
+        for seed in range(3):
+            batch = make_batch(InUnits(), seed)  # type: ignore[arg-type]
+            seen = batch.observations * units, batch.final_observations * units
+            learner.update(replace(batch, observations=seen[0], final_observations=seen[1]))
+        obs = np.random.default_rng(9).standard_normal((10, OBSERVATION_SIZE))
+        return policy.parameters, policy.mode(obs * units)
+
+    (theta, actions), (theta_scaled, actions_scaled) = learned([1.0, 1.0, 1.0]), learned([64.0, 0.125, 8.0])
+    assert abs(actions).max() > 0.01
+    np.testing.assert_allclose(theta_scaled, theta, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(actions_scaled, actions, rtol=1e-6, atol=1e-9)
