@@ -122,7 +122,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             # baseline, raw and by 0.05, at 1,590.
             "normalize_observations": True,
             # From log std -1 it learned to stand still, which is worth 1,000.
-            "initial_log_std": 0.5,
+            "initial_log_std": 0.0,
             "gae_lambda": 0.97,
             "max_kl": 0.03,
             "final_max_kl": 0.01,
