@@ -122,8 +122,10 @@ class NetworkBaseline(Baseline):
         first, last = self._layers[0].copy(), self._layers[-1].copy()
         if len(self._layers) == 1:
             last = first
-        first[-1] += ((shift - self.shift) / self.scale) @ first[:-1]
-        first[:-1] *= (scale / self.scale)[:, None]
+        # While V does not depend on the hidden layers, there is nothing to make up for: they stay as drawn.
+        if last[:-1].any():
+            first[-1] += ((shift - self.shift) / self.scale) @ first[:-1]
+            first[:-1] *= (scale / self.scale)[:, None]
         target_shift, target_std = float(targets.mean()), float(targets.std())
         target_scale = target_std if target_std > 1e-9 * np.abs(targets).max() else 1.0
         last *= self.target_scale / target_scale

@@ -143,15 +143,12 @@ def test_equal_rewards_leave_the_policy_alone() -> None:
 
 
 @pytest.mark.parametrize("hidden", [(), (6, 5)])
-def test_what_a_policy_learns_does_not_depend_on_the_units_of_observations(
-    hidden: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_learned_does_not_depend_on_the_units_of_observations(hidden: tuple[int, ...]) -> None:
     """Degrees or radians, metres or millimetres: the hidden weights are drawn for standardized inputs."""
 
     def learned(units: list[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         policy = MLPPolicy(OBSERVATION_SIZE, hidden, GaussianHead(2), np.random.default_rng(0))
-        learner = make_learner(policy, normalize_observations=True)
-        monkeypatch.setattr(learner.baseline, "predict", lambda obs, times: np.zeros(len(obs)))
+        learner = make_learner(policy, normalize_observations=True, baseline="mlp")
 
         class InUnits:
             """The policy as it sees the observations."""
