@@ -23,9 +23,15 @@ Row = dict[str, Any]
 
 
 def commit() -> str:
-    """The commit that is measured, if the package is a checkout's."""
-    command = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    """The commit that is measured, if the package is a checkout's; dirty if more than results is changed."""
+    describe = _git("describe", "--always")
+    changed = _git("status", "--porcelain", "--", ".", ":!benchmarks/results")
+    return f"{describe}-dirty" if changed else describe
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def header(options: dict[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:
