@@ -7,19 +7,19 @@ import itertools
 import math
 import os
 import statistics
-import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from versus.record import commit as commit_of_checkout
 from versus.record import version_of
 
 import fastfisher
 from fastfisher.training.export import export_policy
 from fastfisher.training.run_folder import PROGRESS, RunFolder, replacing
 
-from .results import BENCHMARKS, CURVE_COLUMNS, Record, Seed, read_json, write_curve, write_json
+from .results import CURVE_COLUMNS, Record, Seed, read_json, write_curve, write_json
 
 MOST_POINTS = 300
 """Rows of a kept curve: a panel of a figure has no more pixels to show."""
@@ -33,13 +33,7 @@ Row = dict[str, float]
 
 def commit() -> str:
     """Return the commit of this checkout; dirty only where what a training depends on is changed."""
-    describe = _git("describe", "--always").stdout.strip()
-    changed = _git("status", "--porcelain", "--", *_CODE).stdout.strip()
-    return f"{describe}-dirty" if changed else describe
-
-
-def _git(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["git", *words], cwd=BENCHMARKS.parent, capture_output=True, text=True, check=False)
+    return commit_of_checkout(*_CODE)
 
 
 def circumstances() -> Record:

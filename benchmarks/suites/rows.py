@@ -141,6 +141,7 @@ _STEADY_WALKER = "--final-max-kl 0.01 --min-log-std -0.75 --final-min-log-std -2
 _HALF_BATCHES = "--batch-steps 5000 --baseline-batches 4 --gae-lambda 0.9"
 # Half of those, and the same number of steps for the baseline; their presets have the lambda.
 _QUARTER_BATCHES = "--batch-steps 2500 --baseline-batches 8"
+
 # What made the linear and the RBF policy walk, for a network: wider actions and steps than its preset, which
 # is of a million steps, and the damping of SB3's zoo, where F is a mean over the 17 actions.
 _WIDE_HUMANOID = (

@@ -22,10 +22,10 @@ PACKAGES = (
 Row = dict[str, Any]
 
 
-def commit() -> str:
-    """The commit that is measured, if the package is a checkout's; dirty if more than results is changed."""
+def commit(*paths: str) -> str:
+    """The checkout's commit, if there is one; dirty if a path is changed, by default anything but results."""
     describe = _git("describe", "--always")
-    changed = _git("status", "--porcelain", "--", ".", ":!benchmarks/results")
+    changed = _git("status", "--porcelain", "--", *(paths or (".", ":!benchmarks/results")))
     return f"{describe}-dirty" if changed else describe
 
 
