@@ -178,8 +178,8 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "mlp": {
             **_EXACT,
             **_VALUE,
-            # Episodes that do not fall are 1,000 steps, so 2,048 were 2,500.  By those, and V of 5 batches, seed 1
-            # was at 3,632 between 700,000 and 800,000 steps, by these at 4,906.
+            # Episodes that do not fall are 1,000 steps, so 2,048 were 2,500.  By those, and V of 5 batches,
+            # seed 1 was at 3,632 between 700,000 and 800,000 steps, by these at 4,906.
             "batch_steps": 1_024,
             "baseline_batches": 10,
             # Every unit of action costs: at log std -0.5 the return began at -16, here at 340.
