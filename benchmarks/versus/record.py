@@ -16,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
     *("numpy", "scipy", "torch", "stable-baselines3", "sb3-contrib", "gymnasium", "mujoco", "envpool"),
-    *("asdfghjkl", "netket", "jax", "jaxlib", "threadpoolctl"),
+    *("asdfghjkl", "netket", "jax", "jaxlib", "threadpoolctl", "cma"),
 )
 
 Row = dict[str, Any]
