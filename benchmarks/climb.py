@@ -19,10 +19,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
-from trained import Trained, load
+from trained import Trained, load, play
 from versus import record
 
 import fastfisher
@@ -43,10 +42,10 @@ class LastLayer:
     """The return of a policy as a function of its last layer's weights, one vector."""
 
     def __init__(self, trained: Trained) -> None:
-        config, policy = trained.config, trained.policy
+        policy = trained.policy
         self._header, self._arrays = policy.header, policy.arrays
         self._name = f"layer{policy.header['layers'] - 1}"
-        self._env = gymnasium.make(config.env, disable_env_checker=True, **config.env_kwargs)
+        self._env = trained.environment()
 
     def weights(self) -> Array:
         """Return those that training ended with."""
@@ -59,15 +58,8 @@ class LastLayer:
 
     def returns(self, weights: Array, seeds: Sequence[int]) -> Array:
         """Return the undiscounted return of each seed's episode."""
-        policy, totals = self.policy(weights), []
-        for seed in seeds:
-            observation, _ = self._env.reset(seed=seed)
-            total, over = 0.0, False
-            while not over:
-                observation, reward, ended, cut, _ = self._env.step(policy.predict(observation))
-                total, over = total + float(reward), ended or cut
-            totals.append(total)
-        return np.array(totals)
+        policy = self.policy(weights)
+        return np.array([play(self._env, policy, seed)[0] for seed in seeds])
 
 
 def climb(layer: LastLayer, evaluations: int, seeds: Sequence[int], seed: int) -> tuple[float, Array]:

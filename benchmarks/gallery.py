@@ -16,16 +16,15 @@ import argparse
 import json
 import multiprocessing
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gymnasium import Env
 from numpy.typing import NDArray
 from PIL import Image
-from trained import Trained, load
+from trained import Trained, load, play
 
 from fastfisher.config import TrainConfig
 from fastfisher.training import UserError
@@ -76,27 +75,12 @@ def film(trained: Trained, seed: int, rate: float) -> Shot:
             times.append(step * seconds_a_step)
 
     seeds = [stream(seed, Stream.EVALUATION, index)[0] for index in range(EPISODES)]
-    returns = [play(env, trained, env_seed)[0] for env_seed in seeds]
-    total, length = play(env, trained, seeds[int(np.argsort(returns)[EPISODES // 2])], look)
+    returns = [play(env, trained.policy, env_seed)[0] for env_seed in seeds]
+    total, length = play(env, trained.policy, seeds[int(np.argsort(returns)[EPISODES // 2])], look)
     if not images:
         images, times = [square(env.render())], [length * seconds_a_step]
     env.close()
     return Shot(images, times, total, length)
-
-
-def play(
-    env: Env[Any, Any], trained: Trained, seed: int, look: Callable[[int], None] = lambda step: None
-) -> tuple[float, int]:
-    """Play one episode; return its return and length.  ``look`` is called with the number of each step."""
-    observation, _ = env.reset(seed=seed)
-    total, length, ended = 0.0, 0, False
-    while not ended:
-        look(length)
-        observation, reward, terminated, truncated, _ = env.step(trained.policy.predict(observation))
-        total += float(reward)
-        length += 1
-        ended = terminated or truncated
-    return total, length
 
 
 def shown(config: TrainConfig) -> TrainConfig:

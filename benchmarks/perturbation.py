@@ -24,7 +24,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 from trained import Trained, load
@@ -49,9 +48,7 @@ Array = NDArray[np.float64]
 def rewards_after(trained: Trained, strength: float, seeds: Sequence[int]) -> Array:
     """Return the mean reward a step in the time that is judged, (episodes,); NaN where it is not lived to."""
     config = trained.config
-    env = Push(
-        gymnasium.make(config.env, disable_env_checker=True, **config.env_kwargs), strength, START, DURATION
-    )
+    env = Push(trained.environment(), strength, START, DURATION)
     dt: float = env.get_wrapper_attr("dt")
     begin = env.last + round(SETTLE / dt)
     end = begin + round(WINDOW / dt)

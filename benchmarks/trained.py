@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import gymnasium
 
 from fastfisher.config import TrainConfig
 from fastfisher.exported import NumpyPolicy
 from fastfisher.training import NPG
+from fastfisher.training.environment import Env
 from fastfisher.training.export import export_policy
 from fastfisher.training.run_folder import RunFolder
 
@@ -22,6 +26,25 @@ class Trained:
     policy: NumpyPolicy
     config: TrainConfig
     steps: int
+
+    def environment(self) -> Env:
+        """Make its environment, of the usual initial states and episodes whatever training's were."""
+        return gymnasium.make(self.config.env, disable_env_checker=True, **self.config.env_kwargs)
+
+
+def play(
+    env: Env, policy: NumpyPolicy, seed: int, look: Callable[[int], None] = lambda step: None
+) -> tuple[float, int]:
+    """Play one episode; return its return and length.  ``look`` is called with the number of each step."""
+    observation, _ = env.reset(seed=seed)
+    total, length, ended = 0.0, 0, False
+    while not ended:
+        look(length)
+        observation, reward, terminated, truncated, _ = env.step(policy.predict(observation))
+        total += float(reward)
+        length += 1
+        ended = terminated or truncated
+    return total, length
 
 
 def load(path: Path) -> Trained:
