@@ -104,8 +104,6 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             # Half of what the default sees an iteration, and twice the iterations.
             "batch_steps": 4_000,
             "gamma": 0.99,
-            # By four, three seeds were at 3,418 between 450,000 and 500,000 steps, by these at 4,095.
-            "baseline_steps": 8,
         },
         # Without a floor the deviation is 0.1 after 5M steps, and the last 2M of them lead nowhere.  One that
         # stays costs: 5M steps led to 5,606, and to 6,289 by the mean policy.  With the quadratic baseline it
