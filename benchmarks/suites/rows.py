@@ -151,6 +151,8 @@ _WIDE_HUMANOID = (
 
 # As many steps of the value network's fit as the preset had when these were run.
 _FORMER_FIT = "--baseline-steps 4"
+# And as wide a beginning.
+_FORMER_WALKER = f"--initial-log-std -0.5 {_FORMER_FIT}"
 
 ROWS: tuple[Row, ...] = (
     _paper("Swimmer-v5", "linear", 2_000_000),
@@ -165,9 +167,14 @@ ROWS: tuple[Row, ...] = (
     _paper("Hopper-v5", "rbf", 5_000_000),
     _paper("Hopper-v5", "mlp", 3_000_000),
     # Where the KL decays over the run, it is for a steady end; only Humanoid-v5 was tried without.
-    _paper("Walker2d-v5", "linear", 10_000_000, flags=f"{_HALF_BATCHES} --max-kl 0.05 {_STEADY_WALKER}"),
+    _paper(
+        "Walker2d-v5",
+        "linear",
+        10_000_000,
+        flags=f"{_HALF_BATCHES} --max-kl 0.05 {_STEADY_WALKER} {_FORMER_WALKER}",
+    ),
     # From here on more than twenty minutes each: one seed.
-    _paper("Walker2d-v5", "rbf", 10_000_000, (0,), _STEADY_WALKER),
+    _paper("Walker2d-v5", "rbf", 10_000_000, (0,), f"{_STEADY_WALKER} {_FORMER_WALKER}"),
     _paper("Walker2d-v5", "mlp", 10_000_000, (0,), _STEADY_WALKER),
     _paper("Ant-v5", "linear", 10_000_000, (0,), f"{_BODY_ANT} {_STEADY_ANT} {_FORMER_FIT}"),
     _paper("Ant-v5", "rbf", 10_000_000, (0,), f"{_BODY_ANT} {_STEADY_ANT} {_FORMER_FIT}"),
@@ -190,7 +197,7 @@ ROWS: tuple[Row, ...] = (
     _million("HalfCheetah-v5", "rbf", "--rbf-bandwidth-scale 4"),
     _million("HalfCheetah-v5", "mlp"),
     # The preset's KL, which decays for runs of many millions, left five mean policies at 3,415.
-    _million("Hopper-v5", "rbf", "--final-max-kl 0.05"),
+    _million("Hopper-v5", "rbf", f"--final-max-kl 0.05 {_FORMER_FIT}"),
     _million("Hopper-v5", "mlp"),
     _million("Walker2d-v5", "rbf", _QUARTER_BATCHES),
     _million("Walker2d-v5", "mlp"),
