@@ -176,7 +176,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             # to 4,550 from 2M on; 250 end ten million steps at 5,193, of twice that bandwidth at 5,957.
             "rbf_features": 250,
             "rbf_bandwidth_scale": 2.0,
-            # In batches of 2,500 seed 0 was at 4,166 after 1M steps from -0.5, from this at 4,842.
+            # From -0.5 in batches of 2,500 seed 0's mean policy was at 4,318 after 1M steps, now at 5,291.
             "initial_log_std": 0.0,
             "max_kl": 0.05,
         },
