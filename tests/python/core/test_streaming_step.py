@@ -105,10 +105,10 @@ def test_any_shape_and_scale(d: int, rows: int, size: int, damping: float, expon
     )
     length = np.linalg.norm(expected.direction / np.abs(expected.direction).max())
     error = (result.direction - expected.direction) / np.abs(expected.direction).max()
-    # Of the system, and of the gradient, whose terms may cancel: blocks add them up in another order.
     condition = 1.0 + (scores**2).sum() / rows / 10.0**damping
-    condition *= np.linalg.norm(abs(scores).T @ abs(advantages)) / np.linalg.norm(scores.T @ advantages)
-    assert np.linalg.norm(error) <= 2e-15 * d * condition * length
+    # Of the gradient, whose terms blocks add up in another order.
+    cancellation = np.linalg.norm(abs(scores).T @ abs(advantages)) / np.linalg.norm(scores.T @ advantages)
+    assert np.linalg.norm(error) <= 2e-15 * d * condition * cancellation * length
     assert result.predicted_kl == pytest.approx(expected.predicted_kl, rel=1e-13 * condition)
     assert result.step_size == pytest.approx(expected.step_size, rel=1e-13 * condition)
 
