@@ -5,7 +5,7 @@
     python benchmarks/gallery.py --gif                  a moving image of each as well
 
 Each policy plays five episodes by its most likely actions, to the end, and the one of the median return is
-shown: eight images, evenly spread over four seconds from second one on, stand side by side in
+shown: eight images, evenly spread over three seconds from second one on, stand side by side in
 benchmarks/results/gallery/<environment>-<policy>.png.  What was shown is in gallery.json there, and
 docs/gallery.md is made from that alone.  Needs no display: docs/training.md says which graphics library.
 """
@@ -37,7 +37,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 GALLERY = RESULTS / "gallery"
 PAGE = ROOT / "docs" / "gallery.md"
-IMAGES, SECONDS, FIRST_SECOND = 8, 4.0, 1.0
+IMAGES, SECONDS, FIRST_SECOND = 8, 3.0, 1.0
+"""Not half a second apart: of strides that take so long or half as long all images would be one."""
 SIZE = 180
 """Height and width of an image, in pixels."""
 COLORS = 96
@@ -169,7 +170,7 @@ def page(entries: Sequence[dict[str, Any]], folder: Path, out: Path) -> str:
         "# Gallery",
         "",
         f"Of {EPISODES} episodes of each trained policy, by its most likely actions, the one of the median",
-        "return: eight images from second 1 to second 5. Made by `python benchmarks/gallery.py`;",
+        "return: eight images from second 1 to second 4. Made by `python benchmarks/gallery.py`;",
         "[Training](training.md#videos) has what drawing needs. The return is that of the whole episode",
         "shown; the tables have the means.",
     ]
