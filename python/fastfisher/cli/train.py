@@ -12,7 +12,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from ..config import TrainConfig
-from ..presets import completed
+from ..presets import completed, preset_of
 from ..training.errors import UserError
 from .words import JsonObject, Switch
 
@@ -56,8 +56,11 @@ class Train(TrainConfig):
     def new_config(self, words: Sequence[str]) -> TrainConfig:
         """Return the hyper-parameters of a new run: these words' flags over the environment's preset."""
         asked: dict[str, Any] = {"preset": self.preset}
-        # Once for the policy, which is the preset's where no flag names one, and once for its preset.
-        asked["policy"] = _parse_over(TrainConfig(self.env, **completed(self.env, asked)), words).policy
+        # Once for the policy, which is the preset's where no flag names one, and once for its preset.  The
+        # first time without its other fields: flags need not fit those of a policy they do not ask for.
+        first = preset_of(self.env) if self.preset else {}
+        unnamed = TrainConfig(self.env, policy=first.get("policy", self.policy))
+        asked["policy"] = _parse_over(unnamed, words).policy
         preset = TrainConfig(self.env, **completed(self.env, asked))
         return _parse_over(preset, words).config.replace(preset=preset.preset)
 

@@ -11,6 +11,7 @@ import pytest
 
 from fastfisher import NPG
 from fastfisher import presets as presets_module
+from fastfisher.cli.train import config_of
 from fastfisher.config import TrainConfig
 from fastfisher.presets import PRESETS, completed, taken_from_preset
 
@@ -43,6 +44,15 @@ def test_what_is_given_wins_and_the_policy_says_whose_preset_it_is() -> None:
     assert network["batch_steps"] == PRESETS["HalfCheetah-v5"]["mlp"]["batch_steps"]
     assert completed("Reacher-v5", {"preset": True, "policy": "rbf"}) == {"preset": False, "policy": "rbf"}
     assert completed("Hopper-v5", {"preset": False}) == {"preset": False}
+
+
+def test_flags_are_held_against_the_preset_of_the_policy_they_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow, wide = {"initial_log_std": -0.5}, {"initial_log_std": 0.0}
+    monkeypatch.setattr(presets_module, "PRESETS", {"Hopper-v5": {"mlp": narrow, "rbf": wide}})
+    config = config_of(["Hopper-v5", "--policy", "rbf", "--min-log-std", "-0.25"])
+    assert (config.policy, config.initial_log_std, config.min_log_std) == ("rbf", 0.0, -0.25)
+    with pytest.raises(SystemExit):
+        config_of(["Hopper-v5", "--min-log-std", "-0.25"])
 
 
 @pytest.mark.usefixtures("cart_pole")
