@@ -216,9 +216,9 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "Humanoid-v5": {
         "mlp": {
             **_EXACT,
-            # What made the linear and the RBF policy walk: wider actions, batches of more than 2,048, less noise
-            # in the advantages.  From log std -2.5, by KL 0.05 and batches of 3,000 it was at 567 from 900,000
-            # to 1M steps, by these at 756.
+            # What made the linear and the RBF policy walk: wider actions, larger batches, less noise in the
+            # advantages.  From log std -2.5, by KL 0.05 and batches of 3,000 it was at 567 from 900,000 to
+            # 1M steps, by these at 756.
             "batch_steps": 5_000,
             "baseline_batches": 4,
             "baseline_lambda": 0.95,
