@@ -54,8 +54,12 @@ def assert_unlocked(path: Path, within: float = 30.0) -> None:
             return
 
 
+def steps_of(folder: Path) -> int:
+    """Return how many the log has."""
+    return int((folder / "progress.csv").read_text().splitlines()[-1].split(",")[1])
+
+
 def test_stopped_resumed_and_alone_are_the_same(run: Run) -> None:
-    steps = ("--steps", "2400")
     with start("--steps", "10000000", "--seed", "3", "--out", "a b", "--gamma", "0.9") as process:
         wait_for_rows(process, Path("a b"), (3, 4))
         process.send_signal(signal.SIGINT)
@@ -66,11 +70,15 @@ def test_stopped_resumed_and_alone_are_the_same(run: Run) -> None:
     (command,) = [line.split(maxsplit=1)[1] for line in out.decode().splitlines() if "continue" in line]
     words = shlex.split(command)
     assert words == ["fastfisher", "train", "CartPole-v1", "--out", "a b", "--resume"]
+    # The process that begins first is a few iterations ahead of the other's first one.
+    stopped = max(steps_of(Path(f"a b/seed{seed}")) for seed in (3, 4))
+    steps = ("--steps", str(stopped + 1_200))
     result = run(*words[1:], *steps)
     assert result.code == 0, result.err
     assert "seeds 3 to 4" in result.out
     assert "2 seeds: 2 done" in result.out
     assert Path("a b/curve.png").exists()
+    assert steps_of(Path("a b/seed4")) >= stopped + 1_200
     alone = run(*TRAIN, *steps, "--seed", 4, "--gamma", 0.9, "--out", "alone")
     assert alone.code == 0
     assert_same_run(Path("a b/seed4"), Path("alone"))
@@ -89,8 +97,7 @@ def test_a_seed_that_fails_and_one_that_joins(run: Run) -> None:
     assert "3 seeds: 2 done, 1 failed" in result.out
     assert "train CartPole-v1 --out a --resume" in result.out
     for seed in (1, 2):
-        last = Path(f"a/seed{seed}/progress.csv").read_text().splitlines()[-1]
-        assert int(last.split(",")[1]) >= 800
+        assert steps_of(Path(f"a/seed{seed}")) >= 800
     one, joined = (RunFolder(Path(f"a/seed{seed}")).read_config() for seed in (1, 2))
     assert joined == one.replace(seed=2)
 
