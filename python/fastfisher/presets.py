@@ -224,8 +224,8 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "baseline_lambda": 0.95,
             "gae_lambda": 0.9,
             "initial_log_std": -1.0,
-            # As many samples as the policies below have: by four steps it walked from 6M steps on, by these
-            # from 3M on.
+            # As many samples as the policies below have: by KL 0.1 and four steps it walked from 6M steps on,
+            # by eight from 3M on.
             "baseline_steps": 8,
             # As Walker2d-v5's, for 17 actions.
             "damping": 1.7,
