@@ -170,7 +170,8 @@ def page(entries: Sequence[dict[str, Any]], folder: Path, out: Path) -> str:
         "# Gallery",
         "",
         f"Of {EPISODES} episodes of each trained policy, by its most likely actions, the one of the median",
-        "return: eight images from second 1 to second 4. Made by `python benchmarks/gallery.py`;",
+        f"return: eight images from second {FIRST_SECOND:.0f} to second {FIRST_SECOND + SECONDS:.0f}. "
+        "Made by `python benchmarks/gallery.py`;",
         "[Training](training.md#videos) has what drawing needs. The return is that of the whole episode",
         "shown; the tables have the means.",
     ]

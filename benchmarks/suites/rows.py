@@ -158,12 +158,7 @@ ROWS: tuple[Row, ...] = (
     _paper("Hopper-v5", "rbf", 5_000_000),
     _paper("Hopper-v5", "mlp", 3_000_000),
     # Where the KL decays over the run, it is for a steady end; only Humanoid-v5 was tried without.
-    _paper(
-        "Walker2d-v5",
-        "linear",
-        10_000_000,
-        flags=f"{_HALF_BATCHES} --max-kl 0.05 {_STEADY_WALKER}",
-    ),
+    _paper("Walker2d-v5", "linear", 10_000_000, flags=f"{_HALF_BATCHES} --max-kl 0.05 {_STEADY_WALKER}"),
     # From here on more than twenty minutes each: one seed.
     _paper("Walker2d-v5", "rbf", 10_000_000, (0,), _STEADY_WALKER),
     _paper("Walker2d-v5", "mlp", 10_000_000, (0,), _STEADY_WALKER),

@@ -12,7 +12,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from ..config import TrainConfig
-from ..presets import completed, preset_of
+from ..presets import completed
 from ..training.errors import UserError
 from .words import JsonObject, Switch
 
@@ -58,9 +58,8 @@ class Train(TrainConfig):
         asked: dict[str, Any] = {"preset": self.preset}
         # Once for the policy, which is the preset's where no flag names one, and once for its preset.  The
         # first time without its other fields: flags need not fit those of a policy they do not ask for.
-        first = preset_of(self.env) if self.preset else {}
-        unnamed = TrainConfig(self.env, policy=first.get("policy", self.policy))
-        asked["policy"] = _parse_over(unnamed, words).policy
+        unnamed = completed(self.env, asked).get("policy", self.policy)
+        asked["policy"] = _parse_over(TrainConfig(self.env, policy=unnamed), words).policy
         preset = TrainConfig(self.env, **completed(self.env, asked))
         return _parse_over(preset, words).config.replace(preset=preset.preset)
 
