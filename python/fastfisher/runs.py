@@ -270,7 +270,8 @@ class CurveSchedule:
 class StopSignals:
     """Turn the first Ctrl-C or SIGTERM into a flag, so that the run ends between two iterations.
 
-    A second one interrupts at once; the run then continues from its last checkpoint.
+    Another Ctrl-C interrupts at once; the run then continues from its last checkpoint.  Another SIGTERM asks
+    for what was asked: who stops a job may send it to each process of the job, and each passes it on.
 
     Parameters
     ----------
@@ -299,7 +300,8 @@ class StopSignals:
     def _handle(self, number: int, _: FrameType | None) -> None:
         if os.getpid() != self._process:
             return  # a forked helper process: its parent decides
-        if self.caught is not None:
+        if self.caught is None:
+            self.caught = number
+            self._on_first()
+        elif number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.caught = number
-        self._on_first()

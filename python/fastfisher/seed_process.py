@@ -54,7 +54,7 @@ class SeedProcess:
         environment = {THREADS: str(cores), **os.environ, CORES: str(cores)}
         environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
         words = ["train", env, "--out", str(path), "--resume", "--quiet"]
-        # A session of its own: Ctrl-C reaches the parent alone, which passes it on once.
+        # A session of its own: Ctrl-C reaches the parent alone, which passes on what it means.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "fastfisher.seed_process", *words],
             stdin=subprocess.PIPE,
@@ -85,8 +85,12 @@ class SeedProcess:
 
         return last_iteration(self._path)
 
+    def stop(self) -> None:
+        """Ask it to finish its iteration, to save and to end."""
+        self._process.send_signal(signal.SIGTERM)
+
     def interrupt(self) -> None:
-        """Pass on a Ctrl-C."""
+        """Ask it, where it was asked to stop, to end at once."""
         self._process.send_signal(signal.SIGINT)
 
     def wait(self) -> int:

@@ -135,12 +135,12 @@ def _run(
         )
         view.header(*_introduction(config, folders, parent, first if resumed else None))
 
-        def interrupt() -> None:
+        def finish() -> None:
             view.stopping()
             for seed in seeds:
-                seed.interrupt()
+                seed.stop()
 
-        stop = StopSignals(interrupt)
+        stop = StopSignals(finish)
         try:
             with view, stop:
                 while any(seed.state == "training" for seed in seeds):

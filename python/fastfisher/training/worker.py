@@ -1,4 +1,4 @@
-"""A rollout process: ``python -m fastfisher.training.worker CONNECTION``, started by :mod:`.workers`.
+"""A rollout process: :func:`main` with the number of a connection, started by :mod:`.workers`.
 
 A program of its own, not a fork of the trainer, so it inherits no threads and no locks; nor does
 it run the user's main module again, as multiprocessing's spawn does, so scripts need no
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import os
 import signal
-import sys
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from types import FrameType
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -40,8 +41,7 @@ class Assignment:
 
 def main(descriptor: int) -> None:
     """Answer to the trainer until it closes the connection."""
-    # Ctrl-C goes to the whole foreground group; the trainer decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _leave_to_trainer(signal.SIGINT, signal.SIGTERM)
     connection = Connection(descriptor)
     try:
         serve(connection)
@@ -50,6 +50,24 @@ def main(descriptor: int) -> None:
         with contextlib.suppress(OSError):
             connection.send(("failed", traceback.format_exc()))
         raise SystemExit(1) from None
+
+
+def _leave_to_trainer(*numbers: int) -> None:
+    """Ignore signals for as long as there is a trainer, which decides what they mean.
+
+    A service manager or a cluster's scheduler sends SIGTERM to every process of a job, and the trainer needs
+    its workers to finish the iteration.  A handler and not SIG_IGN, which programs that the environment
+    starts would inherit; in its forks the signals mean what they always do.
+    """
+    worker, trainer = os.getpid(), os.getppid()
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if (os.getpid(), os.getppid()) != (worker, trainer):
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    for number in numbers:
+        signal.signal(number, handle)
 
 
 def serve(connection: Connection[Any, Any]) -> None:
@@ -92,7 +110,3 @@ def run_episodes(env: Env, policy: Policy, iteration: int, assignment: Assignmen
         arena.finished[k] = 1
         start += episode.length
     return seconds
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

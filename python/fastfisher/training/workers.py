@@ -32,6 +32,15 @@ _STACK_SECONDS = 2.0
 
 _STACK_BYTES = 1 << 16
 
+# The signals first: it must outlive those that come while it imports.
+_PROGRAM = """
+import signal, sys
+for number in signal.SIGINT, signal.SIGTERM:
+    signal.signal(number, lambda *_: None)
+from fastfisher.training.worker import main
+main(int(sys.argv[1]))
+"""
+
 _ONE_THREAD = dict.fromkeys(
     ("FASTFISHER_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
@@ -101,10 +110,12 @@ class WorkerRollouts:
         environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-m", "fastfisher.training.worker", str(theirs.fileno())],
+                [sys.executable, "-c", _PROGRAM, str(theirs.fileno())],
                 env=environment,
                 pass_fds=(theirs.fileno(), self._arena.descriptor, stack),
                 stdin=subprocess.DEVNULL,
+                # Ctrl-C goes to the whole foreground group: to the trainer alone, then.
+                start_new_session=True,
             )
         self._processes.append(process)
         self._connections.append(ours)

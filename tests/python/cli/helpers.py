@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from fastfisher.training.checkpoint import read_checkpoint
 
@@ -22,6 +25,17 @@ class Result:
 
 
 Run = Callable[..., Result]
+
+
+def descendants(process: int) -> list[int]:
+    """Return the processes that a process started, and those that they did; Linux alone tells."""
+    children = map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split())
+    return [one for child in children for one in (child, *descendants(child))]
+
+
+needs_descendants = pytest.mark.skipif(
+    not Path(f"/proc/self/task/{os.getpid()}/children").exists(), reason="needs Linux's list of children"
+)
 
 
 def repeatable_rows(folder: Path) -> list[dict[str, str]]:

@@ -17,7 +17,15 @@ import pytest
 from fastfisher.cli import main
 from fastfisher.training.run_folder import RunFolder
 
-from .helpers import SMALL, Result, Run, assert_same_run, repeatable_rows
+from .helpers import (
+    SMALL,
+    Result,
+    Run,
+    assert_same_run,
+    descendants,
+    needs_descendants,
+    repeatable_rows,
+)
 
 STEPS = 3600
 
@@ -120,6 +128,27 @@ def test_signal_saves_and_prints_the_command_to_go_on(run: Run, number: int, cod
     result = run(*words[1:], "--steps", 1)
     assert result.code == 0
     assert "is done" in result.out
+
+
+@needs_descendants
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_every_process_of_a_run_saves_it(run: Run, number: int) -> None:
+    folder = Path("run")
+    # No checkpoint of its own accord: it needs its workers to finish the iteration.
+    words = ("--workers", "2", "--batch-steps", "4000", "--checkpoint-every", "1000")
+    with start("--steps", "10000000", "--out", str(folder), *words) as process:
+        wait_for_rows(process, folder, 2)
+        time.sleep(0.02)  # into the next iteration
+        workers = descendants(process.pid)
+        for one in (*workers, process.pid):
+            os.kill(one, number)
+        _, err = process.communicate(timeout=60)
+    assert len(workers) >= 2
+    assert process.returncode == 128 + number, err
+    assert "Traceback" not in err
+    agent = RunFolder(folder).load_agent()
+    assert agent is not None
+    assert agent.iteration == len(repeatable_rows(folder)) >= 2
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "garbled", "missing"])

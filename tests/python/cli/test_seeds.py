@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shlex
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from fastfisher.training.progress_log import last_iteration
 from fastfisher.training.run_folder import RunFolder
 from fastfisher.training.seeds_view import LiveSeedsView, SeedRow
 
-from .helpers import Run, assert_same_run
+from .helpers import Run, assert_same_run, descendants, needs_descendants
 
 QUICK = ("--batch-steps", "400", "--checkpoint-every", "2")
 TRAIN = ("train", "CartPole-v1", *QUICK)
@@ -113,6 +114,39 @@ def test_seeds_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     for seed in (0, 1):
         assert_unlocked(parent / f"seed{seed}")
         assert (parent / f"seed{seed}/checkpoint.zip").exists()  # saved, although nobody asked
+
+
+@needs_descendants
+def test_sigterm_to_every_process_of_the_runs_saves_them(tmp_path: Path) -> None:
+    with start("--steps", "10000000", "--checkpoint-every", "100000", cwd=tmp_path) as process:
+        parent = tmp_path / "runs/CartPole-v1-npg-mlp"
+        wait_for_rows(process, parent, (0, 1))
+        for one in (*descendants(process.pid), process.pid):
+            os.kill(one, signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, err
+    assert b"2 seeds: 2 stopped" in out
+    for seed in (0, 1):
+        agent = RunFolder(parent / f"seed{seed}").load_agent()
+        assert agent is not None
+        assert agent.steps == steps_of(parent / f"seed{seed}")
+
+
+def test_a_second_ctrl_c_ends_seeds_at_once(tmp_path: Path) -> None:
+    # An iteration of minutes: who waits for its end is not interrupted.
+    words = ("--steps", "10000000", "--batch-steps", "1000000", "--workers", "1")
+    with start(*words, cwd=tmp_path) as process:
+        parent = tmp_path / "runs/CartPole-v1-npg-mlp"
+        while not all((parent / f"seed{seed}/progress.jsonl").exists() for seed in (0, 1)):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGINT, err
+    assert b"2 seeds: 2 stopped" in out
 
 
 def test_refusals_come_before_any_process(run: Run) -> None:
