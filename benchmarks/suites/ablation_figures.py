@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from fastfisher.plots import COLORS, STYLE
-from fastfisher.training.run_folder import replacing
+from fastfisher.training.whole_files import replacing
 
 from .ablation_tables import Measured, heading
 from .factors import PRESET

@@ -15,7 +15,7 @@ import numpy as np
 from fastfisher.config import TrainConfig
 from fastfisher.curves import Curve, Run, curves
 from fastfisher.plots import COLORS, STYLE, draw_curves
-from fastfisher.training.run_folder import replacing
+from fastfisher.training.whole_files import replacing
 
 from .results import Record, read_curve
 from .rows import PAPER, POLICIES, PUBLISHED, rows_of

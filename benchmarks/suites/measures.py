@@ -17,7 +17,8 @@ from versus.record import version_of
 
 import fastfisher
 from fastfisher.training.export import export_policy
-from fastfisher.training.run_folder import PROGRESS, RunFolder, replacing
+from fastfisher.training.run_folder import PROGRESS, RunFolder
+from fastfisher.training.whole_files import replacing
 
 from .results import CURVE_COLUMNS, Record, Seed, read_json, write_curve, write_json
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fastfisher.config import TrainConfig
-from fastfisher.training.run_folder import replacing
+from fastfisher.training.whole_files import replacing
 
 from .rows import Row
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .curves import CONFIDENCE, Axis, Curve, Run, curves, read_run, run_folders
 from .training.errors import UserError
-from .training.run_folder import replacing
+from .training.whole_files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

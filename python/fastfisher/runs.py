@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import math
 import os
@@ -160,6 +159,8 @@ def _run(folder: RunFolder, agent: NPG, *, quiet: bool, resumed: bool = False) -
     trained = agent.steps >= config.steps or agent.target_reached
     done = trained and session.saved == agent.iteration
     results = _results(folder.path, agent, first_step, time.monotonic() - begin)
+    if session.undrawn:
+        results["curve"] = f"not drawn: {session.undrawn}"
     if done:
         quoted = shlex.quote(str(folder.path))
         results |= {"next": f"fastfisher evaluate {quoted}", "": f"fastfisher plot {quoted}"}
@@ -178,6 +179,8 @@ class Session:
         self.folder, self.agent, self.log, self.view, self.stop = folder, agent, log, view, stop
         self.saved = agent.iteration
         """Iteration of the newest checkpoint."""
+        self.undrawn = ""
+        """Why the curve could not be drawn."""
         self._last: IterationInfo | None = None
         self._curve = CurveSchedule()
 
@@ -199,12 +202,17 @@ class Session:
             self.saved = self.agent.iteration
 
     def draw(self) -> None:
-        """Draw ``curve.png``, unless no episode has ended yet."""
+        """Draw ``curve.png``, unless no episode has ended yet; no failure to is worth a run."""
         from .curves import NothingToPlotError
         from .plots import plot_runs
 
-        with contextlib.suppress(NothingToPlotError):
+        self.undrawn = ""
+        try:
             plot_runs([self.folder.path], self.folder.path / CURVE)
+        except NothingToPlotError:
+            pass
+        except UserError as error:
+            self.undrawn = str(error)
 
     def outcome(self) -> str:
         """Return the last batch's return as the end of a sentence."""

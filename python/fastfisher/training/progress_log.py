@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from .iteration import IterationInfo
-from .run_folder import PROGRESS, PROGRESS_LINES, replacing
+from .run_folder import PROGRESS, PROGRESS_LINES
+from .whole_files import replacing
 
 _LONGEST_LINES = 1 << 16
 """Bytes at the end of ``progress.jsonl`` among which its last line is."""

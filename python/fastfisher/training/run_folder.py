@@ -7,18 +7,17 @@ to the checkpoint's iteration.  So a run killed at any moment resumes to the sam
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shlex
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ..config import TrainConfig
 from .checkpoint import read_checkpoint
 from .errors import UserError
+from .whole_files import remove_leftovers, replacing
 
 if TYPE_CHECKING:
     from .agent import NPG, EnvLike
@@ -65,37 +64,6 @@ def runs_in(parent: Path) -> list[Path]:
         (folder for folder in folders if folder.name.removeprefix("seed").isdecimal()),
         key=lambda folder: int(folder.name.removeprefix("seed")),
     )
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place, whole, once the block is over.
-
-    The temporary name keeps the suffix, since some writers choose their format by it or append it.
-    """
-    temporary = path.with_name(f".{path.stem}.new{path.suffix}")
-    try:
-        yield temporary
-        _sync_file(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_directory(path.parent)
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    """Make renames durable; a no-op where directories cannot be opened (Windows)."""
-    with contextlib.suppress(PermissionError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 class RunFolder:
@@ -181,9 +149,7 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Remove the half-written files that a killed process left; to be called under the lock."""
-        for leftover in self.path.glob(".*"):
-            if leftover.name != LOCK:
-                leftover.unlink()
+        remove_leftovers(self.path)
 
     def unlock(self) -> None:
         """Give the folder up."""

@@ -16,6 +16,7 @@ import pytest
 
 from fastfisher.cli import main
 from fastfisher.training.run_folder import RunFolder
+from fastfisher.training.whole_files import replacing
 
 from .helpers import (
     SMALL,
@@ -103,10 +104,37 @@ def test_rows_beyond_the_checkpoint_are_cut(run: Run, part: Path, whole: Path) -
     ):
         with (part / name).open("a") as file:
             file.write(junk)
-    (part / ".checkpoint.new.zip").write_bytes(b"half")
     assert resume(run, part).code == 0
     assert_same_run(part, whole)
-    assert not (part / ".checkpoint.new.zip").exists()
+
+
+def test_half_written_files_go_and_hidden_ones_stay(run: Run, part: Path, whole: Path) -> None:
+    (part / ".checkpoint.new-01234567.zip").write_bytes(b"half")
+    (part / ".ipynb_checkpoints").mkdir()
+    (part / ".gitignore").write_text("*.zip")
+    assert resume(run, part).code == 0
+    assert_same_run(part, whole)
+    assert {path.name for path in part.glob(".*")} == {".lock", ".ipynb_checkpoints", ".gitignore"}
+
+
+def test_a_curve_that_cannot_be_drawn_ends_no_run(run: Run, part: Path, whole: Path) -> None:
+    (part / "curve.png").unlink(missing_ok=True)
+    (part / "curve.png").mkdir()
+    result = resume(run, part)
+    assert result.code == 0
+    assert "not drawn: cannot write part/curve.png" in result.out
+    assert_same_run(part, whole)
+
+
+def test_two_may_replace_a_file_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "curve.png"
+    with replacing(path) as first:
+        first.write_text("first")
+        with replacing(path) as second:
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -190,7 +218,7 @@ def test_killed_before_the_first_checkpoint_begins_again(run: Run, copy: Path, w
 
 def test_killed_before_the_config_leaves_a_free_folder(train: Run) -> None:
     Path("a").mkdir()
-    Path("a/.config.new.json").write_text("{")
+    Path("a/.config.new-01234567.json").write_text("{")
     assert train("--steps", 400, "--out", "a").code == 0
 
 
