@@ -9,6 +9,7 @@ It imports nothing but NumPy and the standard library, and loading a policy runs
 from __future__ import annotations
 
 import json
+import zipfile
 from os import PathLike
 from typing import Any
 
@@ -49,13 +50,13 @@ class NumpyPolicy:
         Raises
         ------
         ValueError
-            Where the file is something else, or of a later version.
+            Where the file is something else, damaged, or of a later version.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             header = json.loads(str(arrays.pop("header")))
-        except (AttributeError, EOFError, KeyError, ValueError) as error:
+        except (AttributeError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} is not an exported fastfisher policy: {error}") from error
         if header.get("format") != FORMAT or header.get("version") != VERSION:
             found = f"{header.get('format')} of version {header.get('version')}"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..exported import FORMAT, VERSION
 from ..policies import LinearPolicy, MLPPolicy, NetworkPolicy, RBFPolicy, SquashedHead
 from .errors import UserError
+from .whole_files import replacing
 
 if TYPE_CHECKING:
     from .agent import NPG
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 def export_policy(agent: NPG, path: str | PathLike[str]) -> None:
     """Write the agent's policy to an .npz file that :class:`fastfisher.exported.NumpyPolicy` reads.
+
+    The file is written whole or not at all.
 
     Raises
     ------
@@ -50,7 +53,7 @@ def export_policy(agent: NPG, path: str | PathLike[str]) -> None:
         # Not trained yet: the features do not matter, for the weights are zero.
         constants["bandwidth"] = np.array(1.0)
     # An open file, since NumPy appends .npz to a name without it.
-    with Path(path).open("wb") as file:
+    with replacing(Path(path)) as temporary, temporary.open("wb") as file:
         np.savez(
             file, allow_pickle=False, header=np.array(json.dumps(header)), **layers, **constants, **of_action
         )

@@ -220,6 +220,52 @@ def test_what_is_no_exported_policy_is_refused(tmp_path: Path) -> None:
         export_policy(own, tmp_path / "own.npz")
 
 
+def test_a_damaged_policy_is_refused_and_a_failed_export_leaves_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "policy.npz"
+    agent = agent_for("box", "box")
+    export_policy(agent, path)
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes(255 - byte for byte in whole[middle : middle + 8]) + whole[middle + 8 :]
+    for damaged in (whole[:-30], flipped, whole[:10]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"policy\.npz is not an exported fastfisher policy"):
+            NumpyPolicy.load(path)
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    with pytest.raises(ValueError, match=r"array\.npy is not an exported fastfisher policy"):
+        NumpyPolicy.load(tmp_path / "array.npy")
+
+    def fill_the_disk(file: Any, **_: Any) -> None:
+        file.write(b"half")
+        raise OSError("no space left on device")
+
+    path.write_bytes(whole)
+    monkeypatch.setattr(np, "savez", fill_the_disk)
+    with pytest.raises(OSError, match="no space left"):
+        export_policy(agent, path)
+    assert path.read_bytes() == whole
+    assert {file.name for file in tmp_path.iterdir()} == {"policy.npz", "array.npy"}
+
+
+def test_an_environment_that_is_flat_already_keeps_its_own_space() -> None:
+    def flat_lake() -> gymnasium.Env[Any, Any]:
+        return gymnasium.wrappers.FlattenObservation(gymnasium.make("FrozenLake-v1"))
+
+    agent = NPG(flat_lake, policy="linear", batch_steps=200, workers=1)
+    assert agent.observation_space == gymnasium.spaces.Box(0, 1, (16,), np.int64)
+    action, _ = agent.predict(np.eye(16)[3], deterministic=True)
+    assert np.ndim(action) == 0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_bad_observation_is_named(bad: float) -> None:
+    agent = agent_for("box", "box")
+    with pytest.raises(ValueError, match=r"observation: expected finite values, got .* in row 1"):
+        agent.predict(np.array([[0.0, 0.0, 0.0], [0.0, bad, 0.0]]))
+
+
 def test_the_loader_imports_only_numpy_and_the_standard_library() -> None:
     spec = importlib.util.find_spec("fastfisher.exported")
     assert spec is not None
@@ -233,4 +279,5 @@ def test_the_loader_imports_only_numpy_and_the_standard_library() -> None:
         "numpy",
         "os",
         "typing",
+        "zipfile",
     }
