@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from .config import TrainConfig
 from .training.errors import UserError
-from .training.run_folder import PROGRESS, RunFolder, runs_in
+from .training.run_folder import PROGRESS, RESUMABLE, RunFolder, runs_in
 
 Array = NDArray[np.float64]
 Axis = Literal["steps", "seconds"]
@@ -33,7 +33,7 @@ _POINTS = 400
 """Points of a line at most: more than a panel has pixels for are drawn for nothing."""
 
 # Fields that do not make two runs different curves.
-_NOT_A_LABEL = frozenset({"env", "seed", "steps", "target_return", "workers", "checkpoint_every", "preset"})
+_NOT_A_LABEL = RESUMABLE | {"env", "seed", "preset"}
 
 
 class NothingToPlotError(UserError):

@@ -104,7 +104,7 @@ def resume(config: TrainConfig, path: Path, *, quiet: bool = False) -> int:
             return 0
         if config != stored:
             folder.write_config(config)
-        return _run(folder, agent, quiet=quiet, resumed=True)
+        return _run(folder, agent, quiet=quiet, resumed_from=stored)
     finally:
         agent.close()
 
@@ -133,13 +133,13 @@ def resume_command(path: Path, config: TrainConfig) -> str:
     return shlex.join(["fastfisher", "train", config.env, "--out", str(path), "--resume"])
 
 
-def _run(folder: RunFolder, agent: NPG, *, quiet: bool, resumed: bool = False) -> int:
+def _run(folder: RunFolder, agent: NPG, *, quiet: bool, resumed_from: TrainConfig | None = None) -> int:
     from .training.live_view import make_view
     from .training.progress_log import ProgressLog
 
     config = agent.config
     view = make_view(config.steps, agent.steps, target_return=config.target_return, quiet=quiet)
-    view.header(*_introduction(folder.path, agent, resumed=resumed))
+    view.header(*_introduction(folder.path, agent, resumed_from))
     stop = StopSignals(view.stopping)
     session = Session(folder, agent, ProgressLog(folder.path, agent.iteration), view, stop)
     begin, first_step = time.monotonic(), agent.steps
@@ -224,7 +224,7 @@ class Session:
         return f": return {number(last.return_mean)} +- {number(last.return_std)} in the last batch"
 
 
-def _introduction(path: Path, agent: NPG, *, resumed: bool) -> tuple[str, dict[str, str]]:
+def _introduction(path: Path, agent: NPG, resumed_from: TrainConfig | None) -> tuple[str, dict[str, str]]:
     config = agent.config
     damping = f"{config.damping:g}" + (" of the mean eigenvalue" if config.relative_damping else "")
     facts = {
@@ -235,9 +235,14 @@ def _introduction(path: Path, agent: NPG, *, resumed: bool) -> tuple[str, dict[s
         "folder": str(path),
     }
     facts |= preset_facts(config)
-    if resumed:
+    if resumed_from is not None:
         facts["from"] = f"iteration {agent.iteration}, {agent.steps:,} of {config.steps:,} steps"
-    verb = "resuming" if resumed else "training"
+        falls = [name for name in ("final_max_kl", "final_min_log_std") if getattr(config, name) is not None]
+        if falls and config.steps != resumed_from.steps:
+            facts["note"] = (
+                f"{' and '.join(falls)} stood at {resumed_from.steps:,} steps: what falls to it rises first"
+            )
+    verb = "training" if resumed_from is None else "resuming"
     return f"{verb} {config.env} for {config.steps:,} steps, seed {config.seed}", facts
 
 

@@ -30,8 +30,11 @@ PREVIOUS_CHECKPOINT = "checkpoint.previous.zip"
 CURVE = "curve.png"
 LOCK = ".lock"
 
-RESUMABLE = frozenset({"steps", "workers", "checkpoint_every", "target_return"})
-"""Fields of the config that a resumed run may change: none of them alters an iteration's bits."""
+RESUMABLE = frozenset({"steps", "workers", "worker_timeout", "checkpoint_every", "target_return"})
+"""Fields of the config that a resumed run may change.
+
+None of them alters an iteration's bits, but for ``steps`` where the KL or the floor falls over the run.
+"""
 
 
 def default_folder(config: TrainConfig) -> Path:

@@ -209,6 +209,22 @@ def test_no_good_checkpoint_left(run: Run, copy: Path) -> None:
     assert "another --out" in result.err
 
 
+def test_a_hung_run_may_be_given_more_time(run: Run, part: Path, whole: Path) -> None:
+    result = resume(run, part, "--worker-timeout", 3600)
+    assert result.code == 0, result.err
+    assert_same_run(part, whole)
+    assert RunFolder(part).read_config().worker_timeout == 3600.0
+
+
+def test_a_longer_run_says_that_its_kl_rises_first(run: Run, train: Run) -> None:
+    assert train("--steps", 800, "--final-max-kl", 0.001, "--out", "a").code == 0
+    words = ("train", "CartPole-v1", "--out", "a", "--resume")
+    assert "is done" in run(*words).out
+    result = run(*words, "--steps", 1600)
+    assert result.code == 0
+    assert "final_max_kl stood at 800 steps: what falls to it rises first" in result.out
+
+
 def test_killed_before_the_first_checkpoint_begins_again(run: Run, copy: Path, whole: Path) -> None:
     for checkpoint in copy.glob("checkpoint*"):
         checkpoint.unlink()
