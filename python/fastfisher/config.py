@@ -6,11 +6,14 @@ The docstring under a field is the help text of its command-line flag, so each i
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
 
 AlgorithmName = Literal["npg", "trpo"]
 PolicyName = Literal["linear", "rbf", "mlp"]
@@ -183,7 +186,7 @@ class TrainConfig:
     """Who simulates during training: gymnasium, or EnvPool on its own threads (extra fastfisher[envpool])."""
 
     num_envs: int = 0
-    """Step this many copies together, in gymnasium (0 or 1: one by one) or EnvPool (0: 10)."""
+    """Copies to step together, in gymnasium (0, 1: one by one) or EnvPool (0: to 10, for whole episodes)."""
 
     max_episode_steps: int | None = None
     """Cut episodes after this many steps, as a time limit (None: the environment's own limit)."""
@@ -327,9 +330,12 @@ _TYPES: dict[Any, tuple[str, Callable[[Any], bool]]] = {
 
 
 def _check_types(config: TrainConfig) -> None:
-    """Refuse wrong types; integers may stand for reals, and lists, which JSON has, for tuples."""
+    """Refuse wrong types; integers may stand for reals, NumPy's numbers for Python's, lists for tuples."""
     for name, hint in get_type_hints(TrainConfig).items():
         value = getattr(config, name)
+        if isinstance(value, np.generic):
+            value = value.item()
+            object.__setattr__(config, name, value)
         if hint not in _TYPES:
             choices = _choices(hint)
             if value not in choices:
@@ -345,6 +351,13 @@ def _check_types(config: TrainConfig) -> None:
     for name in _SIZES:
         object.__setattr__(config, name, tuple(getattr(config, name)))
     object.__setattr__(config, "env_kwargs", dict(config.env_kwargs))
+    try:
+        json.dumps(config.env_kwargs)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"env_kwargs: expected values that JSON has, got {config.env_kwargs!r} ({error}); "
+            "a function that makes the environment can hold any others"
+        ) from error
 
 
 def _check_range(

@@ -11,6 +11,7 @@ rows: a network's m outputs for each of its inputs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias, Union
 
@@ -165,8 +166,8 @@ class Scores:
         """F = S^T diag(w) S / count, (d, d), exactly symmetric; count defaults to sum w."""
         w = None if weights is None else as_weights(weights, len(self))
         divisor = (len(self) if w is None else w.sum()) if count is None else count
-        if not divisor > 0.0:
-            raise ValueError(f"count: expected a number > 0, got {count!r}")
+        if not 0.0 < divisor < math.inf:
+            raise ValueError(f"count: expected a finite number > 0, got {divisor!r}")
         F = _core.fisher_product(self.native, w, precision)
         F /= divisor
         return F

@@ -6,7 +6,7 @@ from .blocks import Block
 from .categorical import CategoricalHead
 from .gaussian import DiagonalGaussianHead, GaussianHead, StateDependentGaussianHead
 from .head import Head
-from .make import make_policy
+from .make import config_name, make_policy
 from .mlp import LinearPolicy, MLPPolicy
 from .multi_categorical import MultiCategoricalHead
 from .network import NetworkPolicy
@@ -31,5 +31,6 @@ __all__ = [
     "Snapshot",
     "SquashedHead",
     "StateDependentGaussianHead",
+    "config_name",
     "make_policy",
 ]

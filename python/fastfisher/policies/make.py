@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from numpy.random import Generator
 
-from ..config import TrainConfig
+from ..config import PolicyName, TrainConfig
+from .base import Policy
 from .head import Head
 from .mlp import LinearPolicy, MLPPolicy
 from .network import NetworkPolicy
 from .rbf import RBFPolicy
+
+_NAMES: dict[type, PolicyName] = {LinearPolicy: "linear", MLPPolicy: "mlp", RBFPolicy: "rbf"}
+
+
+def config_name(policy: Policy) -> PolicyName:
+    """Return what a config calls a policy's kind, whose defaults it takes: "linear" for one of the user's."""
+    return next((_NAMES[kind] for kind in type(policy).__mro__ if kind in _NAMES), "linear")
 
 
 def make_policy(config: TrainConfig, observation_size: int, head: Head, rng: Generator) -> NetworkPolicy:

@@ -7,22 +7,24 @@ import math
 from collections.abc import Callable
 from os import PathLike
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import gymnasium
+import numpy as np
 from gymnasium.spaces.utils import flatdim
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from ..config import AlgorithmName, PolicyName, TrainConfig
-from ..policies import Policy, make_policy
+from ..policies import Policy, config_name, make_policy
 from ..presets import completed
+from .batch import Batch
 from .checkpoint import read_checkpoint, write_checkpoint
 from .environment import (
     Env,
     action_converter,
+    bare_environment,
     episode_limit,
-    make_environment,
     make_head,
     observation_rows,
     prepared,
@@ -34,7 +36,7 @@ from .evaluation import Evaluation, evaluate
 from .iteration import IterationInfo
 from .learner import Learner
 from .report import describe
-from .rollouts import batch_steps_for, make_rollouts
+from .rollouts import batch_steps_for, horizon_for, make_rollouts
 from .seeding import Stream, stream
 from .serial import Rollouts
 
@@ -54,8 +56,9 @@ class NPG:
         A gymnasium environment id, a function that makes an environment, an environment (training
         then runs in this process alone), or a gymnasium vector environment.
     policy
-        "linear", "rbf", "mlp", or a :class:`~fastfisher.policies.Policy`; None: the preset's where one is
-        asked for and has it, else "mlp".
+        "linear", "rbf", "mlp", or a :class:`~fastfisher.policies.Policy`, which takes the defaults of its
+        kind, one of the user's own those of "linear"; None: the preset's where one is asked for and has it,
+        else "mlp".
     seed
         Of everything random.
     **overrides
@@ -85,7 +88,7 @@ class NPG:
         name = env if isinstance(env, str) else ""
         custom = policy if isinstance(policy, Policy) else None
         if policy is not None:
-            overrides["policy"] = get_args(PolicyName)[0] if isinstance(policy, Policy) else policy
+            overrides["policy"] = config_name(policy) if isinstance(policy, Policy) else policy
         fields = completed(name, {"algorithm": self.algorithm, **overrides})
         config = TrainConfig(env=name, seed=seed, **fields)
         if config.algorithm != self.algorithm:
@@ -127,7 +130,7 @@ class NPG:
         self._rollouts: Rollouts | None = None
         self._rollouts_state: dict[str, NDArray[Any]] = {}
         self._open_environment(env, config)
-        limit = None if isinstance(self._env, VectorEnv) else episode_limit(self._env)
+        limit = episode_limit(self._env)
         self.config = config = with_defaults(config, self.action_space, limit)
         head = make_head(self.action_space, config)
         size = flatdim(self.observation_space)
@@ -136,7 +139,7 @@ class NPG:
             policy = make_policy(config, size, head, stream(config.seed, Stream.POLICY)[1])
         self._learner = Learner(config, policy, size)
         self._batch_steps = batch_steps_for(config, limit)
-        self._horizon = self._batch_steps if limit is None else limit
+        self._limit = limit
         self._prediction_rng = stream(config.seed, Stream.PREDICTION)[1]
 
     def _open_environment(self, env: EnvLike, config: TrainConfig) -> None:
@@ -150,15 +153,19 @@ class NPG:
             self.action_space = env.single_action_space
             return
         if isinstance(env, gymnasium.Env):
-            inner = env
+            bare = env
         else:
+            if not callable(env) and not isinstance(env, str):
+                raise TypeError(
+                    "env: expected an environment's id, an environment, a vector environment or a function "
+                    f"that makes an environment, got {env!r} ({type(env).__name__})"
+                )
             self._recipe = recipe_for(env, config)
-            env = make_environment(dataclasses.replace(self._recipe, max_episode_steps=None, init_noise=0.0))
-            inner = env.env if isinstance(env, gymnasium.wrappers.FlattenObservation) else env
-        self._plain_env = env
-        """Without the config's time limit and noise of initial states."""
-        self._env = prepared(env, config.max_episode_steps, config.init_noise)
-        self.observation_space = inner.observation_space
+            bare = bare_environment(self._recipe)
+        self._bare_env = bare
+        """As it comes: unflattened, without the config's time limit and noise of initial states."""
+        self._env = prepared(bare, config.max_episode_steps, config.init_noise)
+        self.observation_space = bare.observation_space
         self.action_space = self._env.action_space
 
     @property
@@ -179,7 +186,8 @@ class NPG:
 
         Training is a pure function of the config and the iteration: stopped, saved and loaded
         anywhere, it continues to the same bits.  With a ``target_return`` it ends with the first batch
-        that reaches it; an agent whose last batch did has nothing to learn.
+        that reaches it; an agent whose last batch did has nothing to learn.  What falls over the run, to
+        ``final_max_kl`` and ``final_min_log_std``, goes by the config's ``steps``, not by these.
 
         Parameters
         ----------
@@ -187,7 +195,14 @@ class NPG:
             Default: what is left of the config's ``steps``.
         callback
             Called after each iteration; True stops.
+
+        Raises
+        ------
+        ValueError
+            Where ``total_steps`` is negative or no number.
         """
+        if total_steps is not None and not total_steps >= 0:
+            raise ValueError(f"total_steps: expected a number at least 0, got {total_steps}")
         stop = self.config.steps if total_steps is None else self.steps + total_steps
         while self.steps < stop and not self.target_reached:
             info = self._iterate()
@@ -199,7 +214,7 @@ class NPG:
         start = perf_counter()
         if self._rollouts is None:
             self._rollouts = make_rollouts(
-                self.config, self._env, self._recipe, self.policy, self._batch_steps, self._horizon,
+                self.config, self._env, self._recipe, self.policy, self._batch_steps, self._limit,
                 self._rollouts_state,
             )  # fmt: skip
         saved = self._learner.state()
@@ -219,7 +234,7 @@ class NPG:
         self.episodes += int(batch.complete.sum())
         info = describe(
             self.config, (self.iteration, self.steps, self.episodes), batch, update,
-            self._rollouts.notes if self.iteration == 1 else (),
+            self._first_notes(batch) if self.iteration == 1 else (),
             seconds_rollout=collected - start, seconds=perf_counter() - start,
         )  # fmt: skip
         self.last_return = info.return_mean
@@ -227,6 +242,18 @@ class NPG:
             reached = f"the target return of {self.config.target_return:g} is reached: training ends"
             info = dataclasses.replace(info, notes=(*info.notes, reached))
         return info
+
+    def _first_notes(self, batch: Batch) -> tuple[str, ...]:
+        """Return what the user should know about how batches are collected."""
+        assert self._rollouts is not None
+        notes = self._rollouts.notes
+        cut = batch.complete & ~batch.terminated & (batch.lengths == self._batch_steps)
+        if self._limit is None and cut.any():
+            notes += (
+                f"the environment has no time limit: episodes are cut after {self._batch_steps:,} steps, "
+                "as many as an iteration has (max_episode_steps sets a limit)",
+            )
+        return notes
 
     # Acting.
 
@@ -252,8 +279,17 @@ class NPG:
         -------
         tuple
             Action or actions, within the bounds, and ``state``.
+
+        Raises
+        ------
+        ValueError
+            Where the observation is not of the space, or holds NaN or infinities.
         """
         rows, single = observation_rows(self.observation_space, observation)
+        finite = np.isfinite(rows).all(axis=1)
+        if not finite.all():
+            row = int(np.argmin(finite))
+            raise ValueError(f"observation: expected finite values, got {rows[row]} in row {row}")
         actions = self.policy.mode(rows) if deterministic else self.policy.act(rows, self._prediction_rng)
         converted = action_converter(self.action_space, batch=True, squash=self.policy.squash)(actions)
         return (converted[0] if single else converted), state
@@ -264,7 +300,8 @@ class NPG:
     ) -> Evaluation:  # fmt: skip
         """Run whole episodes without learning.
 
-        The result is a function of the policy and the arguments; training is not affected.
+        The result is a function of the policy and the arguments; training is not affected.  Without a time
+        limit episodes are cut as in training, after ``batch_steps`` steps.
 
         Parameters
         ----------
@@ -282,7 +319,9 @@ class NPG:
         UserError
             Where the agent's environment is a vector, or the noise is for other environments.
         ValueError
-            Where ``episodes`` is below 1 or the noise negative.
+            Where ``episodes`` is below 1, the seed or the noise negative.
+        TypeError
+            Where ``episodes`` or ``seed`` is no integer.
         """
         if isinstance(self._env, VectorEnv):
             raise UserError(
@@ -293,8 +332,9 @@ class NPG:
             raise ValueError(f"init_noise: expected a number at least 0.0, got {noise}")
         env = self._env
         if noise != self.config.init_noise:
-            env = prepared(self._plain_env, self.config.max_episode_steps, noise)
-        return evaluate(self.policy, env, self._horizon, episodes, deterministic=deterministic, seed=seed)
+            env = prepared(self._bare_env, self.config.max_episode_steps, noise)
+        horizon = horizon_for(self._batch_steps, self._limit)
+        return evaluate(self.policy, env, horizon, episodes, deterministic=deterministic, seed=seed)
 
     # Keeping.
 

@@ -29,7 +29,8 @@ class Batch:
     terminated: NDArray[np.bool_]
     """(K,): the task itself ended; otherwise the trajectory was cut and its last state has a value."""
     complete: NDArray[np.bool_]
-    """(K,): the trajectory is a whole episode, ended by the environment and not by the end of the batch."""
+    """(K,): the trajectory is a whole episode, ended by the environment or for want of a time limit by the
+    trainer's, and not because the batch had enough."""
     final_observations: Array
     """(K, D): the observation after each trajectory's last transition."""
     seconds_env_step: float = 0.0
@@ -52,12 +53,26 @@ class Batch:
     def check_finite(self) -> None:
         """Raise FloatingPointError, naming trajectory and step, at a NaN or infinity the environment gave."""
         for name, array in (("reward", self.rewards), ("observation", self.observations)):
-            finite = np.isfinite(array) if array.ndim == 1 else np.isfinite(array).all(axis=1)
-            if not finite.all():
-                row = int(np.argmin(finite))
+            row = _first_not_finite(array)
+            if row is not None:
                 trajectory = int(np.searchsorted(self.ends, row, side="right"))
-                step = int(self.times[row])
-                raise FloatingPointError(
-                    f"the environment gave a {name} that is not finite, {array[row]}, "
-                    f"at step {step} of trajectory {trajectory}"
-                )
+                raise _not_finite(name, array[row], int(self.times[row]), trajectory)
+        # Where the task ended nobody asks what the last state is worth.
+        cut = np.flatnonzero(~self.terminated)
+        last = _first_not_finite(self.final_observations[cut])
+        if last is not None:
+            trajectory = int(cut[last])
+            length = int(self.lengths[trajectory])
+            raise _not_finite("observation", self.final_observations[trajectory], length, trajectory)
+
+
+def _first_not_finite(rows: Array) -> int | None:
+    finite = np.isfinite(rows)
+    return None if finite.all() else int(np.argmin(finite.reshape(len(rows), -1).all(axis=1)))
+
+
+def _not_finite(name: str, value: Any, step: int, trajectory: int) -> FloatingPointError:
+    return FloatingPointError(
+        f"the environment gave a {name} that is not finite, {value}, "
+        f"at step {step} of trajectory {trajectory}"
+    )

@@ -14,7 +14,7 @@ import gymnasium
 import numpy as np
 
 from ..config import TrainConfig
-from .environment import Env, make_environment, recipe_for
+from .environment import Env, bare_environment, recipe_for
 from .errors import UserError
 
 _CAMERA_ARGUMENTS = {"camera_id", "camera_name", "default_camera_config"}
@@ -38,7 +38,7 @@ def drawing_environment(config: TrainConfig) -> Env:
     with _headless_mujoco(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what GLFW says is in the error, too
         try:
-            env = make_environment(recipe_for(config.env, config))
+            env = bare_environment(recipe_for(config.env, config))
         except UserError as error:
             if not isinstance(error.__cause__, TypeError):
                 raise

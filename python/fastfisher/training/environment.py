@@ -13,6 +13,7 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces.utils import flatten
+from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
 from ..config import TrainConfig
@@ -49,14 +50,16 @@ class Recipe:
 
     def __call__(self) -> Env:
         """Make one."""
+        return prepared(self.bare(), self.max_episode_steps, self.init_noise)
+
+    def bare(self) -> Env:
+        """Make one as it comes: unflattened, without the config's time limit and noise."""
         if self.factory is not None:
-            env = self.factory(**self.kwargs)
-        else:
-            assert self.spec is not None
-            # Without the passive checker, which goes on checking at every step.
-            with model_warnings_logged(self.spec):
-                env = gymnasium.make(self.spec, disable_env_checker=True, **self.kwargs)
-        return prepared(env, self.max_episode_steps, self.init_noise)
+            return self.factory(**self.kwargs)
+        assert self.spec is not None
+        # Without the passive checker, which goes on checking at every step.
+        with model_warnings_logged(self.spec):
+            return gymnasium.make(self.spec, disable_env_checker=True, **self.kwargs)
 
 
 def recipe_for(env: str | Callable[..., Env], config: TrainConfig) -> Recipe:
@@ -83,11 +86,11 @@ def recipe_for(env: str | Callable[..., Env], config: TrainConfig) -> Recipe:
         ) from error
 
 
-def make_environment(recipe: Recipe) -> Env:
-    """Make the environment; what the user can mend comes back as a UserError."""
+def bare_environment(recipe: Recipe) -> Env:
+    """Make the environment as it comes; what the user can mend comes back as a UserError."""
     name = recipe.spec.id if recipe.spec is not None else "environment"
     try:
-        return recipe()
+        return recipe.bare()
     except gymnasium.error.DependencyNotInstalled as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{name} needs a package that is missing: {reason}") from error
@@ -106,8 +109,15 @@ def prepared(env: Env, max_episode_steps: int | None = None, init_noise: float =
     Raises
     ------
     UserError
-        Where observations have no fixed size, or the noise is for other environments.
+        Where observations have no fixed size, the time limit is above the environment's own, or the noise is
+        for other environments.
     """
+    own = episode_limit(env)
+    if own is not None and max_episode_steps is not None and max_episode_steps > own:
+        raise UserError(
+            f"max_episode_steps: expected at most {own}, the environment's own limit, got "
+            f"{max_episode_steps}; among env_kwargs it makes one with another limit"
+        )
     if init_noise > 0.0:
         from .init_noise import InitNoise  # which needs MuJoCo
 
@@ -313,10 +323,10 @@ def _row(space: spaces.Space[Any], observations: Any, n: int) -> Any:
     return observations[n]
 
 
-def episode_limit(env: Env) -> int | None:
+def episode_limit(env: Env | VectorEnv[Any, Any, Any]) -> int | None:
     """Return the number of steps after which an episode ends at the latest, if the environment says."""
     if env.spec is not None and env.spec.max_episode_steps is not None:
         return env.spec.max_episode_steps
-    if env.has_wrapper_attr("_max_episode_steps"):
+    if not isinstance(env, VectorEnv) and env.has_wrapper_attr("_max_episode_steps"):
         return int(env.get_wrapper_attr("_max_episode_steps"))
     return None

@@ -22,8 +22,12 @@ from .seeding import Stream, stream
 
 Array = NDArray[np.float64]
 
-DEFAULT_ENVS = 10
-"""Environments where the config names no number: with 10,000 steps to a batch, whole episodes of 1,000."""
+_MOST_DEFAULT_ENVS = 10
+
+
+def default_count(batch_steps: int, limit: int | None) -> int:
+    """Return how many environments there are where the config names no number: each sees a whole episode."""
+    return _MOST_DEFAULT_ENVS if limit is None else max(1, min(_MOST_DEFAULT_ENVS, batch_steps // limit))
 
 
 class EnvPoolRollouts:
@@ -48,6 +52,8 @@ class EnvPoolRollouts:
         Gymnasium's own environment of that name, whose spaces EnvPool's must have.
     batch_steps
         Transitions to collect, at least.
+    limit
+        Steps of the longest episode, if there is such a limit.
     state
         Of :meth:`state`.
 
@@ -58,11 +64,18 @@ class EnvPoolRollouts:
     """
 
     def __init__(
-        self, config: TrainConfig, env: Env, batch_steps: int, state: Mapping[str, NDArray[Any]]
+        self,
+        config: TrainConfig,
+        env: Env,
+        batch_steps: int,
+        limit: int | None,
+        state: Mapping[str, NDArray[Any]],
     ) -> None:
         self.notes: tuple[str, ...] = ()
         self._seed, self._batch_steps = config.seed, batch_steps
-        count = config.num_envs or DEFAULT_ENVS
+        count = config.num_envs or default_count(batch_steps, limit)
+        if state:  # as many as the run began with
+            count = len(state["resets"])
         groups = min(count, usable_cores() if config.workers is None else config.workers)
         self._lanes = np.array_split(np.arange(count), groups)
         self._pools = [make_pool(config, env, lanes.tolist()) for lanes in self._lanes]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,8 +51,13 @@ def evaluate(
     seed
         Of the episodes and of the sampled actions; they differ from those of training whatever it is.
     """
-    if episodes < 1:
-        raise ValueError(f"episodes: expected at least 1, got {episodes}")
+    for name, value, least in (("episodes", episodes, 1), ("seed", seed, 0)):
+        try:
+            whole = operator.index(value)
+        except TypeError:
+            raise TypeError(f"{name}: expected an integer, got {value!r} ({type(value).__name__})") from None
+        if whole < least:
+            raise ValueError(f"{name}: expected at least {least}, got {value}")
     (size,) = env.observation_space.shape or ()
     actions: NDArray[Any] = np.empty((horizon, *policy.action_shape), policy.action_dtype)
     slot = Slot(np.empty((horizon, size)), actions, np.empty(horizon), np.empty(size))

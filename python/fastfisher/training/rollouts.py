@@ -35,13 +35,18 @@ def batch_steps_for(config: TrainConfig, limit: int | None) -> int:
     return _MOST_STEPS if limit is None else min(max(_EPISODES * limit, fewest), _MOST_STEPS)
 
 
+def horizon_for(batch_steps: int, limit: int | None) -> int:
+    """Return the steps after which an episode is cut: its time limit, or where it has none a whole batch."""
+    return batch_steps if limit is None else limit
+
+
 def make_rollouts(
     config: TrainConfig,
     env: Env | VectorEnv[Any, Any, Any],
     recipe: Recipe | None,
     policy: Policy,
     batch_steps: int,
-    horizon: int,
+    limit: int | None,
     state: Mapping[str, NDArray[Any]],
 ) -> Rollouts:
     """Return the rollouts of a run.
@@ -52,23 +57,51 @@ def make_rollouts(
         For use in this process; it stays the caller's.
     recipe
         How to make more; None where ``env`` is all there is.
-    horizon
-        Steps after which an episode is cut.
+    limit
+        Steps after which an episode ends at the latest, if the environment has such a limit.
     state
         Of the rollouts that these continue.
     """
     if config.backend == "envpool":
         if recipe is None or recipe.spec is None or isinstance(env, VectorEnv):
             raise UserError("backend='envpool' needs an environment id")
-        return EnvPoolRollouts(config, env, batch_steps, state)
-    if isinstance(env, VectorEnv):
-        return VectorRollouts(env, config.seed, batch_steps)
-    if config.num_envs > 1:
-        if recipe is None:
+        pools = EnvPoolRollouts(config, env, batch_steps, limit, state)
+        pools.notes = _notes_of_copies(len(pools.resets), batch_steps, limit)
+        return pools
+    if isinstance(env, VectorEnv) or config.num_envs > 1:
+        if isinstance(env, VectorEnv):
+            copies = VectorRollouts(env, config.seed, batch_steps)
+        elif recipe is None:
             raise UserError(
                 "num_envs needs an environment id, a function that makes one, or a gymnasium VectorEnv"
             )
-        return VectorRollouts.from_recipe(recipe, config.num_envs, config.seed, batch_steps)
+        else:
+            copies = VectorRollouts.from_recipe(recipe, config.num_envs, config.seed, batch_steps)
+        copies.notes = _notes_of_copies(copies.count, batch_steps, limit)
+        return copies
+    return _episodes(config, env, recipe, policy, batch_steps, horizon_for(batch_steps, limit))
+
+
+def _notes_of_copies(count: int, batch_steps: int, limit: int | None) -> tuple[str, ...]:
+    """Say so where copies that begin anew each iteration never see the end of an episode."""
+    share = -(-batch_steps // count)
+    if limit is None or share >= limit:
+        return ()
+    return (
+        f"{count} environments share an iteration's {batch_steps:,} steps, {share:,} each: what comes later "
+        f"in an episode of {limit:,} is never seen (fewer num_envs or larger batch_steps show it)",
+    )
+
+
+def _episodes(
+    config: TrainConfig,
+    env: Env,
+    recipe: Recipe | None,
+    policy: Policy,
+    batch_steps: int,
+    horizon: int,
+) -> Rollouts:
+    """Return rollouts of whole episodes, by as many processes as the config has."""
     serial = SerialRollouts(env, config.seed, batch_steps, horizon)
     workers = usable_cores() if config.workers is None else config.workers
     if workers == 1:

@@ -51,6 +51,11 @@ class VectorRollouts:
         self._envs, self._seed, self._batch_steps = envs, seed, batch_steps
         self._observation_dtype = space.dtype
 
+    @property
+    def count(self) -> int:
+        """How many copies there are."""
+        return int(self._envs.num_envs)
+
     @classmethod
     def from_recipe(cls, recipe: Recipe, copies: int, seed: int, batch_steps: int) -> VectorRollouts:
         """Make the copies in one synchronous vector environment."""

@@ -179,8 +179,9 @@ def test_scores_are_a_matrix() -> None:
         S @ u
     with pytest.raises(ValueError, match=r"u: expected shape \(50,\)"):
         S.T @ v
-    with pytest.raises(ValueError, match="count"):
-        S.fisher(count=0.0)
+    for count in (0.0, np.inf, np.nan):
+        with pytest.raises(ValueError, match="count"):
+            S.fisher(count=count)
     with pytest.raises(TypeError, match="rows"):
         S[3]  # type: ignore[index]
 

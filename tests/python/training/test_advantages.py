@@ -96,6 +96,15 @@ def test_a_bad_reward_or_observation_is_named(bad: float) -> None:
         batch.check_finite()
 
 
+def test_a_bad_last_observation_is_named_where_it_has_a_value() -> None:
+    batch = make_batch([2, 3, 1], [False, True, False])
+    batch.final_observations[1, 0] = np.nan
+    batch.check_finite()
+    batch.final_observations[2, 1] = np.nan
+    with pytest.raises(FloatingPointError, match=r"observation .*nan.* at step 1 of trajectory 2"):
+        batch.check_finite()
+
+
 @pytest.mark.parametrize("gamma", [0.0, 0.9, 0.995, 1.0])
 def test_monte_carlo_is_lambda_one(gamma: float) -> None:
     batch = make_batch([5, 1, 8, 70], [True, False, False, True])

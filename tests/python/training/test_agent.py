@@ -6,18 +6,19 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
-from environments import Countdown, Failing
-from gymnasium.vector import SyncVectorEnv
+from environments import Countdown, Endless, Failing
+from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from fastfisher import get_num_threads, set_num_threads
 from fastfisher.config import TrainConfig
-from fastfisher.policies import GaussianHead, LinearPolicy, NetworkPolicy
+from fastfisher.policies import GaussianHead, LinearPolicy, MLPPolicy, NetworkPolicy
 from fastfisher.training import NPG, TRPO, IterationInfo, UserError
 from fastfisher.training.batch import Batch
 from fastfisher.training.learner import Learner, Update
@@ -222,6 +223,59 @@ def test_an_environment_object_a_vector_and_num_envs_train() -> None:
         vector.evaluate()
     twins = [NPG("CartPole-v1", num_envs=4, batch_steps=300) for _ in range(2)]
     assert_same_rows(rows_of(twins[0], 900), rows_of(twins[1], 900))
+
+
+def test_what_is_never_seen_is_said() -> None:
+    def notes_of(env: Any, **options: Any) -> tuple[str, ...]:
+        infos: list[IterationInfo] = []
+        with NPG(env, policy="linear", workers=1, **options) as agent:
+            agent.learn(1, callback=infos.append)
+        return infos[0].notes
+
+    (note,) = notes_of("CartPole-v1", num_envs=4, batch_steps=300)
+    assert note.startswith("4 environments share an iteration's 300 steps, 75 each")
+    assert notes_of("CartPole-v1", num_envs=4, batch_steps=2_000) == ()
+    (note,) = notes_of(Endless, batch_steps=50)
+    assert note.startswith("the environment has no time limit: episodes are cut after 50 steps")
+    assert notes_of(Countdown, batch_steps=50) == ()
+
+
+def test_the_time_limit_is_the_environments_whatever_it_is_given_as() -> None:
+    def vector() -> VectorEnv[Any, Any, Any]:
+        return gymnasium.make_vec("Pendulum-v1", num_envs=2, vectorization_mode="sync")
+
+    configs = [NPG(env).config for env in ("Pendulum-v1", gymnasium.make("Pendulum-v1"), vector())]
+    assert len({config.gamma for config in configs}) == 1
+    assert configs[0].gamma == pytest.approx(math.exp(-2.5 / 200))
+    with pytest.raises(UserError, match=r"max_episode_steps: expected at most 200, .* got 500"):
+        NPG("Pendulum-v1", max_episode_steps=500)
+    longer = NPG("Pendulum-v1", env_kwargs={"max_episode_steps": 500}, policy="linear", **SMALL)
+    assert longer.evaluate(1).lengths.tolist() == [500]
+
+
+def test_a_policy_object_takes_the_defaults_of_its_kind() -> None:
+    head, rng = GaussianHead(1, -1.0), np.random.default_rng(0)
+    network = NPG("Pendulum-v1", policy=MLPPolicy(3, (8,), head, rng)).config
+    assert network == NPG("Pendulum-v1", policy="mlp").config
+    linear = NPG("Pendulum-v1", policy=LinearPolicy(3, head, rng)).config
+    assert linear == NPG("Pendulum-v1", policy="linear").config
+    assert linear.cg_iterations != network.cg_iterations
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda agent: agent.learn(float("nan")), ValueError, "total_steps: .* at least 0, got nan"),
+        (lambda agent: agent.learn(-5), ValueError, "total_steps: .* at least 0, got -5"),
+        (lambda agent: agent.evaluate(0), ValueError, "episodes: expected at least 1, got 0"),
+        (lambda agent: agent.evaluate(1.5), TypeError, "episodes: expected an integer, got 1.5"),
+        (lambda agent: agent.evaluate(1, seed=-1), ValueError, "seed: expected at least 0, got -1"),
+        (lambda _: NPG(42), TypeError, r"env: expected an environment's id, .*, got 42 \(int\)"),
+    ],
+)
+def test_bad_arguments_are_named(call: Callable[[NPG], object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(NPG("CartPole-v1", policy="linear", **SMALL))
 
 
 def test_discrete_observations_and_time_limits() -> None:

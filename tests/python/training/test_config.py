@@ -7,6 +7,7 @@ import inspect
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fastfisher.config import TrainConfig
@@ -91,6 +92,19 @@ def test_a_dependent_std_starts_below_its_ceiling() -> None:
 
 def test_integers_stand_for_reals() -> None:
     assert TrainConfig("X-v0", gamma=1).gamma == 1.0
+
+
+def test_numbers_of_numpy_stand_for_pythons() -> None:
+    config = TrainConfig("X-v0", seed=np.int64(3), damping=np.float64(0.25), preset=np.bool_(False))  # type: ignore[arg-type]
+    assert config == TrainConfig("X-v0", seed=3, damping=0.25)
+    assert json.loads(json.dumps(config.to_dict())) == config.to_dict()
+    with pytest.raises(TypeError, match=r"steps: expected an integer, got 2\.5"):
+        TrainConfig("X-v0", steps=np.float32(2.5))  # type: ignore[arg-type]
+
+
+def test_arguments_of_the_environment_are_json() -> None:
+    with pytest.raises(TypeError, match=r"env_kwargs: expected values that JSON has, got .*array"):
+        TrainConfig("X-v0", env_kwargs={"x": np.arange(3)})
 
 
 def test_only_a_floor_that_is_clamped_falls() -> None:

@@ -17,7 +17,7 @@ from fastfisher.policies import make_policy
 from fastfisher.training import NPG, UserError
 from fastfisher.training.batch import Batch
 from fastfisher.training.environment import make_head, with_defaults
-from fastfisher.training.envpool_rollouts import EnvPoolRollouts
+from fastfisher.training.envpool_rollouts import EnvPoolRollouts, default_count
 
 NAME = "CartPole-v1"
 OPTIONS: dict[str, Any] = {"backend": "envpool", "num_envs": 3, "batch_steps": 200}
@@ -28,10 +28,18 @@ def collect(**changes: Any) -> tuple[Batch, np.ndarray]:
     config = with_defaults(TrainConfig(**{"env": NAME, "seed": 5, **OPTIONS, **changes}), env.action_space)
     size = env.observation_space.shape[0]  # type: ignore[index]
     policy = make_policy(config, size, make_head(env.action_space, config), np.random.default_rng(0))
-    rollouts = EnvPoolRollouts(config, env, config.batch_steps or 0, {})
+    rollouts = EnvPoolRollouts(config, env, config.batch_steps or 0, 500, {})
     batch = rollouts.collect(policy, 0)
     rollouts.close()
     return batch, rollouts.resets
+
+
+@pytest.mark.parametrize(
+    ("batch_steps", "limit", "count"),
+    [(10_000, 1_000, 10), (2_048, 1_000, 2), (500, 1_000, 1), (9_000, 50, 10), (9, None, 10)],
+)
+def test_as_many_by_default_as_see_whole_episodes(batch_steps: int, limit: int | None, count: int) -> None:
+    assert default_count(batch_steps, limit) == count
 
 
 def test_episodes_begin_at_a_reset_and_end_where_the_pole_falls() -> None:
