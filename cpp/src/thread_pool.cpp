@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -96,47 +97,55 @@ class ThreadPool {
     const std::unique_lock busy(busy_, std::try_to_lock);
     if (!busy.owns_lock()) return false;
     grow(threads - 1);
+    const int helpers = std::min(threads - 1, static_cast<int>(workers_.size()));
     loop_ = &loop;
-    helpers_.store(threads - 1, std::memory_order_relaxed);
-    running_.store(workers_, std::memory_order_relaxed);
-    generation_.fetch_add(1, std::memory_order_release);
-    generation_.notify_all();
+    running_.store(helpers, std::memory_order_relaxed);
+    for (int i = 0; i < helpers; ++i) workers_[i].call();
     loop.run(0, between);
     for (int left = running_.load(std::memory_order_acquire); left != 0;) left = await_change(running_, left);
     return true;
   }
 
  private:
+  // Called one by one: a loop neither wakes nor waits for the threads that it does without, of which there may be many
+  // on a machine of many cores.
+  struct alignas(64) Worker {
+    std::atomic<unsigned> calls{0};
+
+    void call() noexcept {
+      calls.fetch_add(1, std::memory_order_release);
+      calls.notify_one();
+    }
+  };
+
   // Threads are never joined: at exit their code may be unloaded already.  Where the system has no more threads, the
   // loop makes do with those that there are.
   void grow(int workers) {
-    while (workers_ < workers) {
-      const int worker = workers_ + 1;
-      const unsigned seen = generation_.load(std::memory_order_relaxed);
+    while (static_cast<int>(workers_.size()) < workers) {
+      Worker& worker = workers_.emplace_back();
+      const int number = static_cast<int>(workers_.size());
       try {
-        std::thread([this, worker, seen] { work(worker, seen); }).detach();
+        std::thread([this, number, &worker] { work(number, worker); }).detach();
       } catch (const std::system_error&) {
+        workers_.pop_back();
         return;
       }
-      workers_ = worker;
     }
   }
 
-  [[noreturn]] void work(int worker, unsigned seen) {
-    for (;;) {
-      seen = await_change(generation_, seen);
-      if (worker <= helpers_.load(std::memory_order_relaxed)) loop_->run(worker, [] {});
+  [[noreturn]] void work(int number, const Worker& worker) {
+    for (unsigned seen = 0;;) {
+      seen = await_change(worker.calls, seen);
+      loop_->run(number, [] {});
       if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_all();
     }
   }
 
   const pid_t owner_;
   std::mutex busy_;
-  int workers_ = 0;
+  std::deque<Worker> workers_;  // which stay where they are
   Loop* loop_ = nullptr;
-  std::atomic<int> helpers_{0};
   std::atomic<int> running_{0};
-  std::atomic<unsigned> generation_{0};
 };
 
 // The pool of this process.  A child of fork has none of its parent's threads: it gets a pool of its own, and the
