@@ -235,7 +235,7 @@ FACTORS: tuple[Factor, ...] = (
     _factor(
         "rbf_bandwidth_scale",
         "Narrow features tell near observations apart, wide ones say the same of all that are near.",
-        *_values("rbf_bandwidth_scale", 0.5, 1.0, 2.0, 4.0, where=_policy("rbf")),
+        *_values("rbf_bandwidth_scale", 0.5, 1.0, 2.0, 4.0, 8.0, where=_policy("rbf")),
     ),
     _factor(
         "init_noise",
