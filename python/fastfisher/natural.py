@@ -192,8 +192,8 @@ def natural_step(
         policy the mean is zero but for sampling.  Not together with `momentum`.
     damping : float, or sequence of floats
         lambda >= 0.  A sequence gives a step for each: the matrix of a direct solver is formed once, and
-        where they are many (from 6 on for 1,024 rows and more) reduced to a band once, so that a damping
-        costs little more than measuring its residual.
+        where they are many (for 1,024 rows and more from 8 on, in double precision from 6) reduced to a band
+        once, so that a damping costs little more than measuring its residual.
     relative_damping : bool
         Take lambda = damping tr(F) / min(N, d), so that it scales with the scores.
     max_kl : float, optional
