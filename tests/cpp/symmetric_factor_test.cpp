@@ -106,6 +106,17 @@ TEST_P(SymmetricFactor, TheBandFormIsTheMatrixInAnotherBasis) {
   });
 }
 
+// The process's number of threads may rise at any time: in a poll, or by another thread.
+TEST_P(SymmetricFactor, TheBandFormKeepsTheThreadsThatItBeganWith) {
+  const Index n = 330;
+  const Matrix a = with_eigenvalues(geometric(n, 1e-3));
+  const detail::BandForm<double> expected(n, buffer_of<double>(a, n), 32, Context{1, {}});
+  set_default_num_threads(1);
+  const detail::BandForm<double> form(n, buffer_of<double>(a, n), 32, Context{0, [] { set_default_num_threads(8); }});
+  set_default_num_threads(0);
+  EXPECT_TRUE(same_bits(form.band().entries, expected.band().entries));
+}
+
 TEST_P(SymmetricFactor, TheBandFormHasTheSameBitsForAnyNumberOfThreads) {
   const Index n = 330;
   const Matrix a = with_eigenvalues(geometric(n, 1e-6));
