@@ -16,6 +16,9 @@ namespace {
 
 std::size_t squared(Index n) noexcept { return static_cast<std::size_t>(n) * static_cast<std::size_t>(n); }
 
+// For products under the lock: a poll may use the object, and would wait for what its own thread holds.
+Context unpolled(const Context& context) { return {context.threads, {}}; }
+
 // The entries of a positive semi-definite matrix are bounded by its trace: where this is finite, so are they.
 void check_range(double trace, double total_weight) {
   if (!std::isfinite(trace)) {
@@ -89,7 +92,7 @@ void Fisher::update(const ScoresView& scores, const double* weights, const Conte
         sum_[static_cast<std::size_t>(i + j * dimension_)] += product[i + j * dimension_];
     }
   } else {
-    fisher_product<double>(scores, weights, Update::add, sum_.data(), Context{context.threads, {}});
+    fisher_product<double>(scores, weights, Update::add, sum_.data(), unpolled(context));
   }
   mirrored_ = false;
   count_ += samples;
@@ -132,7 +135,7 @@ void Fisher::multiply(const double* v, double* y, const Context& context) const 
   const std::lock_guard lock(mutex_);
   const double weight = checked_weight();
   mirror();
-  matvec<double>(row_major<const double>(sum_.data(), dimension_, dimension_), v, y, context);
+  matvec<double>(row_major<const double>(sum_.data(), dimension_, dimension_), v, y, unpolled(context));
   for (Index k = 0; k < dimension_; ++k) y[k] /= weight;
 }
 

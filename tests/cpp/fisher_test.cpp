@@ -2,6 +2,7 @@
 #include "fastfisher/fisher.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <stdexcept>
 #include <thread>
 
@@ -222,6 +223,29 @@ TEST_P(FisherMatrix, AnInterruptedUpdateLeavesItAsItWas) {
       EXPECT_EQ(fisher.total_weight(), 10.0);
     }
   }
+}
+
+// A poll may run anything, members of the same object included: none is called while the lock is held.
+TEST_P(FisherMatrix, APollMayUseTheObject) {
+  const Blocks blocks({50, 7});
+  Fisher fisher(7);
+  std::vector<double> x(7, 1.0), y(7);
+  int polls = 0;
+  bool inside_multiply = false;
+  const Context context{1, [&] {
+                          ASSERT_FALSE(inside_multiply) << "polled under the lock";
+                          EXPECT_GE(fisher.count(), 0);
+                          ++polls;
+                        }};
+  const auto wait_for_a_poll = [] { std::this_thread::sleep_for(std::chrono::milliseconds(60)); };
+  wait_for_a_poll();
+  fisher.update(blocks.rows(0, 50), nullptr, context);
+  wait_for_a_poll();
+  fisher.solve(x.data(), 1, 0.5, context);
+  EXPECT_GT(polls, 0);
+  inside_multiply = true;
+  wait_for_a_poll();
+  fisher.multiply(x.data(), y.data(), context);
 }
 
 TEST(FisherDimension, WhoseSquareOverflowsIsRefused) {

@@ -9,7 +9,8 @@
 
 namespace fastfisher {
 
-// F = sum w s s^T / sum w over all rows seen, in double.  Every member may be called from several threads at once.
+// F = sum w s s^T / sum w over all rows seen, in double.  Every member may be called from several threads at once, and
+// from a context's poll, which is never called under the object's lock.
 class Fisher {
  public:
   // d > 0.  Throws std::invalid_argument.
@@ -30,7 +31,7 @@ class Fisher {
   // F into `matrix`, d * d values, exactly symmetric.  Throws std::logic_error where no weight has been seen.
   void matrix(double* matrix) const;
 
-  // y = F v.
+  // y = F v, without a poll.
   void multiply(const double* v, double* y, const Context& context = {}) const;
 
   // x <- (F + damping I)^-1 x for `right_hand_sides` columns, one after another in memory.
