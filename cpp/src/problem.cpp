@@ -42,7 +42,7 @@ void measure(const Batch& batch, const Context& context, Survey& problem) {
   double sum = 0.0;
   for (std::size_t n = 0; n < norms.size(); ++n) {
     const double w = weight_of(batch, n);
-    if (!(w >= 0.0)) throw std::invalid_argument("weights: expected values >= 0, row " + std::to_string(n));
+    check_weight(w, n);
     problem.total_weight += w;
     sum += w * norms[n];
   }

@@ -177,6 +177,22 @@ TEST_P(FisherMatrix, BadArgumentsLeaveItAsItWas) {
   EXPECT_THROW(fisher.merge(Fisher(6)), std::invalid_argument);
   std::vector<double> x(7, 1.0);
   EXPECT_THROW(fisher.solve(x.data(), 1, -1.0), std::invalid_argument);
+  for (const double bad : {-1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    std::vector<double> weights(50, 1.0);
+    weights[31] = bad;
+    try {
+      fisher.update(blocks.rows(0, 50), weights.data());
+      ADD_FAILURE() << "accepted a weight of " << bad;
+    } catch (const std::invalid_argument& error) {
+      EXPECT_NE(std::string(error.what()).find("weights: "), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("row 31"), std::string::npos) << error.what();
+    }
+    auto sum = before;
+    EXPECT_THROW(fisher.restore(sum.data(), 50, bad), std::invalid_argument) << bad;
+    sum[8] = bad;  // on the diagonal
+    EXPECT_THROW(fisher.restore(sum.data(), 50, 50.0), std::invalid_argument) << bad;
+  }
+  EXPECT_THROW(fisher.restore(before.data(), -1, 50.0), std::invalid_argument);
   EXPECT_TRUE(same_bits(fisher.sum(), before));
   EXPECT_EQ(fisher.count(), 50);
   EXPECT_THROW(Fisher(0), std::invalid_argument);
@@ -197,6 +213,14 @@ TEST_P(FisherMatrix, OverflowIsRefused) {
   } catch (const std::overflow_error&) {
   }
   for (const double entry : matrix_of(fisher)) EXPECT_TRUE(std::isfinite(entry));
+}
+
+TEST_P(FisherMatrix, ASolutionThatOverflowsIsRefused) {
+  const std::vector<double> tiny{1e-150, 0.0, 0.0, 1e-150};
+  Fisher fisher(2);
+  fisher.update(row_major<const double>(tiny.data(), 2, 2), nullptr);
+  std::vector<double> x{1e20, 1.0};
+  EXPECT_THROW(fisher.solve(x.data(), 1, 0.0), std::overflow_error);
 }
 
 TEST_P(FisherMatrix, AnInterruptedUpdateLeavesItAsItWas) {
