@@ -64,7 +64,7 @@ template <class Real>
 struct RealKernels {
   std::int64_t strip_rows;    // rows of a strip and of a tile
   std::int64_t tile_columns;  // columns of a tile; divides strip_rows, so that a tile's columns lie in one strip
-  std::int64_t depth;         // the depth to which operands are packed at once
+  std::int64_t depth;         // to which operands are packed at once; half of it is a multiple of tile_columns
   std::int64_t lanes;         // entries of a packet
 
   // C[first_row:rows, 0:columns] = / += / -= A B^T, C column-major.  A is a whole strip; B starts at a tile's first
