@@ -32,7 +32,10 @@ NaturalStep take_step(StepState& state) {
   if (detail::norm(state.b) == 0.0) {
     state.solution.x.assign(state.b.size(), 0.0);
     measure(state.system, state.b, state.solution);
-    state.result.notes.push_back("The gradient is zero, and so is the step.");
+    state.result.notes.push_back(
+        detail::norm(state.shared.momentum.prior()) == 0.0
+            ? "The gradient is zero, and so is the step."
+            : "The gradient asks for no change of momentum's direction: the direction is momentum times previous.");
   } else {
     solve(state);
   }

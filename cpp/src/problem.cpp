@@ -70,30 +70,6 @@ void find_mean(const Batch& batch, const Context& context, Survey& problem) {
   problem.trace = std::max(0.0, problem.trace - of_mean);
 }
 
-void find_gradient(const Batch& batch, const Context& context, Survey& problem) {
-  const auto parameters = static_cast<std::size_t>(problem.parameters);
-  if (batch.gradient != nullptr) {
-    problem.gradient.assign(batch.gradient, batch.gradient + parameters);
-  } else {
-    const Vector weighted = weighted_advantages(batch, problem.total_weight);
-    problem.gradient.resize(parameters);
-    rmatvec<double>(batch.scores, weighted.data(), problem.gradient.data(), context);
-    double sum = 0.0;
-    for (const double value : weighted) sum += value;
-    for (std::size_t k = 0; k < problem.mean.size(); ++k) problem.gradient[k] -= sum * problem.mean[k];
-  }
-  double largest = 0.0;
-  for (const double value : problem.gradient) {
-    if (!std::isfinite(value)) {
-      if (batch.gradient != nullptr) throw std::invalid_argument("gradient: expected finite values");
-      throw std::overflow_error("advantages: their product with the scores leaves the range of float64");
-    }
-    largest = std::max(largest, std::fabs(value));
-  }
-  // A subnormal scale would have no reciprocal.
-  if (largest > 0.0) problem.gradient_scale = power_of_two(std::max(largest, 0x1p-1000));
-}
-
 // Products of two entries of the matrix occur (in CG's curvatures), and it may be held in single precision, so its own
 // size must stay well inside that range.
 void scale_matrix(Problem& problem) {
@@ -132,8 +108,32 @@ Survey survey(const Batch& batch, const Context& context) {
   result.parameters = columns(batch.scores);
   measure(batch, context, result);
   find_mean(batch, context, result);
-  find_gradient(batch, context, result);
   return result;
+}
+
+void find_gradient(const Batch& batch, const Context& context, Survey& surveyed) {
+  surveyed.batch = &batch;
+  const auto parameters = static_cast<std::size_t>(surveyed.parameters);
+  if (batch.gradient != nullptr) {
+    surveyed.gradient.assign(batch.gradient, batch.gradient + parameters);
+  } else {
+    const Vector weighted = weighted_advantages(batch, surveyed.total_weight);
+    surveyed.gradient.resize(parameters);
+    rmatvec<double>(batch.scores, weighted.data(), surveyed.gradient.data(), context);
+    double sum = 0.0;
+    for (const double value : weighted) sum += value;
+    for (std::size_t k = 0; k < surveyed.mean.size(); ++k) surveyed.gradient[k] -= sum * surveyed.mean[k];
+  }
+  double largest = 0.0;
+  for (const double value : surveyed.gradient) {
+    if (!std::isfinite(value)) {
+      if (batch.gradient != nullptr) throw std::invalid_argument("gradient: expected finite values");
+      throw std::overflow_error("advantages: their product with the scores leaves the range of float64");
+    }
+    largest = std::max(largest, std::fabs(value));
+  }
+  // A subnormal scale would have no reciprocal.
+  if (largest > 0.0) surveyed.gradient_scale = power_of_two(std::max(largest, 0x1p-1000));
 }
 
 Problem pose(const Survey& surveyed, const StepOptions& options) {
