@@ -4,7 +4,9 @@
 #include <cmath>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
+#include "centred_scores.hpp"
 #include "checks.hpp"
 
 namespace fastfisher::detail {
@@ -59,15 +61,18 @@ void measure(const Batch& batch, const Context& context, Survey& problem) {
   throw std::overflow_error("scores: their squares leave the range of float64; rescale the scores");
 }
 
-// The mean score, and the trace without it: tr(F) - (sum w / count) ||m||^2.
+// The mean score, and tr(F) of what it leaves of the scores.
 void find_mean(const Batch& batch, const Context& context, Survey& problem) {
   if (!batch.centre) return;
   Vector shares(static_cast<std::size_t>(problem.samples));
   for (std::size_t n = 0; n < shares.size(); ++n) shares[n] = weight_of(batch, n) / problem.total_weight;
   problem.mean.resize(static_cast<std::size_t>(problem.parameters));
   rmatvec<double>(batch.scores, shares.data(), problem.mean.data(), context);
-  const double of_mean = problem.total_weight / problem.count * dot(problem.mean, problem.mean);
-  problem.trace = std::max(0.0, problem.trace - of_mean);
+  Vector& norms = shares;
+  centred_square_norms(batch.scores, problem.mean, norms.data(), context);
+  double sum = 0.0;
+  for (std::size_t n = 0; n < norms.size(); ++n) sum += weight_of(batch, n) * norms[n];
+  problem.trace = sum / problem.count;
 }
 
 // Products of two entries of the matrix occur (in CG's curvatures), and it may be held in single precision, so its own
@@ -117,12 +122,14 @@ void find_gradient(const Batch& batch, const Context& context, Survey& surveyed)
   if (batch.gradient != nullptr) {
     surveyed.gradient.assign(batch.gradient, batch.gradient + parameters);
   } else {
-    const Vector weighted = weighted_advantages(batch, surveyed.total_weight);
+    Vector weighted = weighted_advantages(batch, surveyed.total_weight);
     surveyed.gradient.resize(parameters);
-    rmatvec<double>(batch.scores, weighted.data(), surveyed.gradient.data(), context);
-    double sum = 0.0;
-    for (const double value : weighted) sum += value;
-    for (std::size_t k = 0; k < surveyed.mean.size(); ++k) surveyed.gradient[k] -= sum * surveyed.mean[k];
+    if (surveyed.mean.empty()) {
+      rmatvec<double>(batch.scores, weighted.data(), surveyed.gradient.data(), context);
+    } else {
+      transposed_product(batch.scores, batch.weights, surveyed.total_weight, surveyed.mean, std::move(weighted),
+                         surveyed.gradient, context);
+    }
   }
   double largest = 0.0;
   for (const double value : surveyed.gradient) {

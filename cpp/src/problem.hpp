@@ -51,6 +51,13 @@ struct Problem : Survey {
   double mean_eigenvalue() const noexcept {
     return system_scale() * trace / static_cast<double>(samples < parameters ? samples : parameters);
   }
+  // What the rounding of a product with the matrix is measured by.  The product of a centred one rounds as much as that
+  // of the mean with the deviations.
+  double product_scale() const noexcept {
+    const double deviations = mean_eigenvalue();
+    const double scale = deviations + shift();
+    return mean.empty() ? scale : scale + 2.0 * norm(mean) * std::sqrt(matrix_scale * total_weight * deviations);
+  }
   Vector right_hand_side() const;
 
   // a with S^T diag(system weights) a = right_hand_side(), where advantages were given.
