@@ -195,7 +195,8 @@ const KernelTable& kernel_table_baseline() noexcept;
 const KernelTable& kernel_table_v3() noexcept;
 const KernelTable& kernel_table_v4() noexcept;
 
-// The table chosen for this process (simd.cpp).
-const KernelTable& kernels() noexcept;
+// The table chosen for this process (simd.cpp).  Throws std::invalid_argument where the first use finds an unknown or
+// unsupported FASTFISHER_SIMD.
+const KernelTable& kernels();
 
 }  // namespace fastfisher::detail

@@ -86,7 +86,7 @@ std::atomic<const detail::KernelTable*>& active_table() {
 
 namespace detail {
 
-const KernelTable& kernels() noexcept { return *active_table().load(std::memory_order_relaxed); }
+const KernelTable& kernels() { return *active_table().load(std::memory_order_relaxed); }
 
 }  // namespace detail
 
