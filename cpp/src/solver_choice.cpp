@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <limits>
 #include <vector>
 
 #include "blocks.hpp"
+#include "control_group.hpp"
 
 namespace fastfisher::detail {
 namespace {
@@ -21,12 +21,7 @@ constexpr double memory_share = 0.4;
 double machine_memory() {
   const double pages = static_cast<double>(sysconf(_SC_PHYS_PAGES));
   const double page = static_cast<double>(sysconf(_SC_PAGE_SIZE));
-  double bytes = pages > 0.0 && page > 0.0 ? pages * page : 1e10;
-  for (const char* path : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
-    double limit = 0.0;
-    if (std::ifstream(path) >> limit && limit > 0.0) bytes = std::min(bytes, limit);
-  }
-  return bytes;
+  return std::min(pages > 0.0 && page > 0.0 ? pages * page : 1e10, group_limits().memory);
 }
 
 double memory_limit(const SolveShape& shape) {
