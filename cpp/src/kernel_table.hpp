@@ -88,11 +88,10 @@ struct RealKernels {
   // x <- L^-1 x (transposed: L^-T x), L lower, column-major.
   void (*substitute)(bool transposed, std::int64_t n, const Real* factor, std::int64_t stride, Real* x);
 
-  // The tile of the Gram matrix that starts at row strip * strip_rows and the given column: the sum over factors,
-  // assigned or added to c; the rest as for `tile`.
-  void (*gram_tile)(TileMode mode, const GramFactor<Real>* factors, std::int64_t count, std::int64_t strip,
-                    std::int64_t column, Real* c, std::int64_t c_stride, std::int64_t first_row, std::int64_t rows,
-                    std::int64_t columns);
+  // The tile of the Gram matrix that starts at row strip * strip_rows and the given column: c = the sum over factors;
+  // the rest as for `tile`.
+  void (*gram_tile)(const GramFactor<Real>* factors, std::int64_t count, std::int64_t strip, std::int64_t column,
+                    Real* c, std::int64_t c_stride, std::int64_t first_row, std::int64_t rows, std::int64_t columns);
 
   // Factored blocks times vectors (factored.inl).  `entries` is a whole number of packets.  A row of the left side
   // serves `repeats` of the right one: left (rows, broadcasts), right (rows * repeats, entries); these two may lie

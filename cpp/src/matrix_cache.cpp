@@ -55,8 +55,7 @@ const MatrixCache::Reduced<Real>* MatrixCache::reduced(Index n, const Former<Rea
   if (reduced == nullptr) {
     Buffer<Real> matrix(n * n);
     form(matrix.data());
-    double largest = 0.0;
-    for (Index k = 0; k < n; ++k) largest = std::max(largest, static_cast<double>(matrix[k * (n + 1)]));
+    const double largest = largest_diagonal(n, matrix);
     reduced = std::make_unique<Reduced<Real>>(
         Reduced<Real>{BandForm<Real>(n, std::move(matrix), band_width, context), largest});
   }

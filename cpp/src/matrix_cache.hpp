@@ -1,6 +1,7 @@
 // The matrix of a direct solver, kept from one damping to the next.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 
@@ -12,6 +13,14 @@ namespace fastfisher::detail {
 // Writes the lower triangle of an unshifted matrix, n x n, column-major.
 template <class Real>
 using Former = std::function<void(Real*)>;
+
+// The largest diagonal entry of an n x n matrix.
+template <class Real>
+double largest_diagonal(Index n, const Buffer<Real>& matrix) noexcept {
+  double largest = 0.0;
+  for (Index k = 0; k < n; ++k) largest = std::max(largest, static_cast<double>(matrix[k * (n + 1)]));
+  return largest;
+}
 
 // Dampings from which on one band form is cheaper than a Cholesky factor each, for a matrix of n rows.
 template <class Real>

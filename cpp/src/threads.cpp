@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "control_group.hpp"
+#include "thread_pool.hpp"
 
 #if defined(__linux__)
 #include <sched.h>
@@ -15,10 +16,9 @@
 namespace fastfisher {
 namespace {
 
-std::atomic<int> chosen_threads{0};
+using detail::most_threads;
 
-// More than any machine has: a typing error in the environment must not start a million threads.
-constexpr int most_threads = 1024;
+std::atomic<int> chosen_threads{0};
 
 int affinity_processors() noexcept {
 #if defined(__linux__)
