@@ -59,7 +59,7 @@ void take_group(std::vector<std::unique_ptr<StepState>>& states, std::size_t fir
     in_double += states[k]->result.precision == Precision::double_precision ? 1 : 0;
     in_single += states[k]->result.precision == Precision::mixed ? 1 : 0;
   }
-  detail::MatrixCache cache(in_single, in_double);
+  detail::MatrixCache cache(in_single, in_double, memory_limit(states[first]->shape));
   for (const std::size_t k : group) {
     if (group.size() > 1) states[k]->cache = &cache;
     steps[k] = take_step(*states[k]);

@@ -24,11 +24,6 @@ double machine_memory() {
   return std::min(pages > 0.0 && page > 0.0 ? pages * page : 1e10, group_limits().memory);
 }
 
-double memory_limit(const SolveShape& shape) {
-  static const double machine = machine_memory();
-  return shape.memory_limit.value_or(memory_share * machine);
-}
-
 double matrix_bytes(const SolveShape& shape, double side) { return side * side * (shape.narrow_factor ? 4.0 : 8.0); }
 
 bool fits(const SolveShape& shape, double side) { return matrix_bytes(shape, side) <= memory_limit(shape); }
@@ -221,6 +216,11 @@ PredictedCosts predicted_costs(const SolveShape& shape) {
   costs.cg_iteration = preconditioned ? sampled.iteration : iteration_cost(shape);
   costs.cg_iterations = preconditioned ? sampled.iterations : most;
   return costs;
+}
+
+double memory_limit(const SolveShape& shape) {
+  static const double machine = machine_memory();
+  return shape.memory_limit.value_or(memory_share * machine);
 }
 
 bool fits_in_memory(const SolveShape& shape, Solver solver) { return fits(shape, side_of(shape, solver)); }
