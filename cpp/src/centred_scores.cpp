@@ -1,6 +1,7 @@
 #include "centred_scores.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "blocks.hpp"
@@ -10,13 +11,14 @@
 namespace fastfisher::detail {
 namespace {
 
-template <class View>
-Vector column_means(const View& matrix) {
+// Of the rows row_of(n), by the shares.
+template <class View, class RowOf>
+Vector column_means(const View& matrix, const Vector& shares, const RowOf& row_of) {
   Vector means(static_cast<std::size_t>(matrix.columns), 0.0);
-  for (Index n = 0; n < matrix.rows; ++n) {
-    for (Index k = 0; k < matrix.columns; ++k) means[k] += static_cast<double>(matrix(n, k));
+  for (Index n = 0; n < static_cast<Index>(shares.size()); ++n) {
+    const Index row = row_of(n);
+    for (Index k = 0; k < matrix.columns; ++k) means[k] += shares[n] * static_cast<double>(matrix(row, k));
   }
-  for (double& mean : means) mean /= static_cast<double>(matrix.rows);
   return means;
 }
 
@@ -63,13 +65,13 @@ void centred_square_norms(const ScoresView& scores, const Vector& mean, double* 
 }
 
 template <class Real>
-CentredForGram<Real>::CentredForGram(const ScoresView& scores, const Vector& mean) {
+CentredForGram<Real>::CentredForGram(const ScoresView& scores, const Vector& mean, const Vector& shares) {
   const double* block_mean = mean.data();
   for (const BlockView& block : scores.blocks()) {
     std::visit(
         [&]<class View>(const View& view) {
           if constexpr (Pair<View>) {
-            add_pair(view);
+            add_pair(view, shares);
           } else {
             add_dense(view, block_mean);
           }
@@ -100,9 +102,10 @@ void CentredForGram<Real>::add_dense(const View& block, const double* mean) {
 
 template <class Real>
 template <class View>
-void CentredForGram<Real>::add_pair(const View& pair) {
+void CentredForGram<Real>::add_pair(const View& pair, const Vector& shares) {
   const Index p = pair.left.columns, q = pair.right.columns;
-  const Vector left_mean = column_means(pair.left), right_mean = column_means(pair.right);
+  const Vector left_mean = column_means(pair.left, shares, [&pair](Index n) { return pair.left_row(n); });
+  const Vector right_mean = column_means(pair.right, shares, std::identity{});
   const double length = norm(left_mean);
   Buffer<Real> left(pair.left.rows * p), right(pair.rows() * q), beside(pair.rows() * q);
   Vector along(static_cast<std::size_t>(pair.left.rows), 0.0);  // c

@@ -24,13 +24,15 @@ void centred_square_norms(const ScoresView& scores, const Vector& mean, double* 
 
 // Other scores in Real, whose Gram matrix is that of the scores less a mean of the order of the deviations.
 //
-// Dense blocks are centred.  A pair is not one any more: with l = l0 + a and r = r0 + b, l0 and r0 the means,
+// Dense blocks are centred.  A pair is not one any more: with l = l0 + a and r = r0 + b, l0 and r0 the means of its
+// sides,
 //   l r^T - l0 r0^T = a r^T + l0 b^T = (a - c l0) r^T + l0 (c r + b)^T,   c = a . l0 / l0 . l0,
 // whose two parts are orthogonal: a pair, and the dense block |l0| (c r + b).
 template <class Real>
 class CentredForGram {
  public:
-  CentredForGram(const ScoresView& scores, const Vector& mean);
+  // `shares`: the weights over their sum, by which `mean` is the mean.
+  CentredForGram(const ScoresView& scores, const Vector& mean, const Vector& shares);
 
   const ScoresView& view() const noexcept { return view_; }
 
@@ -38,7 +40,7 @@ class CentredForGram {
   template <class View>
   void add_dense(const View& block, const double* mean);
   template <class View>
-  void add_pair(const View& pair);
+  void add_pair(const View& pair, const Vector& shares);
   MatrixView<const Real> keep(Buffer<Real>&& copy, Index rows, Index columns);
 
   std::vector<Buffer<Real>> memory_;

@@ -47,11 +47,12 @@ void NormalSystem::form_dual(Real* k) const {
     gram_product<Real>(scores_, weights_, k, *context_);
     return;
   }
-  const CentredForGram<Real> nearly(scores_, *mean_);
+  Vector shares(samples());
+  for (std::size_t n = 0; n < shares.size(); ++n) shares[n] = weight(n) / total_weight_;
+  const CentredForGram<Real> nearly(scores_, *mean_, shares);
   gram_product<Real>(nearly.view(), weights_, k, *context_);
   // What is left of the mean, m, goes by (s - m)^T (t - m) = s^T t - (s^T m - m^T m / 2) - (t^T m - m^T m / 2).
-  Vector shares(samples()), mean(static_cast<std::size_t>(columns(nearly.view()))), along(samples());
-  for (std::size_t n = 0; n < shares.size(); ++n) shares[n] = weight(n) / total_weight_;
+  Vector mean(static_cast<std::size_t>(columns(nearly.view()))), along(samples());
   rmatvec<double>(nearly.view(), shares.data(), mean.data(), *context_);
   matvec<double>(nearly.view(), mean.data(), along.data(), *context_);
   const double half_square = 0.5 * dot(mean, mean);

@@ -82,12 +82,17 @@ def test_a_large_mean_costs_no_more_digits_than_it_has(
     assert abs(result.residual - measured) <= 0.1 * measured + 1e-14 * offset
 
 
+@pytest.mark.parametrize("repeats", [1, 4])
 @pytest.mark.parametrize("solver", [*SOLVERS, "auto"])
-def test_pairs_with_large_means(solver: Any) -> None:
+def test_pairs_with_large_means(solver: Any, repeats: int) -> None:
     rng = np.random.default_rng(1)
-    left, right, own = (rng.standard_normal((80, k)) + 300.0 for k in (6, 5, 4))
-    dense = np.hstack([np.einsum("np,nq->npq", left, right).reshape(80, -1), own])
+    left, right, own = (rng.standard_normal(s) + 300.0 for s in ((80 // repeats, 6), (80, 5), (80, 4)))
+    rows = np.repeat(left, repeats, axis=0)
+    dense = np.hstack([np.einsum("np,nq->npq", rows, right).reshape(80, -1), own])
+    if repeats > 1:
+        right = right.reshape(-1, repeats, 5)
     A, w = rng.standard_normal(80), rng.exponential(size=80)
+    w[:20] = 0.0
     damping = 1e-3 * float(np.square(reference.centred(dense, w)).sum()) / 80 / 34
     result = ff.natural_step(
         [(left, right), own], A, weights=w, center=True, damping=damping, solver=solver, tol=1e-8
