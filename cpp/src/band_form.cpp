@@ -79,6 +79,7 @@ struct BandForm<Real>::Workspace {
   Buffer<Real> inner, z;
   Buffer<Real> scratch;  // of each thread: a packed part of a strip of A, and that strip of A V
   Index scratch_size;
+  int workers;  // asked for once: the process's number of threads may rise in a poll
 
  private:
   Workspace(const RealKernels<Real>& kernel, Index n, Index width, int threads)
@@ -94,7 +95,8 @@ struct BandForm<Real>::Workspace {
         inner(narrow * width),
         z(width * width),
         scratch(kernel.strip_rows * (kernel.depth + width) * threads),
-        scratch_size(kernel.strip_rows * (kernel.depth + width)) {}
+        scratch_size(kernel.strip_rows * (kernel.depth + width)),
+        workers(threads) {}
 };
 
 template <class Real>
@@ -163,12 +165,12 @@ void BandForm<Real>::update_trailing(const Panel& panel, const Workspace& worksp
   const auto& products = kernel.template products<Real>();
   const Index rows = n_ - panel.row, count = panel.count, strip_rows = kernel.strip_rows;
   const Index strips = ceil_divide(rows, strip_rows), narrow_strips = ceil_divide(count, strip_rows);
-  const int threads = rows < 256 ? 1 : thread_count(context);
   Real* trailing = a_.data() + panel.row * (n_ + 1);
   const Index strip_size = 2 * count * strip_rows;
   const Index chunk = kernel.depth;
-  const auto& [x_and_v, v_and_x, v_by_column, y_by_column, t_by_column, z_by_column, inner, z, scratch, scratch_size] =
-      workspace;
+  const auto& [x_and_v, v_and_x, v_by_column, y_by_column, t_by_column, z_by_column, inner, z, scratch, scratch_size,
+               workers] = workspace;
+  const int threads = rows < 256 ? 1 : workers;
   const auto rows_of = [&](Index strip) { return std::min(strip_rows, rows - strip * strip_rows); };
   // C (rows of a strip x count) = or -= A B^T, B packed to `depth` of `packed_depth` from `first` on.
   const auto multiply = [&](TileMode mode, Index depth, const Real* strip, const Real* packed, Index packed_depth,

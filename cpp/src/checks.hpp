@@ -1,6 +1,8 @@
 // What is said of scores that cannot be used, in one place.
 #pragma once
 
+#include <cmath>
+#include <cstdio>
 #include <stdexcept>
 #include <string>
 
@@ -13,6 +15,14 @@ inline void refuse_nonfinite(const ScoresView& scores, const Context& context) {
   if (const Index row = first_nonfinite_row(scores, context); row >= 0) {
     throw std::invalid_argument("scores: expected finite values, row " + std::to_string(row) + " holds NaN or Inf");
   }
+}
+
+// Throws std::invalid_argument, naming the row, where its weight is negative or not finite.
+inline void check_weight(double weight, std::size_t row) {
+  if (weight >= 0.0 && std::isfinite(weight)) return;
+  char text[96];
+  std::snprintf(text, sizeof(text), "weights: expected finite values >= 0, row %zu holds %g", row, weight);
+  throw std::invalid_argument(text);
 }
 
 }  // namespace fastfisher::detail

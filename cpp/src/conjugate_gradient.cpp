@@ -11,7 +11,8 @@ namespace {
 template <class Real>
 class Operator {
  public:
-  Operator(const NormalSystem& system, const ScoresView& scores) : system_(&system), scores_(&scores) {
+  Operator(const NormalSystem& system, const ScoresView& scores, const Vector* mean)
+      : system_(&system), scores_(&scores), mean_(mean) {
     if constexpr (!std::is_same_v<Real, double>) {
       narrow_x_.resize(system.parameters());
       narrow_y_.resize(system.parameters());
@@ -26,30 +27,50 @@ class Operator {
       system_->apply(x, y);
     } else {
       std::copy(x.begin(), x.end(), narrow_x_.begin());
-      fisher_matvec<Real>(*scores_, weights_.empty() ? nullptr : weights_.data(), narrow_x_.data(), nullptr,
-                          narrow_y_.data(), system_->context());
+      const double sum = multiply(x);
       std::copy(narrow_y_.begin(), narrow_y_.end(), y.begin());
-      system_->centre_product(x, y);
+      for (std::size_t k = 0; mean_ != nullptr && k < y.size(); ++k) y[k] -= sum * (*mean_)[k];
       for (std::size_t k = 0; k < x.size(); ++k) y[k] += system_->shift() * x[k];
     }
   }
 
  private:
+  // narrow_y = S^T u with u = diag(w) (S - 1 m^T) narrow_x; returns the sum of u, which the mean is still to be taken
+  // off by.
+  double multiply(const Vector& x) {
+    const Real* weights = weights_.empty() ? nullptr : weights_.data();
+    if (mean_ == nullptr) {
+      fisher_matvec<Real>(*scores_, weights, narrow_x_.data(), nullptr, narrow_y_.data(), system_->context());
+      return 0.0;
+    }
+    std::vector<Real> u(system_->samples());
+    matvec<Real>(*scores_, narrow_x_.data(), u.data(), system_->context());
+    const double along = dot(*mean_, x);
+    double sum = 0.0;
+    for (std::size_t n = 0; n < u.size(); ++n) {
+      u[n] = static_cast<Real>(system_->weight(n) * (static_cast<double>(u[n]) - along));
+      sum += static_cast<double>(u[n]);
+    }
+    rmatvec<Real>(*scores_, u.data(), narrow_y_.data(), system_->context());
+    return sum;
+  }
+
   const NormalSystem* system_;
   const ScoresView* scores_;
+  const Vector* mean_;
   std::vector<Real> narrow_x_, narrow_y_, weights_;
 };
 
 }  // namespace
 
 template <class Real>
-ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const ScoresView& scores, const Vector& b,
-                                           const Preconditioner* preconditioner,
+ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const ScoresView& scores, const Vector* mean,
+                                           const Vector& b, const Preconditioner* preconditioner,
                                            const ConjugateGradientOptions& options, Vector& x) {
   ConjugateGradientResult result;
   const double b_norm = norm(b);
   const double goal = options.tolerance * b_norm;
-  Operator<Real> matrix(system, scores);
+  Operator<Real> matrix(system, scores, mean);
   Vector r, z, p, matrix_p(b.size());
   // z = r without a preconditioner, and rho = r^T z is then ||r||^2.
   const auto precondition = [&]() -> const Vector& {
@@ -111,11 +132,11 @@ ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const Sco
   return result;
 }
 
-template ConjugateGradientResult conjugate_gradient<float>(const NormalSystem&, const ScoresView&, const Vector&,
-                                                           const Preconditioner*, const ConjugateGradientOptions&,
-                                                           Vector&);
-template ConjugateGradientResult conjugate_gradient<double>(const NormalSystem&, const ScoresView&, const Vector&,
-                                                            const Preconditioner*, const ConjugateGradientOptions&,
-                                                            Vector&);
+template ConjugateGradientResult conjugate_gradient<float>(const NormalSystem&, const ScoresView&, const Vector*,
+                                                           const Vector&, const Preconditioner*,
+                                                           const ConjugateGradientOptions&, Vector&);
+template ConjugateGradientResult conjugate_gradient<double>(const NormalSystem&, const ScoresView&, const Vector*,
+                                                            const Vector&, const Preconditioner*,
+                                                            const ConjugateGradientOptions&, Vector&);
 
 }  // namespace fastfisher::detail

@@ -33,11 +33,11 @@ struct ConjugateGradientOptions {
 //
 // Hestenes and Stiefel 1952.  The recursive residual drifts from the true one: when it says that x is good enough, the
 // true one is measured, and the method restarts from it until that agrees or no longer falls.
-// Products are taken in Real with `scores`, the system's or a narrower copy; residuals are measured with the system's,
-// in double.  The preconditioner may be null.
+// Products are taken in Real with `scores` less their `mean`, the system's or a narrower copy; residuals are measured
+// with the system's, in double.  Mean and preconditioner may be null.
 template <class Real>
-ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const ScoresView& scores, const Vector& b,
-                                           const Preconditioner* preconditioner,
+ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const ScoresView& scores, const Vector* mean,
+                                           const Vector& b, const Preconditioner* preconditioner,
                                            const ConjugateGradientOptions& options, Vector& x);
 
 }  // namespace fastfisher::detail

@@ -68,7 +68,7 @@ bool solve_dual(StepState& state, const DualFactorization& factor, const Plan& p
     lift(better);
     return better;
   };
-  const double scale = problem.mean_eigenvalue() + system.shift();
+  const double scale = problem.product_scale();
   const bool settled = refine(system, correct, state.b, scale, plan.least_gain, plan.most, solution);
   state.dual = solution.dual;
   for (std::size_t n = 0; n < samples; ++n) state.dual[n] *= roots[n];
@@ -131,8 +131,7 @@ bool factor_and_solve(StepState& state, const Plan& plan) {
     return better;
   };
   const Index refined = solution.refinements;
-  const bool settled = refine(system, correct, b, state.problem.mean_eigenvalue() + system.shift(), plan.least_gain,
-                              plan.most, solution);
+  const bool settled = refine(system, correct, b, state.problem.product_scale(), plan.least_gain, plan.most, solution);
   if (solution.refinements > refined) state.dual.clear();  // x has left what the dual says
   if (result.solver == Solver::cholesky && state.problem.batch->advantages != nullptr && system.shift() == 0.0) {
     // S^T u = x for u = diag(w) S M^-1 x.

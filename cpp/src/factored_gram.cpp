@@ -120,7 +120,7 @@ void FactoredGram<Real>::assign_to(Real* k, const Context& context) const {
   const LowerBlocks blocks(n, kernel.strip_rows, per_block);
   parallel_for(context, threads, blocks.count(), [&](Index task, int) {
     for_tiles_of_block(kernel, n, blocks(task), [&](Index strip, Index j, Index first_row, Index rows, Index columns) {
-      kernel.gram_tile(TileMode::assign, operands.data(), static_cast<Index>(operands.size()), strip, j,
+      kernel.gram_tile(operands.data(), static_cast<Index>(operands.size()), strip, j,
                        k + strip * kernel.strip_rows + j * n, n, first_row, rows, columns);
     });
   });

@@ -16,6 +16,9 @@ namespace {
 
 std::size_t squared(Index n) noexcept { return static_cast<std::size_t>(n) * static_cast<std::size_t>(n); }
 
+// For products under the lock: a poll may use the object, and would wait for what its own thread holds.
+Context unpolled(const Context& context) { return {context.threads, {}}; }
+
 // The entries of a positive semi-definite matrix are bounded by its trace: where this is finite, so are they.
 void check_range(double trace, double total_weight) {
   if (!std::isfinite(trace)) {
@@ -67,6 +70,7 @@ void Fisher::update(const ScoresView& scores, const double* weights, const Conte
   double trace = 0.0;
   for (std::size_t n = 0; n < square_norms.size(); ++n) {
     const double w = weights == nullptr ? 1.0 : weights[n];
+    detail::check_weight(w, n);
     weight += w;
     trace += w * square_norms[n];
   }
@@ -89,7 +93,7 @@ void Fisher::update(const ScoresView& scores, const double* weights, const Conte
         sum_[static_cast<std::size_t>(i + j * dimension_)] += product[i + j * dimension_];
     }
   } else {
-    fisher_product<double>(scores, weights, Update::add, sum_.data(), Context{context.threads, {}});
+    fisher_product<double>(scores, weights, Update::add, sum_.data(), unpolled(context));
   }
   mirrored_ = false;
   count_ += samples;
@@ -132,7 +136,7 @@ void Fisher::multiply(const double* v, double* y, const Context& context) const 
   const std::lock_guard lock(mutex_);
   const double weight = checked_weight();
   mirror();
-  matvec<double>(row_major<const double>(sum_.data(), dimension_, dimension_), v, y, context);
+  matvec<double>(row_major<const double>(sum_.data(), dimension_, dimension_), v, y, unpolled(context));
   for (Index k = 0; k < dimension_; ++k) y[k] /= weight;
 }
 
@@ -159,7 +163,11 @@ void Fisher::solve(double* x, Index right_hand_sides, double damping, const Cont
                               " is not positive; increase damping");
   }
   for (Index j = 0; j < right_hand_sides; ++j) {
-    cholesky_solve<double>(dimension_, factor.data(), x + j * dimension_, context);
+    double* column = x + j * dimension_;
+    cholesky_solve<double>(dimension_, factor.data(), column, context);
+    if (!std::all_of(column, column + dimension_, [](double value) { return std::isfinite(value); })) {
+      throw std::overflow_error("the solution leaves the range of float64; increase damping or rescale the scores");
+    }
   }
 }
 
@@ -170,6 +178,17 @@ std::vector<double> Fisher::sum() const {
 }
 
 void Fisher::restore(const double* sum, Index count, double total_weight) {
+  if (count < 0) throw std::invalid_argument("count: expected a number >= 0, got " + std::to_string(count));
+  if (!(total_weight >= 0.0) || !std::isfinite(total_weight)) {
+    throw std::invalid_argument("total_weight: expected a finite number >= 0, got " + std::to_string(total_weight));
+  }
+  for (Index k = 0; k < dimension_; ++k) {
+    const double entry = sum[k * (dimension_ + 1)];
+    if (!(entry >= 0.0) || !std::isfinite(entry)) {
+      throw std::invalid_argument("sum: expected a diagonal of finite values >= 0, row " + std::to_string(k) +
+                                  " holds " + std::to_string(entry));
+    }
+  }
   const std::lock_guard lock(mutex_);
   std::copy_n(sum, sum_.size(), sum_.begin());
   mirrored_ = false;

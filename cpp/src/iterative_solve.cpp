@@ -56,27 +56,28 @@ ConjugateGradientResult run_conjugate_gradient(StepState& state, const Precondit
   options.max_iterations = limit;
   options.go_on = std::move(go_on);
   if (result.precision == Precision::double_precision) {
-    return conjugate_gradient<double>(system, system.scores(), state.b, preconditioner, options, x);
+    return conjugate_gradient<double>(system, system.scores(), system.mean(), state.b, preconditioner, options, x);
   }
   // Every product would convert the scores again: a copy pays from the third on.
-  const NarrowScores narrow(system.scores(), system.context());
+  const NarrowScores narrow(system.scores(), system.mean(), system.context());
   if (result.precision == Precision::single_precision) {
     options.trust = std::numeric_limits<float>::epsilon();
-    return conjugate_gradient<float>(system, narrow.view(), state.b, preconditioner, options, x);
+    return conjugate_gradient<float>(system, narrow.view(), narrow.mean(), state.b, preconditioner, options, x);
   }
   ConjugateGradientOptions in_single = options;
   in_single.trust = 1e-4;
   in_single.least_gain = 100.0;
   // Single precision may need more iterations than double, or not get there at all.
   if (!state.options.max_iterations.has_value()) in_single.max_iterations = limit / 2;
-  ConjugateGradientResult run = conjugate_gradient<float>(system, narrow.view(), state.b, preconditioner, in_single, x);
+  ConjugateGradientResult run =
+      conjugate_gradient<float>(system, narrow.view(), narrow.mean(), state.b, preconditioner, in_single, x);
   if (run.converged || run.given_up || run.iterations >= limit) return run;
   result.notes.push_back("Products in single precision carried CG to a residual of " + in_words("%.1e", run.residual) +
                          "; it went on in double.");
   const Index before = run.iterations;
   options.max_iterations = limit - before;
   options.go_on = {};
-  run = conjugate_gradient<double>(system, system.scores(), state.b, preconditioner, options, x);
+  run = conjugate_gradient<double>(system, system.scores(), system.mean(), state.b, preconditioner, options, x);
   run.iterations += before;
   return run;
 }

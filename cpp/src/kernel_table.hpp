@@ -64,7 +64,7 @@ template <class Real>
 struct RealKernels {
   std::int64_t strip_rows;    // rows of a strip and of a tile
   std::int64_t tile_columns;  // columns of a tile; divides strip_rows, so that a tile's columns lie in one strip
-  std::int64_t depth;         // the depth to which operands are packed at once
+  std::int64_t depth;         // to which operands are packed at once; half of it is a multiple of tile_columns
   std::int64_t lanes;         // entries of a packet
 
   // C[first_row:rows, 0:columns] = / += / -= A B^T, C column-major.  A is a whole strip; B starts at a tile's first
@@ -88,11 +88,10 @@ struct RealKernels {
   // x <- L^-1 x (transposed: L^-T x), L lower, column-major.
   void (*substitute)(bool transposed, std::int64_t n, const Real* factor, std::int64_t stride, Real* x);
 
-  // The tile of the Gram matrix that starts at row strip * strip_rows and the given column: the sum over factors,
-  // assigned or added to c; the rest as for `tile`.
-  void (*gram_tile)(TileMode mode, const GramFactor<Real>* factors, std::int64_t count, std::int64_t strip,
-                    std::int64_t column, Real* c, std::int64_t c_stride, std::int64_t first_row, std::int64_t rows,
-                    std::int64_t columns);
+  // The tile of the Gram matrix that starts at row strip * strip_rows and the given column: c = the sum over factors;
+  // the rest as for `tile`.
+  void (*gram_tile)(const GramFactor<Real>* factors, std::int64_t count, std::int64_t strip, std::int64_t column,
+                    Real* c, std::int64_t c_stride, std::int64_t first_row, std::int64_t rows, std::int64_t columns);
 
   // Factored blocks times vectors (factored.inl).  `entries` is a whole number of packets.  A row of the left side
   // serves `repeats` of the right one: left (rows, broadcasts), right (rows * repeats, entries); these two may lie
@@ -195,7 +194,8 @@ const KernelTable& kernel_table_baseline() noexcept;
 const KernelTable& kernel_table_v3() noexcept;
 const KernelTable& kernel_table_v4() noexcept;
 
-// The table chosen for this process (simd.cpp).
-const KernelTable& kernels() noexcept;
+// The table chosen for this process (simd.cpp).  Throws std::invalid_argument where the first use finds an unknown or
+// unsupported FASTFISHER_SIMD.
+const KernelTable& kernels();
 
 }  // namespace fastfisher::detail

@@ -11,6 +11,11 @@ namespace {
 // Wide enough for the speed of products of matrices; a wider band costs more to solve with.
 constexpr Index band_width = 32;
 
+template <class Real>
+double bytes_of(Index n) noexcept {
+  return static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(sizeof(Real));
+}
+
 }  // namespace
 
 // Measured on two cores with AVX-512, where a band form costs 4 to 5 factors, and a step from it 0.15 (n = 2,048) to
@@ -32,15 +37,34 @@ MatrixCache::Kept<double>& MatrixCache::kept<double>() noexcept {
   return double_;
 }
 
+double MatrixCache::kept_bytes(Index n) const noexcept {
+  return bytes_of<float>(n) * single_.matrices() + bytes_of<double>(n) * double_.matrices();
+}
+
+template <class Real>
+void MatrixCache::make_room(Index n) noexcept {
+  if (kept_bytes(n) + bytes_of<Real>(n) <= memory_limit_) return;
+  if constexpr (std::is_same_v<Real, float>) {
+    double_ = {};
+  } else {
+    single_ = {};
+  }
+}
+
 template <class Real>
 void MatrixCache::copy(Index n, const Former<Real>& form, Real* target) {
   Buffer<Real>& matrix = kept<Real>().matrix;
-  if (matrix.data() == nullptr) {
-    Buffer<Real> formed(n * n);
-    form(formed.data());
-    matrix = std::move(formed);
+  if (matrix.data() != nullptr) {
+    std::copy_n(matrix.data(), n * n, target);
+    return;
   }
-  std::copy_n(matrix.data(), n * n, target);
+  make_room<Real>(n);
+  form(target);
+  // Beside the largest factor that there may be.
+  const double factor = double_.matrices() > 0 ? bytes_of<double>(n) : bytes_of<Real>(n);
+  if (kept_bytes(n) + bytes_of<Real>(n) + factor > memory_limit_) return;
+  matrix = Buffer<Real>(n * n);
+  std::copy_n(target, n * n, matrix.data());
 }
 
 template <class Real>
@@ -53,10 +77,10 @@ const MatrixCache::Reduced<Real>* MatrixCache::reduced(Index n, const Former<Rea
   if (!reduces<Real>(n)) return nullptr;
   std::unique_ptr<Reduced<Real>>& reduced = kept<Real>().reduced;
   if (reduced == nullptr) {
+    make_room<Real>(n);
     Buffer<Real> matrix(n * n);
     form(matrix.data());
-    double largest = 0.0;
-    for (Index k = 0; k < n; ++k) largest = std::max(largest, static_cast<double>(matrix[k * (n + 1)]));
+    const double largest = largest_diagonal(n, matrix);
     reduced = std::make_unique<Reduced<Real>>(
         Reduced<Real>{BandForm<Real>(n, std::move(matrix), band_width, context), largest});
   }

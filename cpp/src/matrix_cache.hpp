@@ -1,6 +1,7 @@
 // The matrix of a direct solver, kept from one damping to the next.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 
@@ -13,6 +14,14 @@ namespace fastfisher::detail {
 template <class Real>
 using Former = std::function<void(Real*)>;
 
+// The largest diagonal entry of an n x n matrix.
+template <class Real>
+double largest_diagonal(Index n, const Buffer<Real>& matrix) noexcept {
+  double largest = 0.0;
+  for (Index k = 0; k < n; ++k) largest = std::max(largest, static_cast<double>(matrix[k * (n + 1)]));
+  return largest;
+}
+
 // Dampings from which on one band form is cheaper than a Cholesky factor each, for a matrix of n rows.
 template <class Real>
 Index band_crossover(Index n) noexcept;
@@ -20,10 +29,12 @@ Index band_crossover(Index n) noexcept;
 // For the dampings of one batch, one solver and one scale of the matrix.
 class MatrixCache {
  public:
-  // How many dampings are expected to ask for a factor in each precision.
-  MatrixCache(Index in_single, Index in_double) : in_single_(in_single), in_double_(in_double) {}
+  // How many dampings are expected to ask for a factor in each precision, and the bytes that what is kept and a factor
+  // may take together.
+  MatrixCache(Index in_single, Index in_double, double memory_limit)
+      : in_single_(in_single), in_double_(in_double), memory_limit_(memory_limit) {}
 
-  // Copies the matrix into `target`; the first call forms it.
+  // Copies the matrix into `target`, a factor's memory; forms it there where it is not kept, and keeps it if it fits.
   template <class Real>
   void copy(Index n, const Former<Real>& form, Real* target);
 
@@ -46,11 +57,18 @@ class MatrixCache {
   struct Kept {
     Buffer<Real> matrix;
     std::unique_ptr<Reduced<Real>> reduced;
+
+    int matrices() const noexcept { return (matrix.data() != nullptr ? 1 : 0) + (reduced != nullptr ? 1 : 0); }
   };
   template <class Real>
   Kept<Real>& kept() noexcept;
+  double kept_bytes(Index n) const noexcept;
+  // Gives up what is kept in the other precision, where it leaves no room for a matrix of n rows in Real.
+  template <class Real>
+  void make_room(Index n) noexcept;
 
   Index in_single_, in_double_;
+  double memory_limit_;
   Kept<float> single_;
   Kept<double> double_;
 };

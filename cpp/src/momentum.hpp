@@ -14,40 +14,40 @@ namespace fastfisher::detail {
 // (F + lambda I) y = g - F (momentum previous), which is what advantages A - S (momentum previous) give.
 class Momentum {
  public:
-  Momentum(const Batch& batch, const Context& context) : batch_(batch) {
+  // `surveyed`: of this batch, whose arguments are good.
+  Momentum(const Batch& batch, const Survey& surveyed, const Context& context) : batch_(batch) {
     if (!(batch.momentum >= 0.0 && batch.momentum < 1.0)) {
       throw std::invalid_argument("momentum: expected a number in [0, 1)");
     }
-    if (batch.momentum == 0.0 || batch.previous == nullptr || rows(batch.scores) == 0) return;
-    const auto samples = static_cast<std::size_t>(rows(batch.scores));
-    prior_.assign(batch.previous, batch.previous + columns(batch.scores));
-    for (double& value : prior_) value *= batch.momentum;
+    if (batch.momentum == 0.0 || batch.previous == nullptr) return;
+    const auto samples = static_cast<std::size_t>(surveyed.samples);
+    prior_.assign(batch.previous, batch.previous + surveyed.parameters);
+    for (double& value : prior_) {
+      if (!std::isfinite(value)) throw std::invalid_argument("previous: expected finite values");
+      value *= batch.momentum;
+    }
     scores_times_prior_.resize(samples);
     matvec<double>(batch.scores, prior_.data(), scores_times_prior_.data(), context);
-    double total_weight = 0.0;
-    Vector weighted = scores_times_prior_;
-    for (std::size_t n = 0; n < samples; ++n) {
-      const double w = weight_of(batch, n);
-      total_weight += w;
-      weighted[n] *= w;
-    }
     for (const double value : scores_times_prior_) {
       if (!std::isfinite(value)) {
         throw std::overflow_error("previous: its product with the scores leaves the range of float64");
       }
     }
-    const double count = batch.count.value_or(total_weight);
     if (batch.advantages != nullptr) {
       // g is divided by sum w and F by count: S^T (w A') / sum w = g - F prior.
       changed_.resize(samples);
       for (std::size_t n = 0; n < samples; ++n) {
-        changed_[n] = batch.advantages[n] - total_weight / count * scores_times_prior_[n];
+        changed_[n] = batch.advantages[n] - surveyed.total_weight / surveyed.count * scores_times_prior_[n];
       }
       batch_.advantages = changed_.data();
     } else {
+      Vector weighted = scores_times_prior_;
+      for (std::size_t n = 0; n < samples; ++n) weighted[n] *= weight_of(batch, n);
       changed_.resize(prior_.size());
       rmatvec<double>(batch.scores, weighted.data(), changed_.data(), context);
-      for (std::size_t k = 0; k < changed_.size(); ++k) changed_[k] = batch.gradient[k] - changed_[k] / count;
+      for (std::size_t k = 0; k < changed_.size(); ++k) {
+        changed_[k] = batch.gradient[k] - changed_[k] / surveyed.count;
+      }
       batch_.gradient = changed_.data();
     }
   }

@@ -11,7 +11,9 @@
 
 namespace fastfisher::detail {
 
-NarrowScores::NarrowScores(const ScoresView& scores, const Context& context) {
+NarrowScores::NarrowScores(const ScoresView& scores, const Vector* mean, const Context& context) {
+  if (mean != nullptr) mean_ = *mean;
+  double* block_mean = mean_.data();
   std::vector<BlockView> blocks;
   for (const BlockView& block : scores.blocks()) {
     std::visit(
@@ -19,11 +21,14 @@ NarrowScores::NarrowScores(const ScoresView& scores, const Context& context) {
           if constexpr (Pair<View>) {
             const auto left = narrow(view.left, context);
             blocks.push_back(PairView<const float>{left, narrow(view.right, context), view.repeats, view.skipped});
+          } else if (mean != nullptr) {
+            blocks.push_back(centred(view, block_mean, context));
           } else {
             blocks.push_back(narrow(view, context));
           }
         },
         block);
+    if (mean != nullptr) block_mean += columns(block);
   }
   view_ = ScoresView(std::move(blocks));
 }
@@ -44,6 +49,21 @@ MatrixView<const float> NarrowScores::narrow(const MatrixView<const Scalar>& mat
     });
     return row_major<const float>(copy.data(), matrix.rows, matrix.columns);
   }
+}
+
+// The matrix less its part of the mean, which then is zero.
+template <class Scalar>
+MatrixView<const float> NarrowScores::centred(const MatrixView<const Scalar>& matrix, double* mean,
+                                              const Context& context) {
+  Buffer<float>& copy = memory_.emplace_back(matrix.rows * matrix.columns);
+  parallel_for(context, thread_count(context), matrix.rows, [&](Index n, int) {
+    float* row = copy.data() + n * matrix.columns;
+    for (Index k = 0; k < matrix.columns; ++k) {
+      row[k] = static_cast<float>(static_cast<double>(matrix(n, k)) - mean[k]);
+    }
+  });
+  std::fill_n(mean, matrix.columns, 0.0);
+  return row_major<const float>(copy.data(), matrix.rows, matrix.columns);
 }
 
 }  // namespace fastfisher::detail

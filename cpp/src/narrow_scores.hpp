@@ -4,24 +4,30 @@
 #include <vector>
 
 #include "buffer.hpp"
-#include "fastfisher/context.hpp"
-#include "fastfisher/views.hpp"
+#include "normal_system.hpp"
 
 namespace fastfisher::detail {
 
 // Blocks in double copied to float, the others as they lie; the scores must outlive this.  What leaves the range of
-// float becomes infinite.
+// float becomes infinite.  With a mean to be subtracted, dense blocks are copied without it.
 class NarrowScores {
  public:
-  NarrowScores(const ScoresView& scores, const Context& context);
+  // `mean`: (d,), or null.
+  NarrowScores(const ScoresView& scores, const Vector* mean, const Context& context);
 
   const ScoresView& view() const noexcept { return view_; }
+  // What of the mean is left to subtract, or null.
+  const Vector* mean() const noexcept { return mean_.empty() ? nullptr : &mean_; }
 
  private:
   template <class Scalar>
   MatrixView<const float> narrow(const MatrixView<const Scalar>& matrix, const Context& context);
 
+  template <class Scalar>
+  MatrixView<const float> centred(const MatrixView<const Scalar>& matrix, double* mean, const Context& context);
+
   std::vector<Buffer<float>> memory_;
+  Vector mean_;
   ScoresView view_;
 };
 

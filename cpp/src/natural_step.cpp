@@ -32,7 +32,10 @@ NaturalStep take_step(StepState& state) {
   if (detail::norm(state.b) == 0.0) {
     state.solution.x.assign(state.b.size(), 0.0);
     measure(state.system, state.b, state.solution);
-    state.result.notes.push_back("The gradient is zero, and so is the step.");
+    state.result.notes.push_back(
+        detail::norm(state.shared.momentum.prior()) == 0.0
+            ? "The gradient is zero, and so is the step."
+            : "The gradient asks for no change of momentum's direction: the direction is momentum times previous.");
   } else {
     solve(state);
   }
@@ -56,7 +59,7 @@ void take_group(std::vector<std::unique_ptr<StepState>>& states, std::size_t fir
     in_double += states[k]->result.precision == Precision::double_precision ? 1 : 0;
     in_single += states[k]->result.precision == Precision::mixed ? 1 : 0;
   }
-  detail::MatrixCache cache(in_single, in_double);
+  detail::MatrixCache cache(in_single, in_double, memory_limit(states[first]->shape));
   for (const std::size_t k : group) {
     if (group.size() > 1) states[k]->cache = &cache;
     steps[k] = take_step(*states[k]);

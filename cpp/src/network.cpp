@@ -4,43 +4,18 @@
 
 #include "buffer.hpp"
 #include "kernel_table.hpp"
-#include "packed_operand.hpp"
+#include "padded_layer.hpp"
+#include "thread_pool.hpp"
 
 namespace fastfisher {
 namespace {
 
 using detail::Buffer;
 using detail::ceil_divide;
+using detail::PaddedLayer;
 
 // Rows that go through all layers together: their activations stay in the second-level cache.
 constexpr Index panel_rows = 128;
-
-// A layer's matrix as the kernel wants it: rows padded to whole packets; backwards, transposed and without the biases.
-template <class Real>
-struct PaddedLayer {
-  Index inputs, outputs, entries;
-  Buffer<Real> weights, bias;
-
-  PaddedLayer(const LayerWeights& layer, bool transposed, Index lanes)
-      : inputs(transposed ? layer.outputs : layer.inputs),
-        outputs(transposed ? layer.inputs : layer.outputs),
-        entries(ceil_divide(outputs, lanes) * lanes),
-        weights(inputs * entries),
-        bias(entries) {
-    std::fill_n(weights.data(), inputs * entries, Real(0));
-    std::fill_n(bias.data(), entries, Real(0));
-    for (Index i = 0; i < layer.inputs; ++i) {
-      for (Index j = 0; j < layer.outputs; ++j) {
-        const auto value = static_cast<Real>(layer.weights[i * layer.outputs + j]);
-        weights[transposed ? j * entries + i : i * entries + j] = value;
-      }
-    }
-    if (transposed) return;
-    for (Index j = 0; j < layer.outputs; ++j) {
-      bias[j] = static_cast<Real>(layer.weights[layer.inputs * layer.outputs + j]);
-    }
-  }
-};
 
 template <class Real>
 std::vector<PaddedLayer<Real>> padded(const std::vector<LayerWeights>& layers, bool transposed, Index lanes) {

@@ -8,41 +8,19 @@
 
 #include "buffer.hpp"
 #include "kernel_table.hpp"
-#include "packed_operand.hpp"
+#include "padded_layer.hpp"
 
 namespace fastfisher {
-namespace {
 
-using detail::Buffer;
-using detail::ceil_divide;
-
-// A matrix and its biases, rows padded to whole packets.
-struct PaddedLayer {
-  Index inputs, outputs, entries;
-  Buffer<double> weights, bias;
-
-  PaddedLayer(const LayerWeights& layer, Index lanes)
-      : inputs(layer.inputs),
-        outputs(layer.outputs),
-        entries(ceil_divide(outputs, lanes) * lanes),
-        weights(inputs * entries),
-        bias(entries) {
-    for (Index i = 0; i <= inputs; ++i) {
-      double* row = i < inputs ? weights.data() + i * entries : bias.data();
-      std::fill(std::copy_n(layer.weights + i * outputs, outputs, row), row + entries, 0.0);
-    }
-  }
-};
-
-}  // namespace
+using detail::PaddedLayer;
 
 struct NetworkActor::Network {
-  std::vector<PaddedLayer> layers;
+  std::vector<PaddedLayer<double>> layers;
   bool sine_features = false;
   // The kernels that the layers are padded for: another level may be chosen while the actor lives.
   const detail::RealKernels<double>* kernels = &detail::kernels().real<double>();
   // What one layer gives and the next one takes, in turn.
-  Buffer<double> values[2];
+  detail::Buffer<double> values[2];
 };
 
 NetworkActor::NetworkActor(const std::vector<LayerWeights>& layers, bool sine_features)
@@ -54,11 +32,11 @@ NetworkActor::NetworkActor(const std::vector<LayerWeights>& layers, bool sine_fe
       throw std::invalid_argument("layers: expected " + std::to_string(network_->layers.back().outputs + 1) +
                                   " rows, got " + std::to_string(layer.inputs + 1));
     }
-    network_->layers.emplace_back(layer, network_->kernels->lanes);
+    network_->layers.emplace_back(layer, false, network_->kernels->lanes);
     widest = std::max(widest, network_->layers.back().entries);
   }
   network_->sine_features = sine_features;
-  for (auto& values : network_->values) values = Buffer<double>(widest);
+  for (auto& values : network_->values) values = detail::Buffer<double>(widest);
 }
 
 NetworkActor::~NetworkActor() = default;
@@ -72,7 +50,7 @@ void NetworkActor::act(const double* observation, const double* noise, double* n
   const auto& layers = network_->layers;
   const double* x = observation;
   for (std::size_t l = 0; l < layers.size(); ++l) {
-    const PaddedLayer& layer = layers[l];
+    const PaddedLayer<double>& layer = layers[l];
     double* y = network_->values[l % 2].data();
     const bool sine = l == 0 && network_->sine_features, last = l + 1 == layers.size();
     network_->kernels->dense_layer(1, layer.inputs, layer.entries, x, layer.inputs, layer.weights.data(),

@@ -1,7 +1,8 @@
 // The linear system of the natural step, unnormalised: M x = b with M = S^T diag(w) S + shift I,
-// shift = count * lambda, b = count * g.  With a mean score m, S stands for S - 1 m^T throughout; since m is the mean
-// by the same weights, that is a correction of rank one to every product.  Products are taken from the scores, always
-// in double: this is what residuals are measured with, whatever precision a factor has.
+// shift = count * lambda, b = count * g.  With a mean score m, S stands for S - 1 m^T throughout.  That is a correction
+// of rank one to S^T diag(w) S too, but as such it would cancel twice the digits: m is subtracted from each product
+// with S or S^T by itself.  Products are taken from the scores, always in double: this is what residuals are measured
+// with, whatever precision a factor has.
 #pragma once
 
 #include <cmath>
@@ -45,6 +46,7 @@ class NormalSystem {
   double shift() const noexcept { return shift_; }
   const Context& context() const noexcept { return *context_; }
   bool centred() const noexcept { return mean_ != nullptr; }
+  const Vector* mean() const noexcept { return mean_; }
   double total_weight() const noexcept { return total_weight_; }  // of a centred system
   std::size_t samples() const noexcept { return static_cast<std::size_t>(rows(scores_)); }
   std::size_t parameters() const noexcept { return static_cast<std::size_t>(columns(scores_)); }
@@ -61,59 +63,32 @@ class NormalSystem {
   // y = S^T u.
   void multiply_transposed(const Vector& u, Vector& y) const {
     y.resize(parameters());
+    if (mean_ != nullptr) return multiply_transposed_centred(u, y);
     rmatvec<double>(scores_, u.data(), y.data(), *context_);
-    if (mean_ == nullptr) return;
-    double sum = 0.0;
-    for (const double value : u) sum += value;
-    for (std::size_t k = 0; k < y.size(); ++k) y[k] -= sum * (*mean_)[k];
   }
+
+  // norms[n] = ||s_n||^2.
+  void square_norms(Vector& norms) const;
 
   // y = M x; `scores_times_x`, if not null, receives S x.
   void apply(const Vector& x, Vector& y, Vector* scores_times_x = nullptr) const {
     y.resize(parameters());
-    if (scores_times_x != nullptr) scores_times_x->resize(samples());
-    fisher_matvec<double>(scores_, weights_, x.data(), scores_times_x == nullptr ? nullptr : scores_times_x->data(),
-                          y.data(), *context_);
-    const double along = centre_product(x, y);
-    if (scores_times_x != nullptr && along != 0.0) {
-      for (double& value : *scores_times_x) value -= along;
+    if (mean_ != nullptr) {
+      Vector u;
+      apply_centred(x, y, scores_times_x == nullptr ? u : *scores_times_x);
+    } else {
+      if (scores_times_x != nullptr) scores_times_x->resize(samples());
+      fisher_matvec<double>(scores_, weights_, x.data(), scores_times_x == nullptr ? nullptr : scores_times_x->data(),
+                            y.data(), *context_);
     }
     for (std::size_t k = 0; k < y.size(); ++k) y[k] += shift_ * x[k];
   }
 
-  // From y = S^T diag(w) S x with S as it is to S centred; returns m^T x.
-  double centre_product(const Vector& x, Vector& y) const {
-    if (mean_ == nullptr) return 0.0;
-    const double along = dot(*mean_, x);
-    for (std::size_t k = 0; k < y.size(); ++k) y[k] -= total_weight_ * along * (*mean_)[k];
-    return along;
-  }
-
   // S^T diag(w) S, d x d, and diag(sqrt w) S S^T diag(sqrt w), N x N, lower triangles.
   template <class Real>
-  void form_primal(Real* c) const {
-    fisher_product<Real>(scores_, weights_, Update::assign, c, *context_);
-    if (mean_ == nullptr) return;
-    const Vector& m = *mean_;
-    for (std::size_t j = 0; j < m.size(); ++j) {
-      for (std::size_t i = j; i < m.size(); ++i) c[i + j * m.size()] -= static_cast<Real>(total_weight_ * m[i] * m[j]);
-    }
-  }
-
+  void form_primal(Real* c) const;
   template <class Real>
-  void form_dual(Real* k) const {
-    gram_product<Real>(scores_, weights_, k, *context_);
-    if (mean_ == nullptr) return;
-    const std::size_t size = samples();
-    Vector along(size);  // s_n^T m - m^T m / 2
-    matvec<double>(scores_, mean_->data(), along.data(), *context_);
-    for (double& value : along) value -= 0.5 * dot(*mean_, *mean_);
-    for (std::size_t j = 0; j < size; ++j) {
-      for (std::size_t i = j; i < size; ++i) {
-        k[i + j * size] -= static_cast<Real>(std::sqrt(weight(i)) * std::sqrt(weight(j)) * (along[i] + along[j]));
-      }
-    }
-  }
+  void form_dual(Real* k) const;
 
   // r = b - M x; returns ||r||.
   double residual(const Vector& b, const Vector& x, Vector& r, Vector* scores_times_x = nullptr) const {
@@ -123,6 +98,9 @@ class NormalSystem {
   }
 
  private:
+  void multiply_transposed_centred(const Vector& u, Vector& y) const;
+  void apply_centred(const Vector& x, Vector& y, Vector& u) const;
+
   ScoresView scores_;
   const double* weights_;
   double shift_;

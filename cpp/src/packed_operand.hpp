@@ -28,7 +28,6 @@ class LowerBlocks {
         side_(ceil_divide(strips_, strips_per_block)) {}
 
   Index count() const noexcept { return side_ * (side_ + 1) / 2; }
-  Index strips() const noexcept { return strips_; }
 
   struct Range {
     Index first_row_strip, last_row_strip, first_column_strip, last_column_strip;

@@ -25,9 +25,8 @@ struct RowSample {
 // Rows at equal distances along the running sum of sqrt(w) ||s||: drawn in proportion to their norms, evenly over the
 // batch, and without chance.  A row that covers several distances is taken once, with their weight.
 RowSample draw(const NormalSystem& system, Index count) {
-  const Index samples = rows(system.scores());
-  Vector size(static_cast<std::size_t>(samples));
-  square_norms(system.scores(), size.data(), system.context());
+  Vector size;
+  system.square_norms(size);
   RowSample sample;
   double total = 0.0;
   for (std::size_t n = 0; n < size.size(); ++n) {
@@ -50,31 +49,36 @@ RowSample draw(const NormalSystem& system, Index count) {
   return sample;
 }
 
-// Copies of chosen rows, block by block, in Real.
+// Copies of chosen rows, block by block, in Real; dense blocks less their part of the mean, if there is one.
 template <class Real>
 class GatheredRows {
  public:
-  GatheredRows(const ScoresView& scores, const std::vector<Index>& chosen) {
-    const auto gather = [&](const auto& from, const auto& row_of) {
+  GatheredRows(const ScoresView& scores, const Vector* mean, const std::vector<Index>& chosen) {
+    const auto gather = [&](const auto& from, const double* from_mean, const auto& row_of) {
       auto& copy = memory_.emplace_back(static_cast<Index>(chosen.size()) * from.columns);
       Real* to = copy.data();
       for (const Index n : chosen) {
-        for (Index k = 0; k < from.columns; ++k) *to++ = static_cast<Real>(from(row_of(n), k));
+        for (Index k = 0; k < from.columns; ++k) {
+          const double less = from_mean == nullptr ? 0.0 : from_mean[k];
+          *to++ = static_cast<Real>(static_cast<double>(from(row_of(n), k)) - less);
+        }
       }
       return row_major<const Real>(copy.data(), static_cast<Index>(chosen.size()), from.columns);
     };
     std::vector<BlockView> blocks;
+    const double* block_mean = mean == nullptr ? nullptr : mean->data();
     for (const BlockView& block : scores.blocks()) {
       std::visit(
           [&]<class View>(const View& view) {
             if constexpr (Pair<View>) {
-              const auto left = gather(view.left, [&view](Index n) { return view.left_row(n); });
-              blocks.push_back(PairView<const Real>{left, gather(view.right, std::identity{})});
+              const auto left = gather(view.left, nullptr, [&view](Index n) { return view.left_row(n); });
+              blocks.push_back(PairView<const Real>{left, gather(view.right, nullptr, std::identity{})});
             } else {
-              blocks.push_back(gather(view, std::identity{}));
+              blocks.push_back(gather(view, block_mean, std::identity{}));
             }
           },
           block);
+      if (block_mean != nullptr) block_mean += columns(block);
     }
     view_ = ScoresView(std::move(blocks));
   }
@@ -91,7 +95,7 @@ class SamplePreconditioner final : public Preconditioner {
  public:
   SamplePreconditioner(const NormalSystem& system, const RowSample& sample)
       : context_(&system.context()),
-        rows_(system.scores(), sample.rows),
+        rows_(system.scores(), system.mean(), sample.rows),
         shift_(looser * system.shift()),
         size_(static_cast<Index>(sample.rows.size())),
         factor_(size_ * size_) {

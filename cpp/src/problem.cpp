@@ -4,7 +4,9 @@
 #include <cmath>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
+#include "centred_scores.hpp"
 #include "checks.hpp"
 
 namespace fastfisher::detail {
@@ -42,7 +44,7 @@ void measure(const Batch& batch, const Context& context, Survey& problem) {
   double sum = 0.0;
   for (std::size_t n = 0; n < norms.size(); ++n) {
     const double w = weight_of(batch, n);
-    if (!(w >= 0.0)) throw std::invalid_argument("weights: expected values >= 0, row " + std::to_string(n));
+    check_weight(w, n);
     problem.total_weight += w;
     sum += w * norms[n];
   }
@@ -59,39 +61,18 @@ void measure(const Batch& batch, const Context& context, Survey& problem) {
   throw std::overflow_error("scores: their squares leave the range of float64; rescale the scores");
 }
 
-// The mean score, and the trace without it: tr(F) - (sum w / count) ||m||^2.
+// The mean score, and tr(F) of what it leaves of the scores.
 void find_mean(const Batch& batch, const Context& context, Survey& problem) {
   if (!batch.centre) return;
   Vector shares(static_cast<std::size_t>(problem.samples));
   for (std::size_t n = 0; n < shares.size(); ++n) shares[n] = weight_of(batch, n) / problem.total_weight;
   problem.mean.resize(static_cast<std::size_t>(problem.parameters));
   rmatvec<double>(batch.scores, shares.data(), problem.mean.data(), context);
-  const double of_mean = problem.total_weight / problem.count * dot(problem.mean, problem.mean);
-  problem.trace = std::max(0.0, problem.trace - of_mean);
-}
-
-void find_gradient(const Batch& batch, const Context& context, Survey& problem) {
-  const auto parameters = static_cast<std::size_t>(problem.parameters);
-  if (batch.gradient != nullptr) {
-    problem.gradient.assign(batch.gradient, batch.gradient + parameters);
-  } else {
-    const Vector weighted = weighted_advantages(batch, problem.total_weight);
-    problem.gradient.resize(parameters);
-    rmatvec<double>(batch.scores, weighted.data(), problem.gradient.data(), context);
-    double sum = 0.0;
-    for (const double value : weighted) sum += value;
-    for (std::size_t k = 0; k < problem.mean.size(); ++k) problem.gradient[k] -= sum * problem.mean[k];
-  }
-  double largest = 0.0;
-  for (const double value : problem.gradient) {
-    if (!std::isfinite(value)) {
-      if (batch.gradient != nullptr) throw std::invalid_argument("gradient: expected finite values");
-      throw std::overflow_error("advantages: their product with the scores leaves the range of float64");
-    }
-    largest = std::max(largest, std::fabs(value));
-  }
-  // A subnormal scale would have no reciprocal.
-  if (largest > 0.0) problem.gradient_scale = power_of_two(std::max(largest, 0x1p-1000));
+  Vector& norms = shares;
+  centred_square_norms(batch.scores, problem.mean, norms.data(), context);
+  double sum = 0.0;
+  for (std::size_t n = 0; n < norms.size(); ++n) sum += weight_of(batch, n) * norms[n];
+  problem.trace = sum / problem.count;
 }
 
 // Products of two entries of the matrix occur (in CG's curvatures), and it may be held in single precision, so its own
@@ -132,8 +113,34 @@ Survey survey(const Batch& batch, const Context& context) {
   result.parameters = columns(batch.scores);
   measure(batch, context, result);
   find_mean(batch, context, result);
-  find_gradient(batch, context, result);
   return result;
+}
+
+void find_gradient(const Batch& batch, const Context& context, Survey& surveyed) {
+  surveyed.batch = &batch;
+  const auto parameters = static_cast<std::size_t>(surveyed.parameters);
+  if (batch.gradient != nullptr) {
+    surveyed.gradient.assign(batch.gradient, batch.gradient + parameters);
+  } else {
+    Vector weighted = weighted_advantages(batch, surveyed.total_weight);
+    surveyed.gradient.resize(parameters);
+    if (surveyed.mean.empty()) {
+      rmatvec<double>(batch.scores, weighted.data(), surveyed.gradient.data(), context);
+    } else {
+      transposed_product(batch.scores, batch.weights, surveyed.total_weight, surveyed.mean, std::move(weighted),
+                         surveyed.gradient, context);
+    }
+  }
+  double largest = 0.0;
+  for (const double value : surveyed.gradient) {
+    if (!std::isfinite(value)) {
+      if (batch.gradient != nullptr) throw std::invalid_argument("gradient: expected finite values");
+      throw std::overflow_error("advantages: their product with the scores leaves the range of float64");
+    }
+    largest = std::max(largest, std::fabs(value));
+  }
+  // A subnormal scale would have no reciprocal.
+  if (largest > 0.0) surveyed.gradient_scale = power_of_two(std::max(largest, 0x1p-1000));
 }
 
 Problem pose(const Survey& surveyed, const StepOptions& options) {

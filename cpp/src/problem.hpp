@@ -27,8 +27,11 @@ struct Survey {
   double gradient_scale = 1.0;
 };
 
-// Throws std::invalid_argument naming the argument, or std::overflow_error.
+// All but the gradient.  Throws std::invalid_argument naming the argument, or std::overflow_error.
 Survey survey(const Batch& batch, const Context& context);
+
+// The gradient of `batch`: the one that was surveyed, or what momentum makes of it.  Throws like survey.
+void find_gradient(const Batch& batch, const Context& context, Survey& surveyed);
 
 // The system that is solved is matrix_scale count (F + lambda I) x' = g / gradient_scale, so the direction is
 // x = solution_scale() x'.  The two scales are powers of two: gradient_scale brings the largest entry of g to one, and
@@ -47,6 +50,13 @@ struct Problem : Survey {
   double shift() const noexcept { return system_scale() * damping; }
   double mean_eigenvalue() const noexcept {
     return system_scale() * trace / static_cast<double>(samples < parameters ? samples : parameters);
+  }
+  // What the rounding of a product with the matrix is measured by.  The product of a centred one rounds as much as that
+  // of the mean with the deviations.
+  double product_scale() const noexcept {
+    const double deviations = mean_eigenvalue();
+    const double scale = deviations + shift();
+    return mean.empty() ? scale : scale + 2.0 * norm(mean) * std::sqrt(matrix_scale * total_weight * deviations);
   }
   Vector right_hand_side() const;
 

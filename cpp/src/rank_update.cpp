@@ -287,15 +287,18 @@ void mirror_lower(Index n, Real* a, Real scale, const Context& context) {
   });
 }
 
-void detail::product_of_written_rows(Index rows, Index columns, const RowWriter<double>& write, double* c,
+template <class Real>
+void detail::product_of_written_rows(Index rows, Index columns, const RowWriter<Real>& write, Real* c,
                                      const Context& context) {
-  rank_update(WrittenOperand<double>{rows, columns, write}, Update::assign, c, context);
+  rank_update(WrittenOperand<Real>{rows, columns, write}, Update::assign, c, context);
 }
 
 template void fisher_product<float>(const ScoresView&, const double*, Update, float*, const Context&);
 template void fisher_product<double>(const ScoresView&, const double*, Update, double*, const Context&);
 template void gram_product<float>(const ScoresView&, const double*, float*, const Context&);
 template void gram_product<double>(const ScoresView&, const double*, double*, const Context&);
+template void detail::product_of_written_rows<float>(Index, Index, const RowWriter<float>&, float*, const Context&);
+template void detail::product_of_written_rows<double>(Index, Index, const RowWriter<double>&, double*, const Context&);
 template void mirror_lower<float>(Index, float*, float, const Context&);
 template void mirror_lower<double>(Index, double*, double, const Context&);
 

@@ -13,7 +13,7 @@ template <class Real>
 using RowWriter = std::function<void(Index first, Index count, Real* rows)>;
 
 // c (columns x columns, lower triangle) = S^T S for the (rows, columns) matrix that `write` writes.
-void product_of_written_rows(Index rows, Index columns, const RowWriter<double>& write, double* c,
-                             const Context& context);
+template <class Real>
+void product_of_written_rows(Index rows, Index columns, const RowWriter<Real>& write, Real* c, const Context& context);
 
 }  // namespace fastfisher::detail

@@ -6,14 +6,14 @@
 
 #include "kernel_table.hpp"
 
-#if defined(__x86_64__)
+#if defined(FASTFISHER_X86_64)  // by CMake: the levels are compiled in
 #include <cpuid.h>
 #endif
 
 namespace fastfisher {
 namespace {
 
-#if defined(__x86_64__)
+#if defined(FASTFISHER_X86_64)
 
 // Registers that the operating system saves on a context switch.  A processor may have wide registers that the kernel
 // does not save (XCR0): using them would be undefined, although cpuid reports them.
@@ -86,7 +86,7 @@ std::atomic<const detail::KernelTable*>& active_table() {
 
 namespace detail {
 
-const KernelTable& kernels() noexcept { return *active_table().load(std::memory_order_relaxed); }
+const KernelTable& kernels() { return *active_table().load(std::memory_order_relaxed); }
 
 }  // namespace detail
 

@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <limits>
 #include <vector>
 
 #include "blocks.hpp"
+#include "control_group.hpp"
 
 namespace fastfisher::detail {
 namespace {
@@ -21,17 +21,7 @@ constexpr double memory_share = 0.4;
 double machine_memory() {
   const double pages = static_cast<double>(sysconf(_SC_PHYS_PAGES));
   const double page = static_cast<double>(sysconf(_SC_PAGE_SIZE));
-  double bytes = pages > 0.0 && page > 0.0 ? pages * page : 1e10;
-  for (const char* path : {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
-    double limit = 0.0;
-    if (std::ifstream(path) >> limit && limit > 0.0) bytes = std::min(bytes, limit);
-  }
-  return bytes;
-}
-
-double memory_limit(const SolveShape& shape) {
-  static const double machine = machine_memory();
-  return shape.memory_limit.value_or(memory_share * machine);
+  return std::min(pages > 0.0 && page > 0.0 ? pages * page : 1e10, group_limits().memory);
 }
 
 double matrix_bytes(const SolveShape& shape, double side) { return side * side * (shape.narrow_factor ? 4.0 : 8.0); }
@@ -226,6 +216,11 @@ PredictedCosts predicted_costs(const SolveShape& shape) {
   costs.cg_iteration = preconditioned ? sampled.iteration : iteration_cost(shape);
   costs.cg_iterations = preconditioned ? sampled.iterations : most;
   return costs;
+}
+
+double memory_limit(const SolveShape& shape) {
+  static const double machine = machine_memory();
+  return shape.memory_limit.value_or(memory_share * machine);
 }
 
 bool fits_in_memory(const SolveShape& shape, Solver solver) { return fits(shape, side_of(shape, solver)); }

@@ -61,6 +61,9 @@ double iterations_bound(const SolveShape& shape);
 // What the model expects of each solver.
 PredictedCosts predicted_costs(const SolveShape& shape);
 
+// Bytes that the matrices of a direct solver may take.
+double memory_limit(const SolveShape& shape);
+
 bool fits_in_memory(const SolveShape& shape, Solver solver);
 
 // Throws MemoryLimitExceeded where the matrix that this solver factors takes more than the limit.

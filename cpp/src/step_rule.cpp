@@ -94,8 +94,9 @@ void scale_to_kl(StepState& state, double slope, double curvature) {
     // With momentum x is not F^-1 g: its own curvature scales it.
     const double square = state.shared.momentum.active() ? curvature : slope;
     length = square > 0.0 ? std::sqrt(2.0 * *max_kl * problem.system_scale() / square) : 0.0;
-    if (length == 0.0 && norm(state.b) != 0.0) {
-      result.notes.push_back("gradient^T direction is not positive: no step length gives the KL; the step is zero.");
+    if (length == 0.0 && (norm(state.b) != 0.0 || norm(state.solution.x) != 0.0)) {
+      result.notes.push_back(std::string(state.shared.momentum.active() ? "direction^T F" : "gradient^T") +
+                             " direction is not positive: no step length gives the KL; the step is zero.");
     }
   }
   result.step_size = length / problem.solution_scale();

@@ -28,14 +28,16 @@ inline bool is_iterative(Solver solver) noexcept {
 // What the steps of several dampings share: the batch is looked through once.
 struct SharedBatch {
   SharedBatch(const Batch& batch, const Context& call)
-      : original(batch), context(call), momentum(batch, call), surveyed(survey(momentum.batch(), call)) {}
-  SharedBatch(const SharedBatch&) = delete;  // what was surveyed points into the momentum
+      : original(batch), context(call), surveyed(survey(batch, call)), momentum(batch, surveyed, call) {
+    find_gradient(momentum.batch(), call, surveyed);
+  }
+  SharedBatch(const SharedBatch&) = delete;  // what is surveyed points into the momentum
   SharedBatch& operator=(const SharedBatch&) = delete;
 
   const Batch& original;
   const Context& context;
-  Momentum momentum;
   Survey surveyed;
+  Momentum momentum;
   std::optional<double> largest_eigenvalue;  // of count F, estimated where it was needed
 };
 

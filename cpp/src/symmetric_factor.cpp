@@ -19,13 +19,6 @@ std::string in_words(double value) {
 }
 
 template <class Real>
-double largest_diagonal(Index n, const Buffer<Real>& matrix) noexcept {
-  double largest = 0.0;
-  for (Index k = 0; k < n; ++k) largest = std::max(largest, static_cast<double>(matrix[k * (n + 1)]));
-  return largest;
-}
-
-template <class Real>
 class DenseCholesky final : public SymmetricFactor {
  public:
   DenseCholesky(Index n, const Context& context) : n_(n), factor_(n * n), context_(&context) {}

@@ -164,8 +164,7 @@ ThreadPool& pool() {
 }  // namespace
 
 int thread_count(const Context& context) noexcept {
-  constexpr int most = 1024;  // scratch memory is allotted by thread
-  return context.threads > 0 ? std::min(context.threads, most) : default_num_threads();
+  return context.threads > 0 ? std::min(context.threads, most_threads) : default_num_threads();
 }
 
 void parallel_for(const Context& context, int threads, Index count, const Task& task) {

@@ -11,6 +11,9 @@ namespace fastfisher::detail {
 // A task and which of the loop's threads runs it, 0 <= worker < threads: the index of that thread's scratch memory.
 using Task = std::function<void(Index task, int worker)>;
 
+// More than any machine has: scratch memory is allotted by thread, and a typing error must not start a million.
+inline constexpr int most_threads = 1024;
+
 // Threads that a call with this context would use on enough work.
 int thread_count(const Context& context) noexcept;
 

@@ -4,9 +4,10 @@
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
-#include <fstream>
-#include <string>
 #include <thread>
+
+#include "control_group.hpp"
+#include "thread_pool.hpp"
 
 #if defined(__linux__)
 #include <sched.h>
@@ -15,10 +16,9 @@
 namespace fastfisher {
 namespace {
 
-std::atomic<int> chosen_threads{0};
+using detail::most_threads;
 
-// More than any machine has: a typing error in the environment must not start a million threads.
-constexpr int most_threads = 1024;
+std::atomic<int> chosen_threads{0};
 
 int affinity_processors() noexcept {
 #if defined(__linux__)
@@ -26,23 +26,6 @@ int affinity_processors() noexcept {
   if (sched_getaffinity(0, sizeof(mask), &mask) == 0) return CPU_COUNT(&mask);
 #endif
   return static_cast<int>(std::thread::hardware_concurrency());
-}
-
-// Processors' worth of time that the container's cgroup allows, or 0 for no limit.
-double cgroup_processors() {
-  std::ifstream version2("/sys/fs/cgroup/cpu.max");
-  std::string quota;
-  double period = 0.0;
-  if (version2 >> quota >> period) {
-    return quota == "max" || period <= 0.0 ? 0.0 : std::strtod(quota.c_str(), nullptr) / period;
-  }
-  std::ifstream version1_quota("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
-  std::ifstream version1_period("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-  double microseconds = 0.0;
-  if (version1_quota >> microseconds && version1_period >> period && microseconds > 0.0 && period > 0.0) {
-    return microseconds / period;
-  }
-  return 0.0;
 }
 
 int environment_threads() noexcept {
@@ -59,9 +42,9 @@ int usable_processors() noexcept {
   static const int processors = [] {
     int count = std::max(1, affinity_processors());
     try {
-      const double quota = cgroup_processors();
-      if (quota > 0.0) count = std::min(count, std::max(1, static_cast<int>(std::ceil(quota))));
-    } catch (...) {  // an unreadable file is no limit
+      const double quota = detail::group_limits().processors;
+      if (quota < count) count = std::max(1, static_cast<int>(std::ceil(quota)));
+    } catch (...) {  // out of memory: no limit is known
     }
     return count;
   }();

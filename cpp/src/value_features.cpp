@@ -62,7 +62,7 @@ void regression_product(const ValueFeatures& features, const double* y, double* 
     writer.write(first, count, rows, d + 1);
     for (Index n = 0; n < count; ++n) rows[n * (d + 1) + d] = y[first + n];
   };
-  detail::product_of_written_rows(features.rows(), d + 1, write, c, context);
+  detail::product_of_written_rows<double>(features.rows(), d + 1, write, c, context);
 }
 
 void matvec(const ValueFeatures& features, const double* v, double* u, const Context& context) {

@@ -186,6 +186,8 @@ class Fisher:
         ------
         numpy.linalg.LinAlgError
             If F + lambda I is not positive definite to rounding; increase damping.
+        OverflowError
+            If the solution leaves the range of float64.
         """
         right = as_float_array(g, "g")
         if right.ndim not in (1, 2) or right.shape[0] != self.d:

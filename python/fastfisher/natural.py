@@ -226,7 +226,8 @@ def natural_step(
     precondition : bool
         Let CG or LSMR build a preconditioner from a sample of the rows where that pays.
     memory_limit : float, optional
-        Bytes that a matrix to be factored may take; default 40% of the machine's, or of the control group's.
+        Bytes that a matrix to be factored may take, and with several dampings the copy that is kept of it,
+        which otherwise is formed again for each; default 40% of the machine's, or of the control group's.
     num_threads : int, optional
         Threads to use; default `fastfisher.get_num_threads()`.  Results are the same bits for any number.
 

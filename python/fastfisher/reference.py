@@ -126,6 +126,13 @@ def conjugate_gradient(
     return x, max_iterations
 
 
+def centred(scores: object, weights: object | None = None) -> Array:
+    """S - 1 m^T with the mean score m = S^T w / sum w, (N, d)."""
+    S = _double(scores)
+    w = _weights(S, weights)
+    return S - w @ S / w.sum()
+
+
 def natural_direction(
     scores: object,
     advantages: object | None = None,
@@ -133,9 +140,10 @@ def natural_direction(
     weights: object | None = None,
     count: float | None = None,
     damping: float = 1e-4,
+    center: bool = False,
 ) -> Array:
     """Return x = (F + lambda I)^-1 g with F = S^T diag(w) S / count and g = S^T (w A) / sum w."""
-    S = _double(scores)
+    S = centred(scores, weights) if center else _double(scores)
     w = _weights(S, weights)
     F = syrk_columns(S, w) / (w.sum() if count is None else count)
     g = _double(gradient) if advantages is None else S.T @ (w * _double(advantages)) / w.sum()

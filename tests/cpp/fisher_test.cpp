@@ -2,6 +2,7 @@
 #include "fastfisher/fisher.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <stdexcept>
 #include <thread>
 
@@ -176,6 +177,22 @@ TEST_P(FisherMatrix, BadArgumentsLeaveItAsItWas) {
   EXPECT_THROW(fisher.merge(Fisher(6)), std::invalid_argument);
   std::vector<double> x(7, 1.0);
   EXPECT_THROW(fisher.solve(x.data(), 1, -1.0), std::invalid_argument);
+  for (const double bad : {-1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    std::vector<double> weights(50, 1.0);
+    weights[31] = bad;
+    try {
+      fisher.update(blocks.rows(0, 50), weights.data());
+      ADD_FAILURE() << "accepted a weight of " << bad;
+    } catch (const std::invalid_argument& error) {
+      EXPECT_NE(std::string(error.what()).find("weights: "), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("row 31"), std::string::npos) << error.what();
+    }
+    auto sum = before;
+    EXPECT_THROW(fisher.restore(sum.data(), 50, bad), std::invalid_argument) << bad;
+    sum[8] = bad;  // on the diagonal
+    EXPECT_THROW(fisher.restore(sum.data(), 50, 50.0), std::invalid_argument) << bad;
+  }
+  EXPECT_THROW(fisher.restore(before.data(), -1, 50.0), std::invalid_argument);
   EXPECT_TRUE(same_bits(fisher.sum(), before));
   EXPECT_EQ(fisher.count(), 50);
   EXPECT_THROW(Fisher(0), std::invalid_argument);
@@ -196,6 +213,14 @@ TEST_P(FisherMatrix, OverflowIsRefused) {
   } catch (const std::overflow_error&) {
   }
   for (const double entry : matrix_of(fisher)) EXPECT_TRUE(std::isfinite(entry));
+}
+
+TEST_P(FisherMatrix, ASolutionThatOverflowsIsRefused) {
+  const std::vector<double> tiny{1e-150, 0.0, 0.0, 1e-150};
+  Fisher fisher(2);
+  fisher.update(row_major<const double>(tiny.data(), 2, 2), nullptr);
+  std::vector<double> x{1e20, 1.0};
+  EXPECT_THROW(fisher.solve(x.data(), 1, 0.0), std::overflow_error);
 }
 
 TEST_P(FisherMatrix, AnInterruptedUpdateLeavesItAsItWas) {
@@ -222,6 +247,29 @@ TEST_P(FisherMatrix, AnInterruptedUpdateLeavesItAsItWas) {
       EXPECT_EQ(fisher.total_weight(), 10.0);
     }
   }
+}
+
+// A poll may run anything, members of the same object included: none is called while the lock is held.
+TEST_P(FisherMatrix, APollMayUseTheObject) {
+  const Blocks blocks({50, 7});
+  Fisher fisher(7);
+  std::vector<double> x(7, 1.0), y(7);
+  int polls = 0;
+  bool inside_multiply = false;
+  const Context context{1, [&] {
+                          ASSERT_FALSE(inside_multiply) << "polled under the lock";
+                          EXPECT_GE(fisher.count(), 0);
+                          ++polls;
+                        }};
+  const auto wait_for_a_poll = [] { std::this_thread::sleep_for(std::chrono::milliseconds(60)); };
+  wait_for_a_poll();
+  fisher.update(blocks.rows(0, 50), nullptr, context);
+  wait_for_a_poll();
+  fisher.solve(x.data(), 1, 0.5, context);
+  EXPECT_GT(polls, 0);
+  inside_multiply = true;
+  wait_for_a_poll();
+  fisher.multiply(x.data(), y.data(), context);
 }
 
 TEST(FisherDimension, WhoseSquareOverflowsIsRefused) {

@@ -278,6 +278,52 @@ TEST_P(Step, BadArgumentsAreNamed) {
   EXPECT_THROW(natural_step(s.batch, s.options), std::overflow_error);
 }
 
+// Momentum takes products with the batch: not before it has been looked at.
+TEST_P(Step, BadArgumentsAreNamedWithMomentumToo) {
+  const auto message_of = [](const Case& c) -> std::string {
+    try {
+      natural_step(c.batch, c.options);
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "no std::invalid_argument";
+  };
+  const std::vector<double> previous(4, 1.0);
+  Case c({10, 4});
+  c.batch.momentum = 0.5;
+  c.batch.previous = previous.data();
+  c.batch.advantages = nullptr;
+  EXPECT_EQ(message_of(c).find("advantages, gradient"), 0U) << message_of(c);
+  c.batch.advantages = c.advantages.data();
+  std::fill(c.weights.begin(), c.weights.end(), -1.0);
+  c.batch.weights = c.weights.data();
+  EXPECT_EQ(message_of(c).find("weights"), 0U) << message_of(c);
+  c.batch.weights = nullptr;
+
+  std::vector<double> spoiled(40, 1.0);
+  spoiled[7] = std::numeric_limits<double>::quiet_NaN();
+  c.batch.scores = row_major<const double>(spoiled.data(), 10, 4);
+  EXPECT_EQ(message_of(c), "scores: expected finite values, row 1 holds NaN or Inf");
+  c.batch.scores = c.matrix.view();
+  c.batch.previous = spoiled.data() + 4;
+  EXPECT_EQ(message_of(c).find("previous"), 0U) << message_of(c);
+}
+
+TEST_P(Step, WithoutScoresItIsMomentums) {
+  const std::vector<double> zeros(12, 0.0), previous{1.0, -2.0, 3.0, 4.0};
+  Case c({3, 4});
+  c.batch.scores = row_major<const double>(zeros.data(), 3, 4);
+  c.batch.momentum = 0.5;
+  c.batch.previous = previous.data();
+  const NaturalStep result = natural_step(c.batch, c.options);
+  for (std::size_t k = 0; k < previous.size(); ++k) EXPECT_EQ(result.step[k], 0.5 * previous[k]);
+  EXPECT_EQ(result.notes.back(),
+            "The gradient asks for no change of momentum's direction: the direction is momentum times previous.");
+  c.options.max_kl = 0.01;  // which no length of it gives
+  EXPECT_EQ(norm(Exact(4, 0.0L)), norm(difference(Exact(4, 0.0L), natural_step(c.batch, c.options).step)));
+  EXPECT_NE(natural_step(c.batch, c.options).notes.back().find("the step is zero"), std::string::npos);
+}
+
 TEST_P(Step, APollMayStopIt) {
   Case c({300, 300});
   for (const Solver solver : {Solver::cholesky, Solver::gram}) {

@@ -1,5 +1,6 @@
 #include "fastfisher/simd.hpp"
 
+#include <cstdlib>
 #include <stdexcept>
 
 #include "support.hpp"
@@ -35,6 +36,23 @@ TEST(SimdLevel, AnUnknownNameListsTheChoicesAndChangesNothing) {
     }
     EXPECT_EQ(simd_level(), before);
   }
+}
+
+// In a process of its own: the environment is read at the first use.
+TEST(SimdLevelDeathTest, AnUnknownNameInTheEnvironmentIsAnExceptionAtTheFirstUse) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto first_use = [] {
+    setenv("FASTFISHER_SIMD", "v5", 1);
+    const double one = 1.0;
+    double product = 0.0;
+    try {
+      matvec<double>(row_major(&one, 1, 1), &one, &product);
+    } catch (const std::invalid_argument&) {
+      std::exit(3);
+    }
+    std::exit(0);
+  };
+  EXPECT_EXIT(first_use(), ::testing::ExitedWithCode(3), "");
 }
 
 class Peak : public PerLevel {};

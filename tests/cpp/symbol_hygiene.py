@@ -2,8 +2,8 @@
 
 The linker keeps one copy of every weak symbol.  If an inline function compiled for AVX-512 escaped from its
 level's namespaces, that copy could be called on a machine without AVX-512: an illegal instruction far from
-its cause.  The same goes for code that runs when the library is loaded, and for wide registers in an object
-of a narrower level.
+its cause.  The same goes for code that runs when the library is loaded, for wide registers in an object of
+a narrower level, and for what the linker is to compile once more.
 
     symbol_hygiene.py [--nm NM] [--objdump OBJDUMP] [--expect-offences] LEVEL OBJECT...
 """
@@ -19,6 +19,7 @@ from collections.abc import Iterator
 # Symbols that the linker may merge with another object's: weak, weak object, unique.
 MERGEABLE = {"W", "V", "u"}
 SYMBOL = re.compile(r"^[0-9a-f]+ (?P<kind>\w) (?P<name>.+)$")
+BYTECODE = re.compile(r"^\s*\d+ (?P<name>\.(?:gnu\.lto_|llvm\.lto)\S*)", re.MULTILINE)
 INITIALISERS = re.compile(r"^\s*\d+ (?P<name>\.(?:init_array|ctors|preinit_array)\S*)", re.MULTILINE)
 
 ABOVE_V3 = r"%zmm\d+|%[xy]mm(?:1[6-9]|2\d|3[01])\b|%k[0-7]\b"  # EVEX: wide, high or mask registers
@@ -41,6 +42,13 @@ def initialisers(sections: str) -> Iterator[str]:
         yield f"code that runs at load: section {found['name']}"
 
 
+def bytecode(sections: str) -> Iterator[str]:
+    """The first section, from `objdump -h`, that is left to the linker to compile, levels side by side."""
+    found = BYTECODE.search(sections)
+    if found:
+        yield f"bytecode for link-time optimisation: section {found['name']}"
+
+
 def wide_instructions(disassembly: str, level: str) -> Iterator[str]:
     """The first instruction, from `objdump -d`, that the level does not have."""
     forbidden = FORBIDDEN.get(level)
@@ -59,6 +67,7 @@ def offences(level: str, path: str, nm: str, objdump: str) -> list[list[str]]:
     return [
         list(foreign_symbols(output(nm, "-C"), level)),
         list(initialisers(output(objdump, "-h"))),
+        list(bytecode(output(objdump, "-h"))),
         list(wide_instructions(output(objdump, "-d", "--no-show-raw-insn"), level)),
     ]
 

@@ -15,3 +15,6 @@ void offending_sum(float* to, const float* from) {
   using Wide [[gnu::vector_size(64), gnu::aligned(4), gnu::may_alias]] = float;
   *reinterpret_cast<Wide*>(to) += *reinterpret_cast<const Wide*>(from);
 }
+
+// Bytecode for link-time optimisation, or what names itself so.
+__asm__(".section .gnu.lto_offending,\"\",@progbits\n\t.byte 0\n\t.text");

@@ -106,6 +106,53 @@ TEST_P(SymmetricFactor, TheBandFormIsTheMatrixInAnotherBasis) {
   });
 }
 
+// Forms a matrix in Real by way of the cache; the number of times that it had to.
+template <class Real>
+int formed(detail::MatrixCache& cache, const Matrix& a, Index n, int copies) {
+  int forms = 0;
+  const detail::Former<Real> form = [&](Real* target) {
+    ++forms;
+    former_of<Real>(a, n)(target);
+  };
+  for (int k = 0; k < copies; ++k) {
+    Buffer<Real> copy(n * n);
+    std::fill_n(copy.data(), n * n, Real(0));
+    cache.copy(n, form, copy.data());
+    for (Index i = 0; i < n; ++i) EXPECT_EQ(copy[i * (n + 1)], static_cast<Real>(a[i * (n + 1)]));
+  }
+  return forms;
+}
+
+TEST_P(SymmetricFactor, AMatrixIsKeptWhereItFitsBesideAFactor) {
+  const Index n = 30;
+  const Matrix a = with_eigenvalues(geometric(n, 1e-3));
+  const double in_double = static_cast<double>(n * n) * sizeof(double);
+  for (const double limit : {1.0, 1.9, 2.0}) {
+    SCOPED_TRACE(limit);
+    detail::MatrixCache cache(0, 0, limit * in_double);
+    EXPECT_EQ(formed<double>(cache, a, n, 3), limit < 2.0 ? 3 : 1);
+  }
+  // A matrix in single precision gives way to a factor in double, or stays beside that and its copy.
+  for (const double limit : {1.0, 2.0, 2.5}) {
+    SCOPED_TRACE(limit);
+    detail::MatrixCache cache(0, 0, limit * in_double);
+    EXPECT_EQ(formed<float>(cache, a, n, 3), 1);
+    EXPECT_EQ(formed<double>(cache, a, n, 3), limit < 2.5 ? 3 : 1);
+    EXPECT_EQ(formed<float>(cache, a, n, 3), limit == 1.0 ? 1 : 0);
+  }
+}
+
+// The process's number of threads may rise at any time: in a poll, or by another thread.
+TEST_P(SymmetricFactor, TheBandFormKeepsTheThreadsThatItBeganWith) {
+  const Index n = 330;
+  const Matrix a = with_eigenvalues(geometric(n, 1e-3));
+  const detail::BandForm<double> expected(n, buffer_of<double>(a, n), 32, Context{1, {}});
+  set_default_num_threads(1);
+  const detail::BandForm<double> form(n, buffer_of<double>(a, n), 32, Context{0, [] { set_default_num_threads(8); }});
+  set_default_num_threads(0);
+  EXPECT_TRUE(same_bits(form.band().entries, expected.band().entries));
+}
+
 TEST_P(SymmetricFactor, TheBandFormHasTheSameBitsForAnyNumberOfThreads) {
   const Index n = 330;
   const Matrix a = with_eigenvalues(geometric(n, 1e-6));
@@ -200,7 +247,7 @@ TEST_P(SymmetricFactor, EachRungOfTheLadderIsReached) {
 TEST_P(SymmetricFactor, EachRungOfTheLadderIsReachedFromABand) {
   for (const auto& [least, word] :
        {std::pair{1e-3, static_cast<const char*>(nullptr)}, {-1e-14, "jitter"}, {-1e-6, "eigenvalues"}}) {
-    detail::MatrixCache cache(0, 100);
+    detail::MatrixCache cache(0, 100, 1e9);
     ASSERT_TRUE(cache.reduces<double>(520));
     expect_rung<double>(least, 0.0, word, &cache);
   }

@@ -57,7 +57,8 @@ struct StepOptions {
   std::optional<Index> max_iterations;  // CG, LSMR: default min(10 min(N, d) + 100, 10,000)
   const double* initial = nullptr;      // CG, LSMR: where to start, (d,)
   bool precondition = true;             // CG, LSMR: by a sample of the rows, where that pays
-  std::optional<double> memory_limit;   // bytes that a factored matrix may take; default: 40% of the machine's
+  // Bytes that a factored matrix may take, and what is kept of it for other dampings; default: 40% of the machine's.
+  std::optional<double> memory_limit;
 };
 
 struct NaturalStep {

@@ -12,6 +12,8 @@ namespace fastfisher {
 std::vector<std::string_view> available_simd_levels();
 
 // The level in use: the environment's FASTFISHER_SIMD when the library is first used, else the widest available.
+// That first use, this or any other that computes, throws std::invalid_argument, naming the choices, for an unknown or
+// unsupported one, and so does the next until it is put right.
 std::string_view simd_level();
 
 // Forces a level for the whole process.  Meant for tests and benchmarks, while no other call runs.

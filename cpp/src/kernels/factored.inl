@@ -209,8 +209,8 @@ void expand_rows(Index rows, Index p, Index q, const In* left, Index left_row, I
 
 // One tile of the Gram matrix: the sum over factors of (L L^T) o (R R^T), or of L L^T alone, written once.
 template <Index packets, class Real>
-EIGEN_STRONG_INLINE void gram_tile_of(TileMode mode, const GramFactor<Real>* factors, Index count, Index row,
-                                      Index column, Real* c, Index stride, Index rows, Index columns) noexcept {
+EIGEN_STRONG_INLINE void gram_tile_of(const GramFactor<Real>* factors, Index count, Index row, Index column, Real* c,
+                                      Index stride, Index rows, Index columns) noexcept {
   namespace simd = Eigen::internal;
   using Packet = PacketOf<Real>;
   constexpr Index strip = TileShape<Real>::rows;
@@ -242,26 +242,23 @@ EIGEN_STRONG_INLINE void gram_tile_of(TileMode mode, const GramFactor<Real>* fac
     }
   }
   for (Index j = 0; j < columns; ++j) {
-    for (Index i = 0; i < rows; ++i) {
-      Real& target = c[j * stride + i];
-      target = mode == TileMode::assign ? sum[j * height + i] : target + sum[j * height + i];
-    }
+    for (Index i = 0; i < rows; ++i) c[j * stride + i] = sum[j * height + i];
   }
 }
 
 template <class Real>
-void gram_tile(TileMode mode, const GramFactor<Real>* factors, Index count, Index strip, Index column, Real* c,
-               Index stride, Index first_row, Index rows, Index columns) {
+void gram_tile(const GramFactor<Real>* factors, Index count, Index strip, Index column, Real* c, Index stride,
+               Index first_row, Index rows, Index columns) {
   const Index skipped = first_row - first_row % lanes<Real>;
   const Index row = strip * TileShape<Real>::rows + skipped;
   c += skipped;
   rows -= skipped;
   if (rows <= lanes<Real>) {
-    gram_tile_of<1>(mode, factors, count, row, column, c, stride, rows, columns);
+    gram_tile_of<1>(factors, count, row, column, c, stride, rows, columns);
   } else if (tile_packets == 2 || rows <= 2 * lanes<Real>) {
-    gram_tile_of<2>(mode, factors, count, row, column, c, stride, rows, columns);
+    gram_tile_of<2>(factors, count, row, column, c, stride, rows, columns);
   } else {
-    gram_tile_of<tile_packets>(mode, factors, count, row, column, c, stride, rows, columns);
+    gram_tile_of<tile_packets>(factors, count, row, column, c, stride, rows, columns);
   }
 }
 

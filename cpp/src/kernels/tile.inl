@@ -8,12 +8,14 @@
 namespace fastfisher::detail::FASTFISHER_NAMESPACE {
 
 // Registers: rows / lanes * columns accumulators, rows / lanes packets of A, one broadcast.
-#if defined(__AVX512F__) || defined(__ARM_NEON)  // 32 registers: 24 + 3 + 1
+#if defined(__AVX512F__)  // 32 registers: 24 + 3 + 1
 inline constexpr Index tile_packets = 3, tile_columns = 8;
-#elif defined(__AVX__)  // 16 registers: 12 + 3 + 1
+#elif defined(__AVX__)                             // 16 registers: 12 + 3 + 1
 inline constexpr Index tile_packets = 3, tile_columns = 4;
-#else                   // 16 registers, and a multiply needs one of its own: 8 + 2 + 2
-inline constexpr Index tile_packets = 2, tile_columns = 4;
+#elif defined(__aarch64__) && defined(__ARM_NEON)  // 32 registers: 18 + 3 + 1; strips have 6 rows of double
+inline constexpr Index tile_packets = 3, tile_columns = 6;
+#else                                              // 16 registers, and a multiply needs one of its own: 8 + 2 + 2
+inline constexpr Index tile_packets = 2, tile_columns = lanes<double> == 1 ? 2 : 4;
 #endif
 
 template <class Real>
@@ -21,7 +23,8 @@ struct TileShape {
   static constexpr Index rows = tile_packets * lanes<Real>;
   static constexpr Index columns = tile_columns;
   // A tile's columns stay in the first-level cache (depth * 64 bytes at the most) and are used by a block of strips.
-  static constexpr Index depth = 256;
+  // Half of it, a block of the Cholesky factorisation, is whole tiles.
+  static constexpr Index depth = 256 - 256 % (2 * columns);
   static_assert(rows % columns == 0, "a tile's columns must lie in one strip");
 };
 

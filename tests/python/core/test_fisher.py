@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastfisher as ff
-from fastfisher import reference
+from fastfisher import _core, reference
 
 from .helpers import Array, batch, layouts
 
@@ -214,6 +214,20 @@ def test_too_little_damping_is_a_linalg_error() -> None:
     F = shown(np.outer(np.ones(20), G))
     with pytest.raises(np.linalg.LinAlgError, match=r"damping"):
         F.solve(G, damping=0.0)
+
+
+def test_a_solution_that_overflows_is_refused() -> None:
+    F = shown(1e-150 * np.eye(2))
+    with pytest.raises(OverflowError, match="range of float64; increase damping"):
+        F.solve([1e20, 1.0], damping=0.0)
+
+
+def test_a_state_that_no_rows_have_is_refused() -> None:
+    make, _, state = copy.copy(shown(S))._accumulator.__reduce_ex__(2)[:3]
+    d, total, count, weight = state
+    for wrong in [(d, np.where(total == total[0], -1.0, total), count, weight), (d, total, count, -1.0)]:
+        with pytest.raises(ValueError, match=r"^(sum|total_weight): expected"):
+            make(_core.Fisher).__setstate__(wrong)
 
 
 def test_updates_from_several_threads_all_count() -> None:

@@ -147,6 +147,21 @@ def test_previous_belongs_to_momentum() -> None:
         ff.natural_step(S, A, momentum="0.9", previous=np.ones(4))  # type: ignore[arg-type]
 
 
+def test_scores_are_looked_at_before_momentum() -> None:
+    S, A, g, _ = batch(30, 12)
+    S[17, 3] = np.nan
+    for given in ({"advantages": A}, {"gradient": g}):
+        with pytest.raises(ValueError, match=r"^scores: .*row 17 holds NaN"):
+            ff.natural_step(S, momentum=0.5, previous=g, **given)
+
+
+def test_zero_scores_leave_momentums_direction() -> None:
+    _, A, g, _ = batch(30, 12)
+    result = ff.natural_step(np.zeros((30, 12)), A, momentum=0.5, previous=g)
+    np.testing.assert_array_equal(result.step, 0.5 * g)
+    assert "momentum times previous" in result.notes[-1]
+
+
 def distance_after(steps: int, momentum: float) -> float:
     """Minimise (theta - optimum)^T F (theta - optimum) / 2 from batches of six rows in twenty dimensions."""
     rng = np.random.default_rng(5)
