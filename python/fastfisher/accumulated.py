@@ -94,7 +94,10 @@ class System:
 
     def _factored(self, b: Vector, damping: float) -> Vector:
         right = (b / self.scale).reshape(1, -1)
-        (x,) = self._fisher.solve(right, damping / self.scale, self._threads)
+        try:
+            (x,) = self._fisher.solve(right, damping / self.scale, self._threads)
+        except OverflowError:  # of a refinement that is dropped, or of the step, which check_range then says
+            return np.full_like(b, np.inf)
         return np.asarray(x)
 
     def _first(self, b: Vector, damping: float) -> tuple[Vector, float]:

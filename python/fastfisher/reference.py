@@ -130,7 +130,8 @@ def centred(scores: object, weights: object | None = None) -> Array:
     """S - 1 m^T with the mean score m = S^T w / sum w, (N, d)."""
     S = _double(scores)
     w = _weights(S, weights)
-    return S - w @ S / w.sum()
+    deviations: Array = S - w @ S / w.sum()
+    return deviations
 
 
 def natural_direction(
