@@ -5,7 +5,12 @@
 
 #include <atomic>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <map>
 #include <stdexcept>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -133,6 +138,38 @@ TEST_P(ThreadPool, LoopsOfSeveralThreadsDoNotMix) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
+}
+
+// How often each thread of this process has gone to sleep of its own accord; empty where the system does not say.
+std::map<std::string, long> sleeps_by_thread() {
+  std::map<std::string, long> sleeps;
+  std::error_code none;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task", none)) {
+    std::ifstream status(thread.path() / "status");
+    for (std::string key; status >> key;) {
+      if (key == "voluntary_ctxt_switches:") status >> sleeps[thread.path().filename()];
+    }
+  }
+  return sleeps;
+}
+
+// A thread that is woken goes to sleep again.
+TEST(ThreadPoolOfMany, WakesThoseThatALoopUses) {
+  constexpr int loops = 50;
+  const Task nothing = [](Index, int) {};
+  parallel_for({}, 8, 64, nothing);
+  const auto before = sleeps_by_thread();
+  if (before.empty()) GTEST_SKIP() << "needs Linux's account of threads";
+  for (int loop = 0; loop < loops; ++loop) {
+    std::this_thread::sleep_for(milliseconds(1));  // until all of them sleep
+    parallel_for({}, 2, 64, nothing);
+  }
+  int woken = 0;
+  for (const auto& [thread, sleeps] : sleeps_by_thread()) {
+    const auto found = before.find(thread);
+    woken += found != before.end() && sleeps - found->second >= loops / 2 ? 1 : 0;
+  }
+  EXPECT_LE(woken, 3) << "of 8: this one, its helper, and perhaps a sanitizer's";
 }
 
 TEST(ThreadCount, TheContextComesBeforeTheDefault) {
