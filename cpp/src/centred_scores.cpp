@@ -65,7 +65,8 @@ void centred_square_norms(const ScoresView& scores, const Vector& mean, double* 
 }
 
 template <class Real>
-CentredForGram<Real>::CentredForGram(const ScoresView& scores, const Vector& mean, const Vector& shares) {
+CentredForGram<Real>::CentredForGram(const ScoresView& scores, const Vector& mean, const Vector& shares,
+                                     const Context& context) {
   const double* block_mean = mean.data();
   for (const BlockView& block : scores.blocks()) {
     std::visit(
@@ -73,7 +74,7 @@ CentredForGram<Real>::CentredForGram(const ScoresView& scores, const Vector& mea
           if constexpr (Pair<View>) {
             add_pair(view, shares);
           } else {
-            add_dense(view, block_mean);
+            add_dense(view, block_mean, context);
           }
         },
         block);
@@ -90,13 +91,9 @@ MatrixView<const Real> CentredForGram<Real>::keep(Buffer<Real>&& copy, Index row
 
 template <class Real>
 template <class View>
-void CentredForGram<Real>::add_dense(const View& block, const double* mean) {
+void CentredForGram<Real>::add_dense(const View& block, const double* mean, const Context& context) {
   Buffer<Real> copy(block.rows * block.columns);
-  for (Index n = 0; n < block.rows; ++n) {
-    for (Index k = 0; k < block.columns; ++k) {
-      copy[n * block.columns + k] = static_cast<Real>(static_cast<double>(block(n, k)) - mean[k]);
-    }
-  }
+  centred_copy(block, mean, copy.data(), context);
   blocks_.push_back(keep(std::move(copy), block.rows, block.columns));
 }
 

@@ -7,6 +7,7 @@
 #include "buffer.hpp"
 #include "fastfisher/context.hpp"
 #include "normal_system.hpp"
+#include "thread_pool.hpp"
 
 namespace fastfisher::detail {
 
@@ -14,6 +15,15 @@ namespace fastfisher::detail {
 template <class Real>
 void centred_rows(const ScoresView& scores, const Vector& mean, Index first, Index count, const double* scale,
                   Real* rows);
+
+// A dense block less its part of the mean into `copy`, row by row.
+template <class Scalar, class Real>
+void centred_copy(const MatrixView<Scalar>& block, const double* mean, Real* copy, const Context& context) {
+  parallel_for(context, thread_count(context), block.rows, [&](Index n, int) {
+    Real* row = copy + n * block.columns;
+    for (Index k = 0; k < block.columns; ++k) row[k] = static_cast<Real>(static_cast<double>(block(n, k)) - mean[k]);
+  });
+}
 
 // y = (S - 1 m^T)^T u, m the mean by `weights`, which may be null.
 void transposed_product(const ScoresView& scores, const double* weights, double total_weight, const Vector& mean,
@@ -32,13 +42,13 @@ template <class Real>
 class CentredForGram {
  public:
   // `shares`: the weights over their sum, by which `mean` is the mean.
-  CentredForGram(const ScoresView& scores, const Vector& mean, const Vector& shares);
+  CentredForGram(const ScoresView& scores, const Vector& mean, const Vector& shares, const Context& context);
 
   const ScoresView& view() const noexcept { return view_; }
 
  private:
   template <class View>
-  void add_dense(const View& block, const double* mean);
+  void add_dense(const View& block, const double* mean, const Context& context);
   template <class View>
   void add_pair(const View& pair, const Vector& shares);
   MatrixView<const Real> keep(Buffer<Real>&& copy, Index rows, Index columns);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "blocks.hpp"
+#include "centred_scores.hpp"
 #include "kernel_table.hpp"
 #include "packed_operand.hpp"
 #include "thread_pool.hpp"
@@ -56,12 +57,7 @@ template <class Scalar>
 MatrixView<const float> NarrowScores::centred(const MatrixView<const Scalar>& matrix, double* mean,
                                               const Context& context) {
   Buffer<float>& copy = memory_.emplace_back(matrix.rows * matrix.columns);
-  parallel_for(context, thread_count(context), matrix.rows, [&](Index n, int) {
-    float* row = copy.data() + n * matrix.columns;
-    for (Index k = 0; k < matrix.columns; ++k) {
-      row[k] = static_cast<float>(static_cast<double>(matrix(n, k)) - mean[k]);
-    }
-  });
+  centred_copy(matrix, mean, copy.data(), context);
   std::fill_n(mean, matrix.columns, 0.0);
   return row_major<const float>(copy.data(), matrix.rows, matrix.columns);
 }

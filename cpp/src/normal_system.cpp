@@ -49,7 +49,7 @@ void NormalSystem::form_dual(Real* k) const {
   }
   Vector shares(samples());
   for (std::size_t n = 0; n < shares.size(); ++n) shares[n] = weight(n) / total_weight_;
-  const CentredForGram<Real> nearly(scores_, *mean_, shares);
+  const CentredForGram<Real> nearly(scores_, *mean_, shares, *context_);
   gram_product<Real>(nearly.view(), weights_, k, *context_);
   // What is left of the mean, m, goes by (s - m)^T (t - m) = s^T t - (s^T m - m^T m / 2) - (t^T m - m^T m / 2).
   Vector mean(static_cast<std::size_t>(columns(nearly.view()))), along(samples());
