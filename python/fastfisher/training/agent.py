@@ -10,7 +10,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import gymnasium
-import numpy as np
 from gymnasium.spaces.utils import flatdim
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from ..config import AlgorithmName, PolicyName, TrainConfig
 from ..policies import Policy, config_name, make_policy
 from ..presets import completed
-from .batch import Batch
+from .batch import Batch, first_not_finite
 from .checkpoint import read_checkpoint, write_checkpoint
 from .environment import (
     Env,
@@ -286,9 +285,8 @@ class NPG:
             Where the observation is not of the space, or holds NaN or infinities.
         """
         rows, single = observation_rows(self.observation_space, observation)
-        finite = np.isfinite(rows).all(axis=1)
-        if not finite.all():
-            row = int(np.argmin(finite))
+        row = first_not_finite(rows)
+        if row is not None:
             raise ValueError(f"observation: expected finite values, got {rows[row]} in row {row}")
         actions = self.policy.mode(rows) if deterministic else self.policy.act(rows, self._prediction_rng)
         converted = action_converter(self.action_space, batch=True, squash=self.policy.squash)(actions)

@@ -53,20 +53,21 @@ class Batch:
     def check_finite(self) -> None:
         """Raise FloatingPointError, naming trajectory and step, at a NaN or infinity the environment gave."""
         for name, array in (("reward", self.rewards), ("observation", self.observations)):
-            row = _first_not_finite(array)
+            row = first_not_finite(array)
             if row is not None:
                 trajectory = int(np.searchsorted(self.ends, row, side="right"))
                 raise _not_finite(name, array[row], int(self.times[row]), trajectory)
         # Where the task ended nobody asks what the last state is worth.
         cut = np.flatnonzero(~self.terminated)
-        last = _first_not_finite(self.final_observations[cut])
+        last = first_not_finite(self.final_observations[cut])
         if last is not None:
             trajectory = int(cut[last])
             length = int(self.lengths[trajectory])
             raise _not_finite("observation", self.final_observations[trajectory], length, trajectory)
 
 
-def _first_not_finite(rows: Array) -> int | None:
+def first_not_finite(rows: Array) -> int | None:
+    """Return the first row that holds a NaN or infinity, if there is one."""
     finite = np.isfinite(rows)
     return None if finite.all() else int(np.argmin(finite.reshape(len(rows), -1).all(axis=1)))
 
