@@ -10,7 +10,8 @@ The rows are in benchmarks/suites/rows.py; for a row of one's own, what follows 
 train`.  Each seed is one `fastfisher train` process, one after the other, in benchmarks/runs: interrupted, by
 Ctrl-C or kill -9, it is resumed to the same bits by the same command.  Then the final checkpoint plays
 episodes that training never saw, and benchmarks/results/learning has the outcome.  A seed whose results are
-there is not run again, and one of another config is refused, until --again throws away what there is.
+there is not run again, and one of another config is refused; --again trains it anew, and the old results
+stay until the new ones are there.  Interrupted, that goes on by the same command without --again.
 
 Two of these commands may run side by side, with --workers 1: a seed that the other works on is left to it.
 `python benchmarks/tables.py` makes the tables and figures.
@@ -22,7 +23,6 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from suites import training
@@ -38,17 +38,17 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("env", nargs="?", help="of a suite: rows of this environment alone")
     words.add_argument("suite_policy", nargs="?", metavar="policy", help="of a suite: rows of this policy")
     words.add_argument("--seeds", type=int, nargs="+", help="default: the suite's; 0 for a row of your own")
-    words.add_argument("--steps", type=int, help="environment steps, instead of the suite's")
     words.add_argument("--workers", type=int, help="rollout processes and threads; default: one a core")
     words.add_argument("--episodes", type=int, default=50, help="of the evaluation, of each kind")
-    words.add_argument("--again", action="store_true", help="throw away what there is of the seeds")
+    words.add_argument("--again", action="store_true", help="train the seeds anew")
     words.add_argument("--list", action="store_true", help="print the rows and how far they are")
     own = words.add_argument_group("a row of your own")
-    own.add_argument("--policy", choices=POLICIES, default="linear")
+    own.add_argument("--steps", type=int, help="environment steps")
+    own.add_argument("--policy", choices=POLICIES, help="default: linear")
     own.add_argument(
         "--target", type=float, help="mean return of a batch, sampled actions, to count steps to"
     )
-    own.add_argument("--label", default="", help="tells rows of one environment and policy apart")
+    own.add_argument("--label", help="tells rows of one environment and policy apart")
     places = words.add_argument_group("places")
     places.add_argument("--runs", type=Path, default=RUNS)
     places.add_argument("--results", type=Path, default=RESULTS)
@@ -66,14 +66,16 @@ def chosen_rows(options: argparse.Namespace, flags: Sequence[str]) -> list[Row]:
     if options.what in SUITES:
         if flags:
             raise ValueError(f"flags: expected none for a row of a suite, got {shlex.join(flags)}")
-        rows = rows_of(options.what, options.env, options.suite_policy)
-        return [replace(row, steps=options.steps) for row in rows] if options.steps else rows
+        for name in ("steps", "policy", "target", "label"):
+            if (value := getattr(options, name)) is not None:
+                raise ValueError(f"--{name}: expected for a row of your own alone, got {value} for a suite's")
+        return rows_of(options.what, options.env, options.suite_policy)
     if options.env is not None:
         raise ValueError(f"suite: expected one of {', '.join(SUITES)}, got {options.what}")
     if options.steps is None:
         raise ValueError("--steps: expected for a row of your own")
-    own = Row(OWN, options.what, options.policy, options.steps, (0,), shlex.join(flags), options.target)
-    return [replace(own, label=options.label)]
+    policy, label = options.policy or "linear", options.label or ""
+    return [Row(OWN, options.what, policy, options.steps, (0,), shlex.join(flags), options.target, label)]
 
 
 def sentence(job: Seed, record: Record) -> str:
@@ -126,8 +128,8 @@ def main(words: Sequence[str] | None = None) -> int:
         except training.RefusedError as error:
             print(error, file=sys.stderr)
             code = code or 2
-        except training.FailedError as error:
-            print(error, file=sys.stderr)
+        except (training.FailedError, ValueError) as error:
+            print(error if isinstance(error, training.FailedError) else f"{job}: {error}", file=sys.stderr)
             code = 1
         else:
             print(f"{job}: another process is at it" if record is None else sentence(job, record), flush=True)
@@ -138,5 +140,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print("stopped; the same command, without --again, goes on from here", file=sys.stderr)
         sys.exit(130)

@@ -3,13 +3,15 @@
     python benchmarks/peers_learning.py Hopper-v5                    a million steps, then the final return
     python benchmarks/peers_learning.py Hopper-v5 --steps 100000     the time alone, extrapolated to a million
     python benchmarks/peers_learning.py Hopper-v5 --zoo              by the hyper-parameters of its zoo
+    python benchmarks/peers_learning.py Ant-v5 --env-kwargs '{"include_cfrc_ext_in_observation": false}'
 
 Its own defaults with 8 environments in one process, the peer of benchmarks/rollouts.py: 2,048 steps of each
 an iteration, a 64-64 network, 15 CG steps, 10 epochs on the value network.  Or what rl-baselines3-zoo has for
 the MuJoCo tasks (hyperparams/trpo.yml): observations and rewards standardized, 2 environments of 1,024 steps
 an iteration, damping 0.1, 25 CG steps, 20 epochs.  There its published returns are of -v3 and -v4; these are
 of the environment named.  The time is that of `learn`, and one of fewer steps is extrapolated in proportion,
-which the tables say.  Writes benchmarks/results/learning/peers.
+which the tables say; they show it beside rows of the same environment and arguments.  Writes
+benchmarks/results/learning/peers.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from versus import record
 
 import fastfisher
 from fastfisher.training.cores import usable_cores
+from fastfisher.training.run_folder import file_name
 
 PEER = "sb3-contrib TRPO"
 MILLION = 1_000_000
@@ -85,6 +89,14 @@ def evaluate(model: Any, options: argparse.Namespace) -> Record:
     }
 
 
+def file_of(options: argparse.Namespace) -> str:
+    """Return a name that two records of different things do not share."""
+    kind = "-zoo" if options.settings == "zoo" else ""
+    arguments = json.dumps(options.env_kwargs, sort_keys=True)
+    digest = f"-{zlib.crc32(arguments.encode()):08x}" if options.env_kwargs else ""
+    return f"sb3-contrib-trpo{kind}-{file_name(options.env)}{digest}-seed{options.seed}.json"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -113,8 +125,7 @@ def main() -> None:
         "extrapolated": not whole,
         "evaluation": evaluate(model, options) if whole else None,
     }
-    kind = "-zoo" if options.settings == "zoo" else ""
-    path = options.results / PEERS / f"sb3-contrib-trpo{kind}-{options.env}-seed{options.seed}.json"
+    path = options.results / PEERS / file_of(options)
     settings = {"threads": options.threads, "environments": ENVIRONMENTS[options.settings]}
     write_json(path, found | record.header(settings, fastfisher.show_config()))
     words = (

@@ -6,6 +6,7 @@ import csv
 import itertools
 import math
 import os
+import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -126,7 +127,8 @@ def keep(job: Seed, *, episodes: int, command: Sequence[str], export: bool) -> R
         "env": job.row.env,
         "policy": job.row.policy,
         "seed": job.seed,
-        "command": " ".join(["fastfisher train", *command]),
+        "label": job.row.label,
+        "command": shlex.join(["fastfisher", "train", *command]),
         **found,
         "seconds": round(seconds, 1),
         "steps_per_second": round(found["steps"] / seconds),
@@ -140,6 +142,7 @@ def keep(job: Seed, *, episodes: int, command: Sequence[str], export: bool) -> R
     }
     write_curve(job.curve, thinned(rows))
     write_json(job.record, record)
+    write_json(job.diary, {**diary, "unrecorded": False})
     return record
 
 

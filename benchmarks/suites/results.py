@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,8 @@ PEERS = "peers"
 CURVE_COLUMNS = ("steps", "episodes", "seconds", "return_mean", "return_std", "kl_achieved", "std")
 
 Record = dict[str, Any]
+Differences = Mapping[str, tuple[Any, Any]]
+"""Of two configs: the fields that differ, with both values."""
 
 # What may differ between the seeds of a row, and between the runs that a row's results stand for.
 _NOT_THE_METHOD = frozenset({"seed", "workers", "worker_timeout", "checkpoint_every", "preset"})
@@ -132,12 +136,17 @@ def read_rows(results: Path, suite: str) -> dict[str, list[Record]]:
     return records
 
 
+def command_of(record: Record) -> str:
+    """Return a record's command as a shell takes it; the first ones were kept without their quotes."""
+    return re.sub(r"(?<!')\{.*?\}(?!')", lambda found: shlex.quote(found.group()), record["command"])
+
+
 def read_peers(results: Path) -> list[Record]:
     """Return the records of other libraries."""
     return [read_json(path) for path in sorted((results / PEERS).glob("*.json"))]
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differences:
     """Return the fields in which two configs are two methods, with both values.
 
     A field that one of them does not know was added or removed between them: as where a run folder of an
@@ -152,6 +161,6 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def describe(differing: Mapping[str, tuple[Any, Any]]) -> str:
+def describe(differing: Differences) -> str:
     """Return differences as words."""
     return ", ".join(f"{name} ({before} and {after})" for name, (before, after) in differing.items())

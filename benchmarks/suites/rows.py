@@ -8,8 +8,11 @@ environment's preset and the row's flags.
 
 from __future__ import annotations
 
+import itertools
+import json
 import shlex
 from dataclasses import dataclass
+from typing import Any
 
 from fastfisher.training.run_folder import file_name
 
@@ -38,7 +41,7 @@ class Row:
     @property
     def name(self) -> str:
         """What its folders are called; ids like `ALE/Pong-v5` are one folder, too."""
-        return "-".join(filter(None, (file_name(self.env), self.policy, self.label)))
+        return "-".join(filter(None, (file_name(self.env), self.policy, file_name(self.label))))
 
     def words(self, seed: int) -> list[str]:
         """Return the arguments of `fastfisher train`."""
@@ -114,6 +117,16 @@ PUBLISHED: dict[str, dict[str, float]] = {
 def goal(env: str) -> float:
     """Return what a row of `million` is to exceed: the best published return."""
     return max(PUBLISHED[env].values())
+
+
+def env_kwargs(row: Row) -> dict[str, Any]:
+    """Return what the row's flags give the environment."""
+    words = shlex.split(row.flags)
+    found: dict[str, Any] = {}
+    for flag, value in itertools.pairwise(words):
+        if flag == "--env-kwargs":
+            found |= json.loads(value)
+    return found
 
 
 def _paper(env: str, policy: str, steps: int, seeds: tuple[int, ...] = (0, 1, 2), flags: str = "") -> Row:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import results as files
 from .results import Record
-from .rows import OWN, PAPER, PEERS, POLICIES, PUBLISHED, SHARE_OF_EPISODES, Row, goal, rows_of
+from .rows import OWN, PAPER, PEERS, POLICIES, PUBLISHED, SHARE_OF_EPISODES, Row, env_kwargs, goal, rows_of
 
 NOT_RUN = "not run"
 TITLES = {"linear": "linear", "rbf": "RBF", "mlp": "MLP"}
@@ -39,11 +39,13 @@ class Results:
         """Return the records of a row's seeds."""
         return self.suites.get(row.suite, {}).get(row.name, ())
 
-    def peer(self, env: str, hyperparameters: str = "defaults") -> Record | None:
-        """Return what another library took on this machine, if it was measured."""
+    def peer(self, row: Row, hyperparameters: str = "defaults") -> Record | None:
+        """Return what another library took for the row's environment and arguments, if it was measured."""
+        wanted = (row.env, env_kwargs(row), hyperparameters)
         for record in self.peers:
-            # The first records did not say by which hyper-parameters they are: by its defaults.
-            if (record["env"], record.get("hyperparameters", "defaults")) == (env, hyperparameters):
+            # The first records say neither by which arguments nor by which hyper-parameters: by the defaults.
+            settings = (record.get("env_kwargs", {}), record.get("hyperparameters", "defaults"))
+            if (record["env"], *settings) == wanted:
                 return record
         return None
 
@@ -205,8 +207,9 @@ def million(results: Results) -> str:
         for row in rows:
             published = [number(PUBLISHED[env][peer]) if peer in PUBLISHED[env] else "-" for peer in PEERS]
             line = [env, *published, f"> {number(goal(env))}"]
-            theirs = [_peer(results.peer(env, settings)) for settings in ("defaults", "zoo")]
-            if records := results.of(row):
+            records = results.of(row)
+            theirs = [_peer(results.peer(row, settings), records) for settings in ("defaults", "zoo")]
+            if records:
                 mean = statistics.fmean(returns(records, "mean_policy"))
                 line.append(bold(number(mean), mean > goal(env)) + spread(records, "mean_policy"))
                 line.append(compared(records, "sampled", None))
@@ -218,8 +221,9 @@ def million(results: Results) -> str:
     note = (
         f"Return after a million environment steps{count}, mean over seeds (least to most). The published "
         "ones are by neural networks: Tianshou's benchmark, SB3-contrib's documentation and zoo. Bold: above "
-        "the goal, the best of them. The last two columns are SB3-contrib's TRPO on our machine and -v5, one "
-        "seed, by its defaults and by what its zoo has for -v4: time, and the mean policy's return."
+        "the goal, the best of them. The last two columns are SB3-contrib's TRPO on the same environments, "
+        "and on the same processor unless one is named, one seed, by its defaults and by what its zoo has for "
+        "-v4: time, and the mean policy's return."
     )
     return f"{table(header, lines)}\n\n{note}"
 
@@ -229,6 +233,7 @@ def own(results: Results) -> str:
     header = [
         "environment",
         "policy",
+        "label",
         "target",
         "steps to the first batch at it",
         "mean return of the last tenth",
@@ -243,6 +248,7 @@ def own(results: Results) -> str:
             [
                 first["env"],
                 TITLES[first["policy"]],
+                first.get("label") or "-",
                 target,
                 ", ".join("not reached" if value is None else f"{value:,}" for value in steps),
                 ", ".join(number(record["return_last_tenth"]) for record in records),
@@ -272,7 +278,7 @@ def commands(results: Results) -> str:
                 sampled, mean = (record["evaluation"][kind] for kind in ("sampled", "mean_policy"))
                 lines.append(
                     [
-                        f"`{record['command']}`",
+                        f"`{files.command_of(record)}`",
                         *(f"{number(one['mean'])} ± {number(one['std'])}" for one in (sampled, mean)),
                         number(record["return_best_batch"]),
                         clock(record["seconds"]),
@@ -284,12 +290,14 @@ def commands(results: Results) -> str:
     return table(header, lines) if lines else "None has been run."
 
 
-def _peer(record: Record | None) -> str:
-    """Return what another library took for a million steps, and where to it came."""
+def _peer(record: Record | None, ours: Sequence[Record]) -> str:
+    """Return what another library took for a million steps, on what if not on ours, and where to it came."""
     if record is None:
         return "not measured"
     count = record["threads"]
     time = f"{clock(record['seconds_million'])}, {count} thread{'' if count == 1 else 's'}"
+    if {record["machine"]["cpu"]} != {one["machine"]["cpu"] for one in ours}:
+        time += f" of {record['machine']['cpu']}"
     if record["extrapolated"]:
         return f"{time} (from {record['steps']:,} steps)"
     return f"{time}: {number(record['evaluation']['mean_policy']['mean'])}"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from fastfisher import NPG
 from fastfisher.cli.train import config_of
@@ -14,7 +17,7 @@ from fastfisher.training.run_folder import RunFolder
 
 from . import measures
 from .locks import claimed
-from .results import Record, Seed, describe, differences, read_json, write_json
+from .results import Differences, Record, Seed, describe, differences, read_json, write_json
 
 _LOOK_EVERY = 0.2
 _NOTE_EVERY = 2.0
@@ -24,6 +27,11 @@ _SAY_EVERY = 60.0
 
 class RefusedError(Exception):
     """What is there was made by another config: it is neither overwritten nor taken for this row's."""
+
+    def __init__(self, job: Seed, path: Path, differing: Differences, config: TrainConfig) -> None:
+        because = ", and what falls over the steps had another course" if _falls(config) else ""
+        words = describe(differing) + (because if set(differing) == {"steps"} else "")
+        super().__init__(f"{job}: {path} is of another config: {words}; --again trains anew")
 
 
 class FailedError(Exception):
@@ -38,7 +46,7 @@ class Settings:
     episodes: int = 50
     """Of sampled actions, and as many of the mean policy."""
     again: bool = False
-    """Throw away what there is of the seed."""
+    """Train anew; what is recorded stays until there is another record."""
     export: bool = False
     """Keep the policy, if it is small."""
 
@@ -50,6 +58,8 @@ def run(job: Seed, settings: Settings) -> Record | None:
     ------
     RefusedError
         Where a run folder or a record is of another config.
+    ValueError
+        Where no episode ended, so that there is nothing to record.
     FailedError
         Where training failed; the message has its last lines.
     """
@@ -60,7 +70,7 @@ def run(job: Seed, settings: Settings) -> Record | None:
         config = full_config(words)
         if settings.again:
             _forget(job)
-        if (record := _done(job, config)) is not None:
+        elif (record := _done(job, config, settings.episodes)) is not None:
             return record
         _prepare(job, config, settings.cores)
         _train(job, settings.cores)
@@ -76,32 +86,54 @@ def full_config(words: list[str]) -> TrainConfig:
 def state(job: Seed) -> str:
     """Say in a word or two how far a seed is."""
     record = read_json(job.record)
-    if record is not None:
-        return f"done at {record['steps']:,} steps"
-    return "begun" if job.folder.exists() else "not run"
+    if record is None:
+        return "begun" if job.folder.exists() else "not run"
+    words = f"done at {record['steps']:,} steps"
+    if differing := differences(record["config"], full_config(job.row.words(job.seed)).to_dict()):
+        words += f", of another config: {describe(differing)}"
+    return f"{words}; begun again" if _unrecorded(job) else words
 
 
 def _forget(job: Seed) -> None:
-    """Remove a seed's run and results."""
+    """Remove a seed's run; its results stay until others replace them."""
     if job.folder.exists():
         shutil.rmtree(job.folder)
-    for path in (job.diary, job.record, job.curve, job.policy):
-        path.unlink(missing_ok=True)
+    job.diary.unlink(missing_ok=True)
 
 
-def _done(job: Seed, config: TrainConfig) -> Record | None:
-    """Return the record where it is of this config."""
+def _unrecorded(job: Seed) -> bool:
+    """Whether there is a run whose end is not in the record yet."""
+    return bool((read_json(job.diary) or {}).get("unrecorded"))
+
+
+def _done(job: Seed, config: TrainConfig, episodes: int) -> Record | None:
+    """Return the record where it is of this config and these measures."""
     record: Record | None = read_json(job.record)
-    if record is None:
+    if record is None or _unrecorded(job):
         return None
     differing = differences(record["config"], config.to_dict())
-    if not differing:
+    if differing:
+        if job.folder.exists() and _goes_on(record["config"], config, differing):
+            return None  # the run goes on from where it ended
+        raise RefusedError(job, job.record, differing, config)
+    measured = {"target": record["threshold"], "episodes": record["evaluation"]["episodes"]}
+    asked = {"target": job.row.threshold, "episodes": episodes}
+    if measured == asked:
         return record
-    if set(differing) == {"steps"} and job.folder.exists() and config.steps > record["config"]["steps"]:
-        return None  # the run goes on from where it ended
-    raise RefusedError(
-        f"{job}: {job.record} is of another config: {describe(differing)}; --again trains anew"
-    )
+    if job.folder.exists():
+        return None  # measured anew, of the run that is there
+    other = {name: (measured[name], asked[name]) for name in asked if measured[name] != asked[name]}
+    raise RefusedError(job, job.record, other, config)
+
+
+def _goes_on(stored: Mapping[str, Any], config: TrainConfig, differing: Differences) -> bool:
+    """Whether a run of this config is the stored one's, with more steps."""
+    return set(differing) == {"steps"} and config.steps > stored["steps"] and not _falls(config)
+
+
+def _falls(config: TrainConfig) -> bool:
+    """Whether the KL or the floor of the deviation goes by the share of the steps: more make another run."""
+    return config.final_max_kl is not None or config.final_min_log_std is not None
 
 
 def _prepare(job: Seed, config: TrainConfig, cores: int) -> None:
@@ -113,11 +145,9 @@ def _prepare(job: Seed, config: TrainConfig, cores: int) -> None:
         return
     stored = read_json(job.folder / "config.json")
     differing = differences(stored, config.to_dict())
-    if differing and (set(differing) != {"steps"} or config.steps < stored["steps"]):
-        raise RefusedError(
-            f"{job}: {job.folder} is of another config: {describe(differing)}; --again trains anew"
-        )
     if differing:
+        if not _goes_on(stored, config, differing):
+            raise RefusedError(job, job.folder, differing, config)
         folder = RunFolder(job.folder)
         folder.lock()
         folder.write_config(folder.read_config().replace(steps=config.steps))
@@ -129,7 +159,7 @@ def _train(job: Seed, cores: int) -> None:
     diary = read_json(job.diary)
     if (commit := measures.commit()) not in diary["commits"]:
         diary["commits"].append(commit)
-    diary |= {"processes": diary["processes"] + 1, "cores": cores}
+    diary |= {"processes": diary["processes"] + 1, "cores": cores, "unrecorded": True}
     before, begin = diary["seconds"], time.monotonic()
 
     def note() -> None:

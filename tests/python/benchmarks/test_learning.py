@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +33,19 @@ def job(folder: Path, steps: int = STEPS) -> Seed:
     return Seed(row, 0, folder / "runs", folder / "results")
 
 
+class Interrupted(training.SeedProcess):
+    """A Ctrl-C at its first iteration."""
+
+    @property
+    def state(self) -> Any:
+        if self.last() is not None:
+            raise KeyboardInterrupt
+        return super().state
+
+
 def test_interrupted_and_lengthened_runs_have_the_same_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Interrupted(training.SeedProcess):
-        """A Ctrl-C at its first iteration."""
-
-        @property
-        def state(self) -> Any:
-            if self.last() is not None:
-                raise KeyboardInterrupt
-            return super().state
-
     a, b = tmp_path / "a", tmp_path / "b"
     with monkeypatch.context() as patch:
         patch.setattr(training, "SeedProcess", Interrupted)
@@ -85,6 +87,65 @@ def test_interrupted_and_lengthened_runs_have_the_same_results(
     assert "done at 16," in capsys.readouterr().out
 
 
+def test_again_keeps_the_record_until_there_is_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed = job(tmp_path, 800)
+    assert learn(tmp_path, steps=800) == 0
+    files = (seed.record, seed.curve, seed.policy)
+    before = [file.read_bytes() for file in files]
+    longer = job(tmp_path, 1_600)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "SeedProcess", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            learn(tmp_path, "--again", steps=1_600)
+    assert [file.read_bytes() for file in files] == before
+    assert training.state(longer).endswith("of another config: steps (800 and 1600); begun again")
+    assert learn(tmp_path, steps=1_600) == 0
+    record = read_json(seed.record)
+    assert (record["config"]["steps"], record["processes"]) == (1_600, 2)
+    assert seed.policy.read_bytes() != before[-1]
+
+
+def test_a_run_whose_kl_falls_over_the_steps_is_not_lengthened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = (*FLAGS, "--final-max-kl", "0.01")
+    assert learn(tmp_path, steps=800, flags=flags) == 0
+    assert learn(tmp_path, steps=1_600, flags=flags) == 2
+    assert "steps (800 and 1600), and what falls over the steps had another" in capsys.readouterr().err
+    assert learn(tmp_path, "--again", steps=1_600, flags=flags) == 0
+    assert read_json(job(tmp_path).record)["config"]["steps"] == 1_600
+
+
+def test_another_target_or_evaluation_is_measured_of_the_run_that_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert learn(tmp_path, steps=1_600) == 0
+    first = read_json(job(tmp_path).record)
+    assert learn(tmp_path, "--target", 10, "--episodes", 3, steps=1_600) == 0
+    second = read_json(job(tmp_path).record)
+    assert (second["threshold"], second["evaluation"]["episodes"]) == (10, 3)
+    assert second["episodes_to_threshold"] < first["episodes"]
+    assert second["return_last_tenth"] == first["return_last_tenth"]
+    shutil.rmtree(tmp_path / "runs")
+    assert learn(tmp_path, steps=1_600) == 2
+    assert "target (10.0 and 60.0), episodes (3 and 2); --again" in capsys.readouterr().err
+
+
+def test_a_label_is_a_row_of_its_own(tmp_path: Path) -> None:
+    assert learn(tmp_path, "--label", "a/b", steps=800) == 0
+    (path,) = (tmp_path / "results").rglob("*.json")
+    assert path.parent.name == "CartPole-v1-linear-a-b"
+    assert read_json(path)["label"] == "a/b"
+
+
+def test_what_cannot_be_trained_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
+    assert learning.main(["NoSuch-v0", "--steps", "100", *places]) == 1
+    assert "own NoSuch-v0-linear seed 0: " in capsys.readouterr().err
+
+
 def test_a_failure_is_told_and_leaves_no_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +183,8 @@ def test_a_seed_that_another_process_is_at_is_left_to_it(
         (["paper", "Hopper-v5", "--", "--gamma", "1"], "flags: expected none"),
         (["Hopper-v5", "rbf", "--steps", "9"], "suite: expected one of paper, million, got Hopper-v5"),
         (["Hopper-v5"], "--steps: expected"),
+        (["paper", "--steps", "9"], "--steps: expected for a row of your own alone, got 9"),
+        (["paper", "--policy", "rbf"], "--policy: expected for a row of your own alone, got rbf"),
         (["paper", "--workers", "0"], "--workers: expected at least 1, got 0"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gymnasium
 import pytest
 from suites.results import Seed, describe, differences, read_json
-from suites.rows import PAPER, POLICIES, PUBLISHED, ROWS, SUITES, TASKS, Row, goal, rows_of
+from suites.rows import PAPER, POLICIES, PUBLISHED, ROWS, SUITES, TASKS, Row, env_kwargs, goal, rows_of
 from suites.training import full_config
 
 from fastfisher.cli.train import config_of
@@ -61,7 +61,13 @@ def test_choosing_rows() -> None:
         rows_of("paper", "Hopper-v5", "cnn")
 
 
+def test_what_flags_give_the_environment() -> None:
+    (row,) = rows_of("paper", "Ant-v5", "linear")
+    assert env_kwargs(row) == {"include_cfrc_ext_in_observation": False}
+    assert env_kwargs(Row("own", "Ant-v5", "linear", 10, flags="--gamma 0.9")) == {}
+
+
 def test_a_folder_name_is_one_folder() -> None:
-    row = Row("own", "ALE/Pong-v5", "mlp", 10, flags="--gamma 0.9", label="short")
-    assert row.name == "ALE-Pong-v5-mlp-short"
+    row = Row("own", "ALE/Pong-v5", "mlp", 10, flags="--gamma 0.9", label="short/er")
+    assert row.name == "ALE-Pong-v5-mlp-short-er"
     assert row.words(2)[-4:] == ["--seed", "2", "--gamma", "0.9"]

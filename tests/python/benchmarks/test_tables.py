@@ -9,7 +9,7 @@ import pytest
 import tables
 from suites import figures
 from suites.results import PEERS, Seed, write_curve, write_json
-from suites.rows import rows_of
+from suites.rows import env_kwargs, rows_of
 from suites.tables import TABLES, Results
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -96,6 +96,7 @@ def test_a_million_steps_are_of_the_mean_policy_and_above_the_goal(tmp_path: Pat
     assert cells("million", tmp_path, row.env)[6:8] == ["4,471", "4,371"]
     keep(tmp_path, "million", row.env, row.policy, 0, 4_372.0)
     peer = {"env": row.env, "steps": 114_688, "seconds_million": 90.0, "extrapolated": True, "threads": 2}
+    peer["machine"] = {"cpu": "6502"}
     write_json(tmp_path / PEERS / "one.json", peer)
     line = cells("million", tmp_path, row.env)
     assert line[6:8] == ["**4,472**", "4,372"]
@@ -104,6 +105,25 @@ def test_a_million_steps_are_of_the_mean_policy_and_above_the_goal(tmp_path: Pat
     write_json(tmp_path / PEERS / "a.json", peer | whole | {"hyperparameters": "zoo"})
     line = cells("million", tmp_path, row.env)
     assert line[-2:] == ["1 min 30 s, 2 threads (from 114,688 steps)", "1 min 30 s, 2 threads: 1,803"]
+
+
+def test_another_library_is_shown_beside_rows_of_its_environment_and_its_processor(tmp_path: Path) -> None:
+    (row,) = rows_of("million", "Ant-v5", "linear")
+    keep(tmp_path, "million", row.env, row.policy, 0, 3_000.0)
+    peer = {"env": row.env, "steps": 65_536, "seconds_million": 90.0, "extrapolated": True, "threads": 1}
+    peer |= {"machine": {"cpu": "Z80"}, "env_kwargs": {}, "hyperparameters": "defaults"}
+    write_json(tmp_path / PEERS / "one.json", peer)
+    assert cells("million", tmp_path, row.env)[-2] == "not measured", "all entries of the observation"
+    write_json(tmp_path / PEERS / "two.json", peer | {"env_kwargs": env_kwargs(row)})
+    assert cells("million", tmp_path, row.env)[-2] == "1 min 30 s, 1 thread of Z80 (from 65,536 steps)"
+
+
+def test_commands_can_be_pasted(tmp_path: Path) -> None:
+    bare = """fastfisher train Ant-v5 --env-kwargs {"a": [1, 2], "b": false} --seed 0"""
+    quoted = """fastfisher train Ant-v5 --env-kwargs '{"a": [1, 2], "b": false}' --seed 0"""
+    for command in (bare, quoted):
+        keep(tmp_path, "paper", "Ant-v5", "linear", 0, 1.0, command=command)
+        assert f"| `{quoted}` |" in TABLES["commands"](Results.read(tmp_path))
 
 
 def test_seeds_that_were_not_trained_alike_have_no_mean(
