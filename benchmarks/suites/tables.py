@@ -222,8 +222,8 @@ def million(results: Results) -> str:
         f"Return after a million environment steps{count}, mean over seeds (least to most). The published "
         "ones are by neural networks: Tianshou's benchmark, SB3-contrib's documentation and zoo. Bold: above "
         "the goal, the best of them. The last two columns are SB3-contrib's TRPO on the same environments, "
-        "and on the same processor unless one is named, one seed, by its defaults and by what its zoo has for "
-        "-v4: time, and the mean policy's return."
+        "and on the same processor unless one is named, one seed, by its defaults and by what its zoo has "
+        "for -v4: time, and the mean policy's return."
     )
     return f"{table(header, lines)}\n\n{note}"
 
