@@ -23,7 +23,7 @@ def test_turns_are_taken_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest
         assert 0.0 < inside < wall
     (row,) = rollouts.summary(turns)
     assert 0.0 < row["outside"] < 1.0
-    assert row["cores_busy_with_others"] >= 0.0
+    assert row["cores_busy_with_others"] is None or row["cores_busy_with_others"] >= 0.0
     assert not list(tmp_path.iterdir())
     assert not multiprocessing.active_children()
 
@@ -62,6 +62,7 @@ def test_the_network_has_what_the_peer_has() -> None:
         assert (settings["cg_iterations"], settings["batch_steps"]) == (15, 2_048 * 8)
 
 
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="reads /proc")
 def test_seconds_of_a_process_are_its_childrens_too() -> None:
     burn = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
     nested = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])\ninput()"
