@@ -15,6 +15,7 @@ saw.  Writes benchmarks/results/climb/<environment>-<policy>-seed<seed>.json.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in ("evaluations", "episodes", "fresh"):
             if getattr(options, name) < 1:
                 raise UserError(f"--{name}: expected at least 1, got {getattr(options, name)}")
+        if importlib.util.find_spec("cma") is None:
+            raise UserError('the library cma is not installed: python -m pip install ".[bench]"')
         policies = [load(path) for path in options.policies]
     except (UserError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -4,7 +4,7 @@
 
 Writes benchmarks/results/cost.json and cost.png and prints each point's time by `auto` over the best
 solver's.  What is there already is kept, so that a run may be stopped and taken up again; --budget ends one
-after so many seconds.
+after so many seconds.  Each row has the commit, date, processor and repetitions of its own run.
 
 Scores are in float32: dense, with columns of variance 1/k; and the factors of a Gaussian policy with two
 hidden layers of tanh, 17 observations of variance 1/k and 6 actions, its width chosen to give d.  Points
@@ -32,9 +32,11 @@ import numpy as np
 from numpy.typing import NDArray
 from versus import record
 from versus.gaussian_mlp import GaussianMLP
+from versus.options import positive
 
 import fastfisher as ff
 from fastfisher import _core
+from fastfisher.training.whole_files import replacing
 
 RESULTS = Path(__file__).resolve().parent / "results" / "cost.json"
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
@@ -232,7 +234,8 @@ def draw(rows: list[record.Row], path: Path) -> None:
         handles.update({text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)})
     handles["the model's prediction"] = plt.Line2D([], [], color="0.3", linestyle="--", linewidth=1)
     figure.legend(handles.values(), handles, loc="outside upper center", ncols=len(handles), frameon=False)
-    figure.savefig(path, dpi=100)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100)
     plt.close(figure)
 
 
@@ -286,7 +289,7 @@ def main() -> None:
     parser.add_argument(
         "--budget", type=float, default=math.inf, help="seconds after which no point is begun"
     )
-    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--repetitions", type=positive, default=7)
     parser.add_argument("--again", action="store_true", help="measure points anew that are there already")
     parser.add_argument("--draw", action="store_true", help="only draw and print what is there")
     parser.add_argument("--output", type=Path, default=RESULTS)
@@ -297,6 +300,8 @@ def main() -> None:
     began = time.perf_counter()
     if not arguments.draw:
         head = record.header({"processors": len(os.sched_getaffinity(0))}, ff.show_config())
+        head |= record.OF_SEVERAL_RUNS
+        circumstances = record.circumstances(head, arguments.repetitions)
         rate = calibrate()
         for point in arguments.points or points():
             missing = [damping for damping in DAMPINGS if arguments.again or (*point, damping) not in done]
@@ -309,7 +314,8 @@ def main() -> None:
                     for row in rows
                     if (row["kind"], row["N"], row["d"], row["damping"]) != (*point, damping)
                 ]
-                rows.append(measure(scores, point, damping, rate, arguments.repetitions))
+                measured = measure(scores, point, damping, rate, arguments.repetitions)
+                rows.append({**measured, **circumstances})
                 record.write(arguments.output, head, rows)
                 print(line(rows[-1]), flush=True)
     else:

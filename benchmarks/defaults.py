@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from versus import record
 
 from fastfisher import NPG
 from fastfisher.presets import preset_of
+from fastfisher.training.whole_files import replacing
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "defaults.json"
@@ -52,15 +54,23 @@ def config_of(env: str, seed: int, target: float) -> dict[str, Any]:
 
 
 def run(env: str, seed: int, target: float, workers: int | None) -> Row:
-    """Run the shipped command once, evaluate what it made, and return the row."""
+    """Run the shipped command once, evaluate what it made, and return the row.
+
+    Raises
+    ------
+    SystemExit
+        Where the command fails; its own message is on the terminal.
+    """
     words = ["train", env, "--seed", str(seed), "--steps", str(STEPS), "--target-return", f"{target:g}"]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "run"
         extra = [] if workers is None else ["--workers", str(workers)]
         command = [sys.executable, "-m", "fastfisher", *words, *extra, "--out", str(folder), "--quiet"]
         start = time.perf_counter()
-        subprocess.run(command, check=True)
+        code = subprocess.run(command, check=False).returncode
         seconds = time.perf_counter() - start
+        if code:
+            raise SystemExit(f"{shlex.join(['fastfisher', *words])} ended with exit code {code}")
         with (folder / "progress.csv").open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         with NPG.load(folder / "checkpoint.zip") as agent:
@@ -77,7 +87,7 @@ def run(env: str, seed: int, target: float, workers: int | None) -> Row:
         "best_return": round(max(value for value in returns if value == value), 2),
         "mean_policy_return": round(evaluation.mean, 2),
         "seconds": round(seconds, 1),
-        "command": " ".join(["fastfisher", *words]),
+        "command": shlex.join(["fastfisher", *words]),
     }
 
 
@@ -93,14 +103,15 @@ def kept() -> list[Row]:
 
 
 def keep(row: Row) -> None:
-    """Put the row where an older one of its task and seed was; the file is written whole or not at all."""
+    """Put the row where an older one of its task and seed was."""
     order = list(TARGETS)
     rows = [other for other in kept() if (other["env"], other["seed"]) != (row["env"], row["seed"])] + [row]
     rows.sort(key=lambda row: (order.index(row["env"]), row["seed"]))
-    part = RESULTS.with_suffix(".part")
-    part.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    part.replace(RESULTS)
-    with RESULTS.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
+    record.write_json(RESULTS, rows)
+    with (
+        replacing(RESULTS.with_suffix(".csv")) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
         names = [name for name in rows[0] if name != "config"]
         writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()

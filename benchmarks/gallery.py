@@ -15,6 +15,8 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from trained import Trained, load, play
+from versus.record import write_json
 
 from fastfisher.config import TrainConfig
 from fastfisher.training import UserError
@@ -32,6 +35,7 @@ from fastfisher.training.drawing import drawing_environment
 from fastfisher.training.locomotion import ROBOTS
 from fastfisher.training.run_folder import file_name
 from fastfisher.training.seeding import Stream, stream
+from fastfisher.training.whole_files import replacing
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -117,7 +121,10 @@ def strip(images: Sequence[Pixels], gap: int = 2) -> Image.Image:
 def write_gif(images: Sequence[Pixels], rate: float, out: Path) -> None:
     """Write a moving image that repeats for ever."""
     first, *rest = (Image.fromarray(image).quantize(COLORS, dither=Image.Dither.NONE) for image in images)
-    first.save(out, save_all=True, append_images=rest, duration=round(1000 / rate), loop=0, optimize=True)
+    with replacing(out) as temporary:
+        first.save(
+            temporary, save_all=True, append_images=rest, duration=round(1000 / rate), loop=0, optimize=True
+        )
 
 
 def name_of(trained: Trained) -> str:
@@ -135,8 +142,8 @@ def command_of(trained: Trained) -> str:
         if command:
             return str(command)
     config = trained.config
-    words = [f"fastfisher train {config.env}", f"--policy {config.policy}", f"--steps {config.steps}"]
-    return " ".join([*words, f"--seed {config.seed}"])
+    words = ["fastfisher", "train", config.env, "--policy", config.policy, "--steps", str(config.steps)]
+    return shlex.join([*words, "--seed", str(config.seed)])
 
 
 def show(path: Path, folder: Path, seed: int, gif: bool) -> dict[str, Any]:
@@ -147,7 +154,8 @@ def show(path: Path, folder: Path, seed: int, gif: bool) -> dict[str, Any]:
     shot = film(trained, seed, rate)
     folder.mkdir(parents=True, exist_ok=True)
     every = MOVING if gif else 1
-    strip(shot.images[::every]).save(folder / f"{name}.png", optimize=True)
+    with replacing(folder / f"{name}.png") as temporary:
+        strip(shot.images[::every]).save(temporary, optimize=True)
     if gif:
         write_gif(shot.images, rate, folder / f"{name}.gif")
     return {
@@ -165,19 +173,20 @@ def show(path: Path, folder: Path, seed: int, gif: bool) -> dict[str, Any]:
 
 
 def page(entries: Sequence[dict[str, Any]], folder: Path, out: Path) -> str:
-    """Return the Markdown page of the gallery's entries."""
+    """Return the Markdown page of the gallery's entries, its links as from ``out``."""
+    beside = out.resolve().parent
+    training = Path(os.path.relpath(ROOT / "docs" / "training.md", beside)).as_posix()
     lines = [
         "# Gallery",
         "",
         f"Of {EPISODES} episodes of each trained policy, by its most likely actions, the one of the median",
         f"return: eight images from second {FIRST_SECOND:.0f} to second {FIRST_SECOND + SECONDS:.0f}. "
         "Made by `python benchmarks/gallery.py`;",
-        "[Training](training.md#videos) has what drawing needs. The return is that of the whole episode",
+        f"[Training]({training}#videos) has what drawing needs. The return is that of the whole episode",
         "shown; the tables have the means.",
     ]
     for entry in entries:
-        where = (folder / entry["name"]).resolve()
-        image = Path("..") / where.relative_to(ROOT) if where.is_relative_to(ROOT) else where
+        image = Path(os.path.relpath((folder / entry["name"]).resolve(), beside)).as_posix()
         title = f"{entry['env']}, {entry['policy']}"
         moving = f" ([moving]({image}.gif))" if entry["gif"] else ""
         lines += [
@@ -232,8 +241,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     ordered = [entries[name] for name in sorted(entries)]
-    index.write_text(json.dumps(ordered, indent=1) + "\n", "utf-8")
-    options.page.write_text(page(ordered, options.out, options.page), "utf-8")
+    write_json(index, ordered)
+    options.page.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(options.page) as temporary:
+        temporary.write_text(page(ordered, options.out, options.page), "utf-8")
     print(options.page)
     return 0
 

@@ -4,32 +4,52 @@
     python benchmarks/kernels.py build/bench/cpp/benchmarks/fastfisher_benchmarks
 
 Writes benchmarks/results/kernels-<level>.json and prints a table: the median of the repetitions and
-the best.  The ceiling (multiply-adds between registers, or reading memory) is measured in the same run,
-right before the kernel.  FASTFISHER_SIMD chooses the level.
+the best.  The ceiling (multiply-adds between registers on one thread, times the threads; or reading memory)
+is measured in the same run, right before the kernel.  FASTFISHER_SIMD chooses the level.  Other benchmarks
+than the table's (--filter), or fewer repetitions, are written to an --out.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 from pathlib import Path
 from typing import Any
 
+from versus import record
+from versus.options import destination, pattern, positive
+
 import fastfisher
 
 RESULTS = Path(__file__).resolve().parent / "results"
+FILTER = (
+    "SYRK_S.*(5000x1000|1000x5000)|Cholesky/(1000|2000|5000)|FisherVector|SYRK_StS/(200000x100|10000x114)"
+)
+REPETITIONS = 3
 
 
-def run(binary: str, flags: list[str]) -> dict[str, Any]:
-    """Run the benchmarks; return Google Benchmark's report."""
-    command = [binary, "--benchmark_format=json", *flags]
-    report: dict[str, Any] = json.loads(
-        subprocess.run(command, check=True, capture_output=True, text=True).stdout
+def run(binary: Path, flags: list[str]) -> dict[str, Any]:
+    """Run the benchmarks; return Google Benchmark's report.
+
+    Raises
+    ------
+    SystemExit
+        Where there is none.
+    """
+    done = subprocess.run(
+        [binary.resolve(), "--benchmark_format=json", *flags], capture_output=True, text=True, check=False
     )
-    report["command"] = " ".join([Path(binary).name, *flags])
-    return report
+    try:
+        report: dict[str, Any] = json.loads(done.stdout)
+        if done.returncode == 0 and {"context", "benchmarks"} <= report.keys():
+            return report
+    except (ValueError, AttributeError):
+        pass
+    words = (done.stderr.strip() or "no report").splitlines()[-1]
+    raise SystemExit(f"{binary} ended with exit code {done.returncode}: {words}")
 
 
 def figures(report: dict[str, Any]) -> list[dict[str, object]]:
@@ -58,10 +78,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("binary")
-    parser.add_argument("--filter", default="SYRK|Cholesky|FisherVector|NaturalStep")
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("binary", type=Path)
+    parser.add_argument("--filter", type=pattern, default=FILTER, help="default: what the table has")
+    parser.add_argument("--repetitions", type=positive, default=REPETITIONS)
+    parser.add_argument("--out", type=Path, help="default benchmarks/results/kernels-<level>.json")
     options = parser.parse_args()
+    if not (options.binary.is_file() and os.access(options.binary, os.X_OK)):
+        parser.error(f"{options.binary} is no program: build it by `cmake --build --preset bench`")
+    less = {"--filter": options.filter != FILTER, "--repetitions": options.repetitions < REPETITIONS}
+    usual = RESULTS / f"kernels-{fastfisher.show_config()['simd']}.json"
+    destination(parser, options.out, usual, less)
     flags = [
         f"--benchmark_filter={options.filter}",
         f"--benchmark_repetitions={options.repetitions}",
@@ -70,19 +96,15 @@ def main() -> None:
     report = run(options.binary, flags)
     level = report["context"]["simd"]
     rows = figures(report)
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=RESULTS, capture_output=True, text=True, check=False
-    )
-    record = {
-        "command": report["command"],
-        "commit": commit.stdout.strip(),
+    content = {
+        "command": record.command(),
+        "commit": record.commit(),
         **fastfisher.show_config(),
         "simd": level,
         "load_average": report["context"].get("load_avg"),
         "results": rows,
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"kernels-{level}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    record.write_json(options.out or RESULTS / f"kernels-{level}.json", content)
     for row in rows:
         print("  ".join(f"{value}" for value in row.values()))
 

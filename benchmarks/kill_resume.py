@@ -2,12 +2,13 @@
 
     python benchmarks/kill_resume.py                 kills 0 to 49, about three seconds each
     python benchmarks/kill_resume.py --kills 10      the next ten that the results do not have yet
+    python benchmarks/kill_resume.py --again         begins anew instead
 
 One run is left alone.  Each of the others is killed at a moment drawn evenly from the time up to that run's
 last checkpoint, its worker processes are left to find out for themselves, and it is resumed to the end.
 Compared with the run left alone: every array of the final checkpoint (parameters, baseline, observation
 statistics) and its counters, and progress.csv without its wall-clock columns.  Exit status 1 where anything
-differs.
+differs.  Results that are there are added to where commit, machine and command are the same.
 
 Each process is a fork of this one, which has done the slow imports and nothing else: what is killed is
 `fastfisher train`, but without the two seconds that Python takes to load it.
@@ -20,20 +21,23 @@ import csv
 import gc
 import json
 import os
+import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib.backends.backend_agg
 import matplotlib.figure  # noqa: F401
 import numpy as np
 import tensorboardX  # noqa: F401
+from versus import record
+from versus.options import positive
 
 import fastfisher
 import fastfisher.training.agent
@@ -132,11 +136,38 @@ def kill_and_resume(index: int, flags: Sequence[str], whole: Path, duration: flo
     return result
 
 
-def record(flags: Sequence[str]) -> dict[str, object]:
+def header(flags: Sequence[str]) -> dict[str, Any]:
     """Return what a reader needs to judge or repeat the result."""
-    describe = ["git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(describe, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-    return {"commit": commit, **fastfisher.show_config(), "command": " ".join(("fastfisher", *flags))}
+    return {
+        "commit": record.commit(),
+        **fastfisher.show_config(),
+        "command": shlex.join(("fastfisher", *flags)),
+    }
+
+
+def earlier_kills(path: Path, head: dict[str, Any]) -> list[Kill]:
+    """Return the kills that are there already.
+
+    Raises
+    ------
+    UserError
+        Where they are another code's, machine's or command's.
+    """
+    if not path.exists():
+        return []
+    content = json.loads(path.read_text("utf-8"))
+    now = json.loads(json.dumps(head))
+    differing = [
+        f"{name} ({content.get(name)} there, {value} now)"
+        for name, value in now.items()
+        if content.get(name) != value
+    ]
+    if differing:
+        raise UserError(
+            f"{path} has kills of another {', another '.join(differing)}: begin anew with --again, "
+            "or choose another --out"
+        )
+    return [Kill(**kill) for kill in content["kills"]]
 
 
 def main() -> int:
@@ -144,17 +175,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--kills", type=int, default=50, help="how many now")
+    parser.add_argument("--kills", type=positive, default=50, help="how many now")
     parser.add_argument("--out", type=Path, default=RESULTS, help="results, to which the kills are added")
-    parser.add_argument("--steps", type=int, default=30_000, help="environment steps of a run")
+    parser.add_argument("--steps", type=positive, default=30_000, help="environment steps of a run")
+    parser.add_argument("--again", action="store_true", help="replace the results instead of adding to them")
     options = parser.parse_args()
     flags = (*FLAGS, "--steps", str(options.steps))
 
-    kills = (
-        [Kill(**kill) for kill in json.loads(options.out.read_text())["kills"]]
-        if options.out.exists()
-        else []
-    )
+    head = header(flags)
+    try:
+        kills = [] if options.again else earlier_kills(options.out, head)
+    except UserError as error:
+        parser.error(str(error))
     gc.freeze()  # the forks collect nothing of this process's
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
@@ -178,12 +210,12 @@ def main() -> int:
             )
             equal = sum(kill.parameters_equal and kill.progress_equal for kill in kills)
             content = {
-                **record(flags),
+                **head,
                 "equal": equal,
                 "of": len(kills),
                 "kills": [asdict(kill) for kill in kills],
             }
-            options.out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            record.write_json(options.out, content)
     print(f"\n{equal} of {len(kills)} resumed runs end with the bits of the run left alone")
     return 0 if equal == len(kills) else 1
 

@@ -32,6 +32,8 @@ from versus import record
 import fastfisher
 from fastfisher.training import UserError
 from fastfisher.training.push import Push
+from fastfisher.training.run_folder import file_name
+from fastfisher.training.whole_files import replacing
 
 RESULTS = Path(__file__).resolve().parent / "results" / "perturbation"
 STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
@@ -150,7 +152,8 @@ def draw(env: str, rows: Sequence[record.Row], out: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e6e6e6")
     axes.legend(frameon=False, title="trained from initial states")
-    figure.savefig(out, dpi=110)
+    with replacing(out) as temporary:
+        figure.savefig(temporary, dpi=110)
     plt.close(figure)
 
 
@@ -196,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for label, group in groups.items()
         },
     }  # fmt: skip
-    out = options.out / f"{env.replace('/', '-')}.json"
+    out = options.out / f"{file_name(env)}.json"
     record.write(out, record.header(facts, fastfisher.show_config()), rows)
     draw(env, rows, out.with_suffix(".png"))
     print(out, out.with_suffix(".png"), sep="\n")

@@ -2,7 +2,8 @@
 
     python benchmarks/streaming.py [--rows 10000000] [--parameters 200] [--chunk 10000] [--dtype float64]
 
-Writes benchmarks/results/streaming.json and prints a table.  Each case runs in a process of its own, whose
+Writes benchmarks/results/streaming.json, after each case, and prints a table; other cases or sizes than the
+default go to an --out.  Each case runs in a process of its own, whose
 peak resident memory is compared with what it had after its imports.  The time that the generator takes to
 draw random blocks is measured apart: `rows_per_second` is without it, `seconds` with it.  `gflops` counts
 N d^2, a multiply and an add for one triangle.
@@ -11,11 +12,9 @@ N d^2, a multiply and an add for one triangle.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -23,10 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from versus import record
+from versus.options import destination, positive
 
 import fastfisher as ff
 
-RESULTS = Path(__file__).resolve().parent / "results"
+RESULTS = Path(__file__).resolve().parent / "results" / "streaming.json"
 CASES = ("Fisher.update", "natural_step, one pass", "natural_step, two passes")
 
 
@@ -97,45 +98,42 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=10_000_000)
-    parser.add_argument("--parameters", type=int, default=200)
-    parser.add_argument("--chunk", type=int, default=10_000, help="rows of a block")
+    parser.add_argument("--rows", type=positive, default=10_000_000)
+    parser.add_argument("--parameters", type=positive, default=200)
+    parser.add_argument("--chunk", type=positive, default=10_000, help="rows of a block")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float64")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
+    parser.add_argument("--out", type=Path, help=f"default {RESULTS.relative_to(record.ROOT)}")
     options = parser.parse_args()
+    less = {
+        f"--{name}": getattr(options, name) != parser.get_default(name)
+        for name in ("rows", "parameters", "chunk", "dtype")
+    }
+    less["--cases"] = not set(options.cases) >= set(CASES)
+    out = destination(parser, options.out, RESULTS, less)
     blocks = Blocks(options.rows, options.parameters, options.chunk, options.dtype)
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=RESULTS.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    load = os.getloadavg()
-    rows = []
-    for case in options.cases:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            row = pool.apply(measure, (case, blocks))
-        rows.append(row)
-        print(
-            f"{case:<26} {row['rows_per_second']:>12,} rows/s  {row['gflops']:>6} GFLOP/s  "
-            f"peak memory +{row['peak_memory_growth_mb']} MB",
-            flush=True,
-        )
-    record = {
-        "command": " ".join(["python", "benchmarks/streaming.py", *sys.argv[1:]]),
-        "commit": commit.stdout.strip(),
+    head = {
+        "command": record.command(),
+        "commit": record.commit(),
         **ff.show_config(),
-        "load_average": load,
+        "load_average": os.getloadavg(),
         "rows": options.rows,
         "parameters": options.parameters,
         "chunk": options.chunk,
         "dtype": options.dtype,
         "data_gb": options.rows * options.parameters * np.dtype(options.dtype).itemsize / 1e9,
-        "results": rows,
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "streaming.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    rows = []
+    for case in options.cases:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            row = pool.apply(measure, (case, blocks))
+        rows.append(row)
+        record.write_json(out, {**head, "results": rows})
+        print(
+            f"{case:<26} {row['rows_per_second']:>12,} rows/s  {row['gflops']:>6} GFLOP/s  "
+            f"peak memory +{row['peak_memory_growth_mb']} MB",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

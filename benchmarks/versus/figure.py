@@ -7,6 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from fastfisher.training.whole_files import replacing
+
+from .pairs import coverages, ratio_of
 from .record import Row
 
 MARKERS = {1: "o", 2: "D"}
@@ -38,18 +41,22 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     for axes, column in zip(panels[0], columns, strict=True):
         _panel(axes, column, timed)
     axes.set_xscale("log")
-    edges = [edge for row in timed for edge in (*row["interval"], row["bar"] or 1.0, 1.0)]
+    ratios = [ratio_of(row) for row in timed]
+    edges = [edge for ratio in ratios for edge in (ratio.low, ratio.high)]
+    edges += [1.0, *(row["bar"] for row in timed if row["bar"] is not None)]
     ticks = [tick for tick in TICKS if min(edges) / 1.5 <= tick <= max(edges) * 1.5]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     handles, names = axes.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False)
     figure.supxlabel(
-        "the peer's time / fastfisher's, median over pairs with its 95% interval\n"
+        "the peer's time / fastfisher's, median over pairs with an interval "
+        f"that covers it with a probability of {coverages(timed)}\n"
         "right of 1 fastfisher is faster; black: what it aims at",
         fontsize=10,
     )
-    figure.savefig(path, dpi=110)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
     plt.close(figure)
 
 
@@ -61,12 +68,13 @@ def _panel(axes: Any, labels: list[Label], timed: list[Row]) -> None:
         chosen = [
             row for row in timed if (row["simd"], row["threads"]) == (simd, threads) and _label(row) in labels
         ]
+        ratios = [ratio_of(row) for row in chosen]
         axes.errorbar(
-            [row["ratio"] for row in chosen],
+            [ratio.median for ratio in ratios],
             [labels.index(_label(row)) + shift for row in chosen],
             xerr=[
-                [row["ratio"] - row["interval"][0] for row in chosen],
-                [row["interval"][1] - row["ratio"] for row in chosen],
+                [ratio.median - ratio.low for ratio in ratios],
+                [ratio.high - ratio.median for ratio in ratios],
             ],
             fmt=MARKERS.get(threads, "s"),
             color=COLOURS[levels.index(simd) % len(COLOURS)],

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .case import Case, Contender, Measures
-from .pairs import Side, play, ratio_interval
+from .pairs import Side, play, ratio_of_pairs
 from .process import Skip, Worker, remove
 from .record import Row
 from .worker import REFEREE
@@ -26,7 +26,7 @@ class Setting:
     seed: int
     quick: bool
     limit: float
-    commit: str
+    circumstances: dict[str, Any]
 
 
 def play_case(case: Case, setting: Setting) -> Iterator[Row]:
@@ -81,10 +81,11 @@ def _admit(worker: Worker, referee: Worker, contender: Contender, scratch: str) 
 
 def _time(case: Case, ours: Side, peer: Side, ceilings: dict[str, float], setting: Setting) -> dict[str, Any]:
     others = play(ours, peer, setting.repetitions)
-    ratio, low, high = ratio_interval(ours.turns, peer.turns, setting.seed)
+    ratio = ratio_of_pairs(ours.turns, peer.turns)
     return {
-        "ratio": ratio,
-        "interval": [low, high],
+        "ratio": ratio.median,
+        "interval": [ratio.low, ratio.high],
+        "coverage": ratio.coverage,
         "pairs": setting.repetitions,
         "ours": _times(case, ours, ceilings),
         "peer_time": _times(case, peer, ceilings),
@@ -123,6 +124,6 @@ def _row(case: Case, peer: Contender, setting: Setting, status: str, note: str =
         "bar": peer.bar,
         "gives": peer.gives,
         "case_notes": list(case.notes),
-        "commit": setting.commit,
+        **setting.circumstances,
         **more,
     }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import random
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from .process import Worker
 from .quiet import Bystanders
@@ -65,12 +65,53 @@ def play(ours: Side, peer: Side, repetitions: int) -> float | None:
     return bystanders.cores()
 
 
-def ratio_interval(
-    ours: Sequence[float], peer: Sequence[float], seed: int, resamples: int = 10_000
-) -> tuple[float, float, float]:
-    """Return the median of the pairs' ratios, peer / ours, and its 95% bootstrap interval over pairs."""
+@dataclass(frozen=True)
+class Ratio:
+    """Of the peer's time to ours: the median over pairs, and an interval of the median."""
+
+    median: float
+    low: float
+    high: float
+    coverage: float
+    """Probability with which the interval covers the median, whatever the distribution."""
+
+
+def ratio_of_pairs(ours: Sequence[float], peer: Sequence[float]) -> Ratio:
+    """Return the median of the pairs' ratios, peer / ours, and its interval."""
     ratios = [theirs / own for own, theirs in zip(ours, peer, strict=True)]
-    generator = random.Random(seed)
-    medians = sorted(statistics.median(generator.choices(ratios, k=len(ratios))) for _ in range(resamples))
-    low, high = medians[round(0.025 * (resamples - 1))], medians[round(0.975 * (resamples - 1))]
-    return statistics.median(ratios), low, high
+    return Ratio(statistics.median(ratios), *median_interval(ratios))
+
+
+def ratio_of(row: Mapping[str, Any]) -> Ratio:
+    """Return a timed row's ratio, from its turns: rows of before have another interval, by the bootstrap."""
+    return ratio_of_pairs(row["ours"]["turns"], row["peer_time"]["turns"])
+
+
+def median_interval(values: Sequence[float], least: float = 0.95) -> tuple[float, float, float]:
+    """Return an interval of the median from order statistics, low and high, and its exact coverage.
+
+    Of n independent values, so many below the median as a coin gives heads: from the k-th smallest to the
+    k-th largest covers it with probability 1 - 2 P(Bin(n, 1/2) < k).  This takes the largest k with at least
+    `least`, and from the smallest to the largest, 1 - 2^(1 - n), where that is too little.
+    """
+    ordered, n = sorted(values), len(values)
+    k, coverage = 1, 1.0 - 2.0 ** (1 - n)
+    while (narrower := coverage - 2.0 * math.comb(n, k) / 2.0**n) >= least:
+        k, coverage = k + 1, narrower
+    return ordered[k - 1], ordered[n - k], coverage
+
+
+def restated(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row with the interval of its turns."""
+    if row["status"] != "timed":
+        return row
+    ratio = ratio_of(row)
+    return {**row, "interval": [ratio.low, ratio.high], "coverage": ratio.coverage}
+
+
+def coverages(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Say with what probability the intervals of timed rows cover the median."""
+    found = {len(row["ours"]["turns"]): ratio_of(row).coverage for row in rows}
+    return ", ".join(
+        f"{coverage:.0%} ({pairs} pair{'s' * (pairs != 1)})" for pairs, coverage in sorted(found.items())
+    )

@@ -31,6 +31,32 @@ class Bystanders:
         return max(0.0, self._others / self._elapsed)
 
 
+def tree_seconds(process: int | None) -> float:
+    """Processor seconds so far of a process and its descendants, also of those that have ended."""
+    if process is None or not _STAT.exists():
+        return 0.0
+    parents: dict[int, int] = {}
+    ticks: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            # After the name, which may hold blanks and brackets: state, parent, ...
+            fields = (
+                (folder / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+            )
+        except OSError:
+            continue  # it ended meanwhile
+        parents[int(folder.name)] = int(fields[1])
+        ticks[int(folder.name)] = sum(
+            map(int, fields[11:15])
+        )  # user, system, and the same of waited-for children
+    total, family = 0, [process]
+    while family:
+        one = family.pop()
+        total += ticks.get(one, 0)
+        family += [child for child, parent in parents.items() if parent == one]
+    return total / os.sysconf("SC_CLK_TCK")
+
+
 def _busy_seconds() -> float:
     """Processor seconds of the machine so far: user, nice, system, interrupts, stolen."""
     if not _STAT.exists():

@@ -7,11 +7,13 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from fastfisher.training.whole_files import replacing
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
@@ -34,11 +36,15 @@ def _git(*words: str) -> str:
     return done.stdout.strip()
 
 
+def command() -> str:
+    """The script's command, for a shell."""
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+
+
 def header(options: dict[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:
     """Machine, versions, command, seed."""
-    arguments = [Path(sys.argv[0]).name, *sys.argv[1:]]
     return {
-        "command": shlex.join(["python", f"benchmarks/{arguments[0]}", *arguments[1:]]),
+        "command": command(),
         "commit": commit(),
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "machine": {**configuration, "caches": _caches()},
@@ -48,16 +54,37 @@ def header(options: dict[str, Any], configuration: dict[str, Any]) -> dict[str, 
     }
 
 
+OF_SEVERAL_RUNS = {
+    "rows_of_several_runs": "commit, date, cpu and repetitions are each row's own, and not recorded where it "
+    "has none; all else here is the last run's"
+}
+"""In the head of a file to which runs add rows."""
+
+
+def circumstances(head: Mapping[str, Any], repetitions: int) -> dict[str, Any]:
+    """What a row keeps of the head of its own run."""
+    return {
+        "commit": head["commit"],
+        "date": head["date"],
+        "cpu": head["machine"].get("cpu"),
+        "repetitions": repetitions,
+    }
+
+
 def write(path: Path, head: dict[str, Any], rows: Sequence[Row]) -> None:
     """Write everything so far; a run that is stopped leaves what it measured."""
+    write_json(path, {**head, "rows": rows})
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps({**head, "rows": rows}, indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def kept_rows(path: Path) -> list[Row]:
-    """The rows of an earlier run, for --keep."""
+    """The rows of earlier runs."""
     return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
 
 

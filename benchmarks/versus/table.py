@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from itertools import takewhile
 from typing import Any
 
+from .pairs import coverages, ratio_of
 from .record import Row
 
-HEADINGS = ("case", "peer", "simd", "threads", "ours ms (min)", "peer ms (min)", "ratio", "95%")
+HEADINGS = ("case", "peer", "simd", "threads", "ours ms (min)", "peer ms (min)", "ratio", "interval")
 HEADINGS += ("GFLOP/s", "of ceiling", "bar", "")
 LONGEST_NOTE = 90
 
@@ -28,13 +29,13 @@ def cells(row: Row) -> tuple[str, ...]:
     bar = "" if row["bar"] is None else f"{row['bar']:g}"
     if row["status"] != "timed":
         return (*first, *[""] * 6, bar, f"{row['status']}: {_short(row['note'])}")
-    low, high = row["interval"]
+    ratio = ratio_of(row)
     return (
         *first,
         _milliseconds(row["ours"]),
         _milliseconds(row["peer_time"]),
         f"{row['ratio']:.2f}",
-        f"{low:.2f}-{high:.2f}",
+        f"{ratio.low:.2f}-{ratio.high:.2f}",
         _both(row, "gflops", "{:.0f}"),
         _both(row, "of_copy_bandwidth", "{:.2f}", " bytes") or _both(row, "of_peak", "{:.2f}"),
         bar,
@@ -57,7 +58,9 @@ def table(rows: Iterable[Row]) -> str:
     notes = _notes(rows)
     counts = [verdict(row) or "no bar" for row in rows]
     text += ["", *sorted(gives), *notes, ""]
-    text += ["ratio = the peer's time / ours, median over pairs, 95% bootstrap; > 1: ours is faster"]
+    text += ["ratio = the peer's time / ours, median over pairs; > 1: ours is faster"]
+    if timed := [row for row in rows if row["status"] == "timed"]:
+        text += [f"interval = order statistics; covers the median with a probability of {coverages(timed)}"]
     text += ["of ceiling = ours / peer of the multiply-add peak; bytes: S read once, of the copy bandwidth"]
     text += [", ".join(f"{counts.count(kind)} {kind}" for kind in sorted(set(counts)))]
     return "\n".join(text)

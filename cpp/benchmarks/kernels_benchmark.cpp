@@ -2,7 +2,7 @@
 //
 //   fastfisher_benchmarks --benchmark_filter='SYRK|Cholesky' --benchmark_repetitions=5
 //
-// Matrix products and factorisations are divided by the multiply-add rate between registers, times the threads;
+// Matrix products and factorisations are divided by one thread's multiply-add rate between registers times the threads;
 // products with vectors by the rate of a plain sum over the same memory.  Both ceilings are measured right before the
 // benchmark that they belong to, since the speed of a shared machine drifts.  FASTFISHER_SIMD chooses the level.
 #include <benchmark/benchmark.h>

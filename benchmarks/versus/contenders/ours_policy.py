@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..case import Inputs, Missing, Task, value
+from ..case import Inputs, Task, value
 from ..gaussian_mlp import GaussianMLP
 
 if TYPE_CHECKING:
@@ -70,8 +69,6 @@ def policy_update(
 def update_task(fisher: str, single: bool, options: dict[str, Any], inputs: Inputs, threads: int) -> Task:
     """The update of the inputs' policy, put back before each run."""
     reference: GaussianMLP = inputs["policy"]
-    rows = len(inputs["obs"]) * (1 if fisher == "empirical" else inputs["act"].shape[1])
-    _refuse_to_thrash(rows * len(reference.parameters) * (4 if single else 8))
     policy = _policy(reference)
     policy.single_scores = single
     theta = reference.parameters
@@ -110,15 +107,6 @@ def exact_step(precision: str, inputs: Inputs, threads: int) -> Task:
         return ff.natural_step(blocks, A, damping=inputs["damping"], precision=precision, num_threads=threads)
 
     return Task(run, lambda result: value(result.direction))
-
-
-def _refuse_to_thrash(dense_bytes: float) -> None:
-    """Skip what a fastfisher without factored scores, which writes them out twice, has no memory for."""
-    import fastfisher as ff
-
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if not hasattr(ff, "Scores") and 2.0 * dense_bytes > 0.5 * memory:
-        raise Missing(f"this fastfisher writes factored scores out: {dense_bytes / 1e9:.0f} GB")
 
 
 def _policy(reference: GaussianMLP) -> Any:

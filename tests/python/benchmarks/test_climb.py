@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -63,3 +64,11 @@ def test_a_climb_ends_no_lower_than_its_best_multiple(exported: Path, tmp_path: 
 def test_no_episodes_are_one_line(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert climb.main([str(exported), "--episodes", "0"]) == 2
     assert capsys.readouterr().err == "error: --episodes: expected at least 1, got 0\n"
+
+
+def test_without_its_library_it_says_so(
+    exported: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert climb.main([str(exported)]) == 2
+    assert capsys.readouterr().err.startswith("error: the library cma is not installed: python -m pip")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import gallery
@@ -53,6 +54,21 @@ def test_a_policy_is_shown_with_its_command(tmp_path: Path, capsys: pytest.Captu
     with Image.open(tmp_path / "out" / "HalfCheetah-v5-linear.png") as strip:
         assert strip.size == (8 * (gallery.SIZE + 2) - 2, gallery.SIZE)
     assert (tmp_path / "out" / "HalfCheetah-v5-linear.gif").read_bytes()[:6] == b"GIF89a"
+
+
+def test_links_lead_from_the_page_to_what_they_name(tmp_path: Path) -> None:
+    entry = {
+        "name": "a", "env": "A-v1", "policy": "mlp", "algorithm": "npg", "seed": 0, "steps": 1,
+        "command": "x", "return": 1.0, "length": 1, "gif": True,
+    }  # fmt: skip
+    for page in (gallery.PAGE, gallery.ROOT / "x.md", tmp_path / "pages" / "x.md"):
+        page.parent.mkdir(exist_ok=True)
+        for folder in (gallery.GALLERY, tmp_path / "out"):
+            links = re.findall(r"\]\(([^)#]+)", gallery.page([entry], folder, page))
+            assert [(page.parent / link).resolve() for link in links] == [
+                gallery.ROOT / "docs" / "training.md", folder / "a.png", folder / "a.gif"
+            ]  # fmt: skip
+    assert "](../benchmarks/results/gallery/a.png)" in gallery.page([entry], gallery.GALLERY, gallery.PAGE)
 
 
 def test_nothing_to_show_is_one_line(
