@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from suites.results import quoted
 from trained import Trained, load, play
 from versus.record import write_json
 
@@ -198,7 +199,7 @@ def page(entries: Sequence[dict[str, Any]], folder: Path, out: Path) -> str:
             f"Seed {entry['seed']}, {entry['steps']:,} steps of {entry['algorithm'].upper()}; return "
             f"{entry['return']:,} in {entry['length']:,} steps{moving}.",
             "",
-            f"    {entry['command']}",
+            f"    {quoted(entry['command'])}",
         ]
     return "\n".join(lines) + "\n"
 

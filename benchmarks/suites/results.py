@@ -136,9 +136,9 @@ def read_rows(results: Path, suite: str) -> dict[str, list[Record]]:
     return records
 
 
-def command_of(record: Record) -> str:
-    """Return a record's command as a shell takes it; the first ones were kept without their quotes."""
-    return re.sub(r"(?<!')\{.*?\}(?!')", lambda found: shlex.quote(found.group()), record["command"])
+def quoted(command: str) -> str:
+    """Return a record's command as a shell takes it: the first ones were kept without their quotes."""
+    return re.sub(r"(?<!')\{.*?\}(?!')", lambda found: shlex.quote(found.group()), command)
 
 
 def read_peers(results: Path) -> list[Record]:

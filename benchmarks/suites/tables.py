@@ -278,7 +278,7 @@ def commands(results: Results) -> str:
                 sampled, mean = (record["evaluation"][kind] for kind in ("sampled", "mean_policy"))
                 lines.append(
                     [
-                        f"`{files.command_of(record)}`",
+                        f"`{files.quoted(record['command'])}`",
                         *(f"{number(one['mean'])} ± {number(one['std'])}" for one in (sampled, mean)),
                         number(record["return_best_batch"]),
                         clock(record["seconds"]),
