@@ -28,11 +28,6 @@ _SAY_EVERY = 60.0
 class RefusedError(Exception):
     """What is there was made by another config: it is neither overwritten nor taken for this row's."""
 
-    def __init__(self, job: Seed, path: Path, differing: Differences, config: TrainConfig) -> None:
-        because = ", and what falls over the steps had another course" if _falls(config) else ""
-        words = describe(differing) + (because if set(differing) == {"steps"} else "")
-        super().__init__(f"{job}: {path} is of another config: {words}; --again trains anew")
-
 
 class FailedError(Exception):
     """Training ended with an error."""
@@ -115,7 +110,7 @@ def _done(job: Seed, config: TrainConfig, episodes: int) -> Record | None:
     if differing:
         if job.folder.exists() and _goes_on(record["config"], config, differing):
             return None  # the run goes on from where it ended
-        raise RefusedError(job, job.record, differing, config)
+        raise _refusal(job, job.record, differing, config)
     measured = {"target": record["threshold"], "episodes": record["evaluation"]["episodes"]}
     asked = {"target": job.row.threshold, "episodes": episodes}
     if measured == asked:
@@ -123,12 +118,20 @@ def _done(job: Seed, config: TrainConfig, episodes: int) -> Record | None:
     if job.folder.exists():
         return None  # measured anew, of the run that is there
     other = {name: (measured[name], asked[name]) for name in asked if measured[name] != asked[name]}
-    raise RefusedError(job, job.record, other, config)
+    raise _refusal(job, job.record, other, config)
 
 
 def _goes_on(stored: Mapping[str, Any], config: TrainConfig, differing: Differences) -> bool:
     """Whether a run of this config is the stored one's, with more steps."""
     return set(differing) == {"steps"} and config.steps > stored["steps"] and not _falls(config)
+
+
+def _refusal(job: Seed, path: Path, differing: Differences, config: TrainConfig) -> RefusedError:
+    """Return what says that a record or a folder is of another config, and what to do."""
+    words = describe(differing)
+    if set(differing) == {"steps"} and _falls(config):
+        words += ", and what falls over the steps had another course"
+    return RefusedError(f"{job}: {path} is of another config: {words}; --again trains anew")
 
 
 def _falls(config: TrainConfig) -> bool:
@@ -147,7 +150,7 @@ def _prepare(job: Seed, config: TrainConfig, cores: int) -> None:
     differing = differences(stored, config.to_dict())
     if differing:
         if not _goes_on(stored, config, differing):
-            raise RefusedError(job, job.folder, differing, config)
+            raise _refusal(job, job.folder, differing, config)
         folder = RunFolder(job.folder)
         folder.lock()
         folder.write_config(folder.read_config().replace(steps=config.steps))
