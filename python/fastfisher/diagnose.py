@@ -12,12 +12,13 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .arguments import choice, number, whole
 from .diagnosis.evidence import of_matrix, of_scores
 from .diagnosis.report import FisherReport, report_of
 from .diagnosis.samples import Samples
 from .diagnosis.spectrum import DOUBLE, terms
 from .fisher import Fisher
-from .natural import MOST_THREADS, Vector, _choice, _number, _whole
+from .natural import MOST_THREADS, Vector
 from .scores import FloatArray, Scores, ScoresLike, _is_blocks, as_float_array, as_vector, describe
 
 Kind: TypeAlias = Literal["auto", "matrix", "scores"]
@@ -88,9 +89,9 @@ def diagnose(
     >>> report.verdict, report.rank
     ('outer_of_mean', 1)
     """
-    threads = 0 if num_threads is None else _whole(num_threads, "num_threads", least=1, most=MOST_THREADS)
-    divisor = None if count is None else _number(count, "count", positive=True)
-    _choice(kind, "kind", ("auto", "matrix", "scores"))
+    threads = 0 if num_threads is None else whole(num_threads, "num_threads", least=1, most=MOST_THREADS)
+    divisor = None if count is None else number(count, "count", positive=True)
+    choice(kind, "kind", ("auto", "matrix", "scores"))
     given = _as_matrix(F, "matrix" if kind == "auto" and scores is not None else kind)
     if given is None:
         if scores is not None:

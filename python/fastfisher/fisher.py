@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
-from .natural import _flag, _number, _whole
+from .arguments import flag, number, whole
 from .scores import ScoresLike, as_float_array, as_scores, as_vector, as_weights, describe
 from .streams import Stream, for_each, is_stream, refuse_empty, start
 
@@ -38,7 +38,7 @@ class Fisher:
     __slots__ = ("_accumulator",)
 
     def __init__(self, d: int) -> None:
-        self._accumulator = _core.Fisher(_whole(d, "d", least=1, most=2**62))
+        self._accumulator = _core.Fisher(whole(d, "d", least=1, most=2**62))
 
     @property
     def d(self) -> int:
@@ -100,7 +100,7 @@ class Fisher:
         >>> F.count
         200000
         """
-        pairs = _flag(weighted, "weighted")
+        pairs = flag(weighted, "weighted")
         if is_stream(scores):
             if weights is not None:
                 raise TypeError(
@@ -194,8 +194,8 @@ class Fisher:
             raise ValueError(f"g: expected shape ({self.d},) or ({self.d}, k), got {describe(right)}")
         if not np.isfinite(right).all():
             raise ValueError("g: expected finite values, got NaN or Inf")
-        absolute = _number(damping, "damping")
-        if _flag(relative_damping, "relative_damping"):
+        absolute = number(damping, "damping")
+        if flag(relative_damping, "relative_damping"):
             absolute *= self.trace() / max(1, min(self.count, self.d))
         rows = np.ascontiguousarray(np.atleast_2d(right.T), dtype=np.float64)
         return self._accumulator.solve(rows, absolute).T.reshape(right.shape)

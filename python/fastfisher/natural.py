@@ -7,16 +7,15 @@ checks and the result.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
+from .arguments import choice, flag, fraction, number, whole
 from .scores import ScoresLike, as_scores, as_vector, as_weights
 from .streaming import steps_of_stream
 from .streams import Stream, is_stream
@@ -256,31 +255,30 @@ def natural_step(
     >>> result.step.shape, result.residual < 1e-12
     ((20,), True)
     """
-    several = isinstance(damping, (Sequence, np.ndarray)) and np.ndim(damping) == 1
+    several = _is_sequence(damping)
     if several and len(damping) == 0:  # type: ignore[arg-type]
         raise ValueError("damping: expected at least one value, got none")
     dampings = list(damping) if several else [damping]  # type: ignore[arg-type]
     names = [f"damping[{k}]" for k in range(len(dampings))] if several else ["damping"]
-    if previous is not None and momentum == 0.0:
+    share = fraction(momentum, "momentum")
+    if previous is not None and share == 0.0:
         raise TypeError("previous: expected together with momentum > 0, got momentum = 0")
     numbers: dict[str, Any] = {
-        "count": None if count is None else _number(count, "count", positive=True),
-        "dampings": [_number(value, name) for value, name in zip(dampings, names, strict=True)],
-        "center": _flag(center, "center"),
-        "relative_damping": _flag(relative_damping, "relative_damping"),
-        "max_kl": None if max_kl is None else _number(max_kl, "max_kl", positive=True),
-        "solver": _choice(solver, "solver", ("auto", "cholesky", "gram", "cg", "lsmr")),
-        "precision": _choice(precision, "precision", ("auto", "single", "double", "mixed")),
-        "tol": _number(tol, "tol"),
-        "max_iterations": None if max_iterations is None else _whole(max_iterations, "max_iterations"),
-        "momentum": _fraction(momentum, "momentum"),
-        "precondition": _flag(precondition, "precondition"),
-        "memory_limit": None
-        if memory_limit is None
-        else _number(memory_limit, "memory_limit", positive=True),
+        "count": None if count is None else number(count, "count", positive=True),
+        "dampings": [number(value, name) for value, name in zip(dampings, names, strict=True)],
+        "center": flag(center, "center"),
+        "relative_damping": flag(relative_damping, "relative_damping"),
+        "max_kl": None if max_kl is None else number(max_kl, "max_kl", positive=True),
+        "solver": choice(solver, "solver", ("auto", "cholesky", "gram", "cg", "lsmr")),
+        "precision": choice(precision, "precision", ("auto", "single", "double", "mixed")),
+        "tol": number(tol, "tol"),
+        "max_iterations": None if max_iterations is None else whole(max_iterations, "max_iterations"),
+        "momentum": share,
+        "precondition": flag(precondition, "precondition"),
+        "memory_limit": None if memory_limit is None else number(memory_limit, "memory_limit", positive=True),
         "threads": 0
         if num_threads is None
-        else _whole(num_threads, "num_threads", least=1, most=MOST_THREADS),
+        else whole(num_threads, "num_threads", least=1, most=MOST_THREADS),
     }
     steps: list[dict[str, Any]]
     if is_stream(scores):
@@ -312,44 +310,7 @@ def natural_step(
     return results if several else results[0]
 
 
-def _fraction(value: object, name: str) -> float:
-    number = _number(value, name)
-    if not number < 1.0:
-        raise ValueError(f"{name}: expected a number in [0, 1), got {value!r}")
-    return number
-
-
-def _number(value: object, name: str, *, positive: bool = False) -> float:
-    expected = f"{name}: expected a finite number {'> 0' if positive else '>= 0'}, got {value!r}"
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise TypeError(expected)
-    try:
-        number = float(value)
-    except OverflowError:  # an integer beyond float64
-        raise ValueError(expected) from None
-    if not math.isfinite(number) or number < 0.0 or (positive and number == 0.0):
-        raise ValueError(expected)
-    return number
-
-
-def _whole(value: object, name: str, *, least: int = 0, most: int = 2**31 - 1) -> int:
-    expected = f"{name}: expected a whole number from {least} to {most}, got {value!r}"
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(expected)
-    if not least <= value <= most:
-        raise ValueError(expected)
-    return int(value)
-
-
-def _flag(value: object, name: str) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name}: expected True or False, got {value!r}")
-    return bool(value)
-
-
-def _choice(value: object, name: str, choices: tuple[str, ...]) -> str:
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
-    return value
+def _is_sequence(value: object) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.ndim == 1
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 
 from . import _core
-from .natural import MOST_THREADS, _whole
+from .arguments import whole
+from .natural import MOST_THREADS
 
 
 def get_num_threads() -> int:
@@ -22,7 +23,7 @@ def get_num_threads() -> int:
 
 def set_num_threads(threads: int | None) -> None:
     """Set `get_num_threads` for the process; None returns to the environment's choice."""
-    _core.set_num_threads(0 if threads is None else _whole(threads, "threads", least=1, most=MOST_THREADS))
+    _core.set_num_threads(0 if threads is None else whole(threads, "threads", least=1, most=MOST_THREADS))
 
 
 def show_config() -> dict[str, object]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
+from .arguments import choice, number
 
 FloatArray: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 Block: TypeAlias = ArrayLike | tuple[ArrayLike, ArrayLike]
@@ -61,6 +62,9 @@ class Scores:
 
     Arrays are viewed where they lie, whatever their order and strides; only other dtypes than float32 and
     float64 are copied.  Products are in float64 unless said otherwise.
+
+    The values are not looked at: NaN, infinities and what leaves the range of float64 go through the products
+    of this class as through NumPy's.  `natural_step` and `Fisher` refuse them.
 
     Parameters
     ----------
@@ -154,7 +158,7 @@ class Scores:
     ) -> FloatArray:
         """diag(sqrt w) S S^T diag(sqrt w), (N, N), exactly symmetric; a pair costs p + q an entry."""
         w = None if weights is None else as_weights(weights, len(self))
-        return _core.gram_product(self.native, w, precision)
+        return _core.gram_product(self.native, w, _single_or_double(precision))
 
     def fisher(
         self,
@@ -165,16 +169,17 @@ class Scores:
     ) -> FloatArray:
         """F = S^T diag(w) S / count, (d, d), exactly symmetric; count defaults to sum w."""
         w = None if weights is None else as_weights(weights, len(self))
-        divisor = (len(self) if w is None else w.sum()) if count is None else count
-        if not 0.0 < divisor < math.inf:
-            raise ValueError(f"count: expected a finite number > 0, got {divisor!r}")
-        F = _core.fisher_product(self.native, w, precision)
+        if count is not None:
+            divisor = number(count, "count", positive=True)
+        else:
+            divisor = float(len(self)) if w is None else _finite_sum(w)
+        F = _core.fisher_product(self.native, w, _single_or_double(precision))
         F /= divisor
         return F
 
     def to_dense(self, *, precision: Literal["single", "double"] = "double") -> FloatArray:
         """The matrix itself, (N, d), C-ordered: a new array."""
-        return _core.to_dense(self.native, precision)
+        return _core.to_dense(self.native, _single_or_double(precision))
 
     def __repr__(self) -> str:
         def words(block: NativeBlock) -> str:
@@ -242,6 +247,18 @@ def as_weights(weights: object, size: int, *, zeros: bool = False) -> NDArray[np
     if not zeros and not vector.any():
         raise ValueError("weights: expected a positive sum, got all zeros")
     return vector
+
+
+def _finite_sum(weights: NDArray[np.float64]) -> float:
+    with np.errstate(over="ignore"):
+        total = float(weights.sum())
+    if total == math.inf:
+        raise ValueError("weights: expected a positive finite sum, got inf")
+    return total
+
+
+def _single_or_double(precision: object) -> str:
+    return choice(precision, "precision", ("single", "double"))
 
 
 def _axes(value: object) -> int:

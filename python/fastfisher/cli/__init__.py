@@ -60,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         The exit code: 0, 2 for a request that cannot be served, 1 for a failed rollout worker or a
-        failed seed among several, 130 after Ctrl-C.
+        failed seed among several, 130 after Ctrl-C, 143 after SIGTERM during training, 141 where the
+        reader of the output left.
 
     Raises
     ------
@@ -68,12 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         From the parser: after ``--help`` with 0, for words that it does not understand with 2.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if words in (["--version"], ["-V"]):
-        print(f"fastfisher {version_of('fastfisher')}")
-        return 0
     try:
-        code: int = _parse(words).run(words[1:])
-        return code
+        try:
+            return _run(words)
+        finally:
+            print(end="", flush=True)  # at exit it would be too late to see that the reader left
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -91,6 +91,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (`| head`) left; nobody is there to be told.  Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+
+
+def _run(words: Sequence[str]) -> int:
+    if words in (["--version"], ["-V"]):
+        print(f"fastfisher {version_of('fastfisher')}")
+        return 0
+    code: int = _parse(words).run(words[1:])
+    return code
 
 
 def _parse(words: Sequence[str]) -> Any:

@@ -123,7 +123,6 @@ def _episodes(
     try:
         return WorkerRollouts(recipe, config.seed, layout, config.worker_timeout)
     except CannotRecreateError as error:
-        last_line = str(error).strip().splitlines()[-1]
-        serial.notes = (f"rollouts in this process: no worker can make the environment: {last_line}",)
+        serial.notes = (f"rollouts in this process: no worker can make the environment: {error.reason}",)
         warnings.warn(f"training in one process: no worker can make the environment: {error}", stacklevel=2)
         return serial

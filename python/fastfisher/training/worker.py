@@ -36,7 +36,7 @@ class Assignment:
     layout: ArenaLayout
     arena_descriptor: int
     stack_descriptor: int
-    """File that receives the stacks of all threads at SIGUSR1."""
+    """File that receives the stacks of all threads at a crash, and at SIGUSR1."""
 
 
 def main(descriptor: int) -> None:
@@ -73,7 +73,8 @@ def _leave_to_trainer(*numbers: int) -> None:
 def serve(connection: Connection[Any, Any]) -> None:
     """Make the environment, then run the episodes of one iteration after the other."""
     assignment: Assignment = cloudpickle.loads(connection.recv_bytes())
-    # In C, so it answers from a simulator that never returns to the interpreter too.
+    # In C, so they answer from a simulator that crashes, or never returns to the interpreter, too.
+    faulthandler.enable(file=assignment.stack_descriptor, all_threads=True)
     faulthandler.register(signal.SIGUSR1, file=assignment.stack_descriptor, all_threads=True)
     env = assignment.recipe()
     arena = Arena(assignment.layout, assignment.arena_descriptor)

@@ -31,6 +31,7 @@ _STACK_SECONDS = 2.0
 """How long to wait for the stack of a worker that hangs."""
 
 _STACK_BYTES = 1 << 16
+_ITS_STACK = "; its stack:"
 
 # The signals first: it must outlive those that come while it imports.
 _PROGRAM = """
@@ -48,6 +49,12 @@ _ONE_THREAD = dict.fromkeys(
 
 class CannotRecreateError(Exception):
     """The environment cannot be made in another process; the message says why."""
+
+    @property
+    def reason(self) -> str:
+        """The message in one line: what comes before a stack, or a traceback's last."""
+        lines = str(self).strip().splitlines()
+        return lines[0].removesuffix(_ITS_STACK) if lines[0].endswith(_ITS_STACK) else lines[-1]
 
 
 class WorkerRollouts:
@@ -165,26 +172,34 @@ class WorkerRollouts:
         )
         return (
             f"rollout worker {index} hangs: {timeout:g} s without a step {where} "
-            f"(worker_timeout sets how long to wait); its stack:\n{self._stack(index)}"
+            f"(worker_timeout sets how long to wait){_ITS_STACK}\n{self._stack(index)}"
         )
 
     def _stack(self, index: int) -> str:
         """Ask a worker for the stacks of its threads, and wait until it has written them."""
-        descriptor = self._stacks[index].fileno()
         os.kill(self._processes[index].pid, signal.SIGUSR1)
-        deadline, before, text = time.monotonic() + _STACK_SECONDS, b"", b""
+        deadline, before, text = time.monotonic() + _STACK_SECONDS, "", ""
         while time.monotonic() < deadline and not (text and text == before):
             time.sleep(0.05)
-            # Not through the file object: the worker writes at an offset that it shares.
-            before, text = text, os.pread(descriptor, _STACK_BYTES, 0)
-        return text.decode(errors="replace").strip() or "(it does not answer)"
+            before, text = text, self._written_stack(index)
+        return text or "(it does not answer)"
+
+    def _written_stack(self, index: int) -> str:
+        # Not through the file object: the worker writes at an offset that it shares.
+        text = os.pread(self._stacks[index].fileno(), _STACK_BYTES, 0).decode(errors="replace")
+        return "\n".join(
+            line for line in text.splitlines() if not line.startswith("Extension modules:")
+        ).strip()
 
     def _cause_of_death(self, index: int) -> str:
         try:
             code = self._processes[index].wait(timeout=5.0)
         except subprocess.TimeoutExpired:
             return "it closed its connection"
-        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+        if code >= 0:
+            return f"exit status {code}"
+        stack = self._written_stack(index)
+        return f"killed by {signal.Signals(-code).name}" + (f"{_ITS_STACK}\n{stack}" if stack else "")
 
     def collect(self, policy: Policy, iteration: int) -> Batch:
         """Return the transitions of this iteration."""

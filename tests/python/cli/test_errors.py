@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+
+from fastfisher.cli.info import Info
 
 from .helpers import Result, Run
 
@@ -132,8 +135,12 @@ def test_run_without_data(run: Run, train: Run) -> None:
 def test_numbers_out_of_range(run: Run) -> None:
     assert_one_line(run("evaluate", "a", "--episodes", 0), "--episodes: expected at least 1, got 0")
     assert_one_line(run("evaluate", "a", "--seed", -1), "--seed")
-    wrong = "--init-noise: expected a number at least 0, got -0.1"
-    assert_one_line(run("evaluate", "a", "--init-noise", -0.1), wrong)
+    for count in (0, -1):
+        wrong = f"--video-episodes: expected at least 1, got {count}"
+        assert_one_line(run("evaluate", "a", "--video", "clips", "--video-episodes", count), wrong)
+    for noise in (-0.1, "nan", "inf"):
+        wrong = f"--init-noise: expected a number at least 0, got {noise}"
+        assert_one_line(run("evaluate", "a", "--init-noise", noise), wrong)
 
 
 @pytest.mark.parametrize(
@@ -153,6 +160,27 @@ def test_words_that_the_parser_refuses(run: Run, words: list[str]) -> None:
     assert result.err
     assert "Traceback" not in result.err
     assert not Path("runs").exists()
+
+
+def test_ctrl_c_is_130_of_any_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Info, "run", interrupted)
+    assert run("info") == Result(130, "", "")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("word", ["info", "--version", "--help"])
+def test_a_reader_that_left_is_141_and_no_complaint(word: str, unbuffered: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as pipe:
+        result = subprocess.run(
+            [sys.executable, "-m", "fastfisher", word],
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered}, stdout=pipe, stderr=subprocess.PIPE,
+        )  # fmt: skip
+    assert (result.returncode, result.stderr) == (141, b"")
 
 
 def test_failed_worker_reports_its_traceback_and_how_to_go_on(

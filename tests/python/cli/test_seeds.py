@@ -141,8 +141,8 @@ def catches(process: int, number: int) -> bool:
 
 @needs_descendants
 def test_a_second_ctrl_c_ends_seeds_at_once(tmp_path: Path) -> None:
-    # An iteration of minutes: who waits for its end is not interrupted.
-    words = ("--steps", "10000000", "--batch-steps", "1000000", "--workers", "1")
+    # An iteration takes minutes at least: who waits for its end is not interrupted.
+    words = ("--batch-steps", "20000000", "--workers", "1")
     with start(*words, cwd=tmp_path) as process:
         while len(seeds := descendants(process.pid)) < 2 or not all(
             catches(one, signal.SIGTERM) for one in seeds
@@ -153,7 +153,12 @@ def test_a_second_ctrl_c_ends_seeds_at_once(tmp_path: Path) -> None:
         time.sleep(0.5)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        try:
+            out, err = process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            for one in (process.pid, *seeds):  # which nobody else would end
+                os.kill(one, signal.SIGKILL)
+            raise
     assert process.returncode == 128 + signal.SIGINT, err
     assert b"2 seeds: 2 stopped" in out
 

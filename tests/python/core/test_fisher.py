@@ -83,6 +83,16 @@ def test_solve_is_the_direction_of_natural_step() -> None:
     )
 
 
+@pytest.mark.parametrize("rows", [1, 5, D, D + 1])
+def test_a_relative_damping_goes_by_the_fewer_of_rows_and_parameters(rows: int) -> None:
+    absolute = 0.02 * (S[:rows] ** 2).sum() / rows / min(rows, D)
+    expected = np.linalg.solve(S[:rows].T @ S[:rows] / rows + absolute * np.eye(D), G)
+    x = shown(S[:rows]).solve(G, damping=0.02, relative_damping=True)
+    np.testing.assert_allclose(x, expected, rtol=1e-9)
+    step = ff.natural_step(S[:rows], gradient=G, damping=0.02, relative_damping=True)
+    np.testing.assert_allclose(x, step.direction, rtol=1e-9)
+
+
 def test_merge_is_having_seen_both() -> None:
     whole = ff.Fisher(D)
     whole.update(S[:70])

@@ -186,6 +186,31 @@ def test_scores_are_a_matrix() -> None:
         S[3]  # type: ignore[index]
 
 
+def test_weights_and_precision_of_the_methods() -> None:
+    rng = np.random.default_rng(9)
+    left, right, dense = (rng.standard_normal((50, k)) for k in (3, 4, 2))
+    S = ff.Scores([(left, right), dense])
+    D, w = written_out(S.blocks), rng.exponential(size=50)
+    w[::7] = 0.0
+    for weights, root in ((None, np.ones(50)), (w, np.sqrt(w))):
+        expected = {
+            "gram": (root[:, None] * D) @ (root[:, None] * D).T,
+            "fisher": (root[:, None] * D).T @ (root[:, None] * D) / (root**2).sum(),
+        }
+        for name, matrix in expected.items():
+            double, single = (getattr(S, name)(weights, precision=p) for p in ("double", "single"))
+            np.testing.assert_allclose(getattr(S, name)(weights), double, rtol=0, atol=0)
+            for got, dtype in ((double, np.float64), (single, np.float32)):
+                atol = 50 * np.finfo(dtype).eps * np.abs(matrix).max()
+                np.testing.assert_allclose(got, matrix, rtol=0, atol=atol)
+                assert got.dtype == dtype
+                assert (got == got.T).all()
+    assert S.to_dense().dtype == np.float64
+    np.testing.assert_array_equal(S.to_dense(precision="double"), D)
+    assert S.to_dense(precision="single").dtype == np.float32
+    np.testing.assert_allclose(S.to_dense(precision="single"), D, rtol=1e-6)
+
+
 def test_a_pair_is_never_written_out() -> None:
     """A batch whose dense scores would take 2 GB: 2,000 x 256 x 512 in float64."""
     rng = np.random.default_rng(7)

@@ -113,6 +113,16 @@ def test_any_shape_and_scale(d: int, rows: int, size: int, damping: float, expon
     assert result.step_size == pytest.approx(expected.step_size, rel=1e-13 * condition)
 
 
+@pytest.mark.parametrize("rows", [2, 5, D, D + 1])
+def test_a_relative_damping_goes_by_the_fewer_of_rows_and_parameters(rows: int) -> None:
+    options: dict[str, Any] = {"damping": 0.1, "relative_damping": True, "max_kl": 0.01}
+    result = ff.natural_step(parts(S[:rows], A[:rows], sizes=(1,)), **options)
+    assert result.damping == pytest.approx(0.1 * (S[:rows] ** 2).sum() / rows / min(rows, D), rel=1e-12)
+    expected = ff.natural_step(S[:rows], A[:rows], solver="cholesky", **options)
+    for field in FIELDS:
+        np.testing.assert_allclose(getattr(result, field), getattr(expected, field), rtol=1e-9)
+
+
 def test_factored_blocks() -> None:
     left, right = S[:, :5], S[:, 5:]
     expected = ff.natural_step([(left, right), S], A, max_kl=0.01, solver="cholesky")
@@ -172,6 +182,18 @@ def test_dead_parameters_without_damping() -> None:
     assert any("jitter" in note for note in result.notes)
     with pytest.raises(np.linalg.LinAlgError, match="increase damping"):
         ff.natural_step(iter([(np.zeros((5, D)), None)]), gradient=G, damping=0.0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_refinement_makes_up_for_a_jitter(seed: int) -> None:
+    """A factor of another matrix, and the residual of this one: without a refinement it is about 1e-11."""
+    rng = np.random.default_rng(seed)
+    scores = rng.standard_normal((200, D)) * np.logspace(0, -5, D)
+    scores[:, 4] = 0.0
+    result = ff.natural_step(Fresh(scores, rng.standard_normal(200)), damping=0.0)
+    assert any("jitter" in note for note in result.notes)
+    assert 1 <= result.iterations <= 3
+    assert result.residual < 1e-14
 
 
 @pytest.mark.parametrize("momentum", [{}, {"momentum": 0.9, "previous": np.zeros(D)}])

@@ -187,6 +187,76 @@ def test_choices_are_listed(name: str, bad: object) -> None:
         step(**{name: bad})
 
 
+def test_a_sequence_of_dampings_names_the_one_that_is_wrong() -> None:
+    for bad, got in (
+        ([[1.0], [1.0, 2.0]], r"\[1\.0\]"),
+        ([[1.0]], r"\[1\.0\]"),
+        (["1"], "'1'"),
+        ([None], "None"),
+    ):
+        with pytest.raises(TypeError, match=rf"^damping\[0\]: expected a finite number >= 0, got {got}$"):
+            step(damping=bad)
+    with pytest.raises(ValueError, match=r"^damping\[1\]: expected a finite number >= 0, got -1\.0$"):
+        step(damping=(1.0, -1.0))
+    with pytest.raises(TypeError, match=r"^damping: expected a finite number >= 0, got array"):
+        step(damping=np.ones((2, 2)))
+    for none in ([], np.ones(0)):
+        with pytest.raises(ValueError, match=r"^damping: expected at least one value, got none$"):
+            step(damping=none)
+
+
+def test_momentum_and_previous() -> None:
+    for bad in (np.zeros(3), np.zeros(D), "0", None, True, [0.5]):
+        with pytest.raises(TypeError, match=r"^momentum: expected a finite number >= 0, got "):
+            step(momentum=bad, previous=np.zeros(D))
+    for bad in (1.0, 2, -0.5, np.nan):
+        with pytest.raises(ValueError, match=r"^momentum: expected a .*number .*, got "):
+            step(momentum=bad, previous=np.zeros(D))
+    for zero in (0, 0.0, np.array(0.0)):
+        with pytest.raises(TypeError, match=r"^previous: expected together with momentum > 0"):
+            step(momentum=zero, previous=np.zeros(D))
+
+
+# --- methods of Scores ---
+
+
+def test_count_of_a_fisher_matrix() -> None:
+    scores = ff.Scores(S)
+    for bad in ("7", True, [7.0], 7j):
+        with pytest.raises(TypeError, match=r"^count: expected a finite number > 0, got "):
+            scores.fisher(count=bad)  # type: ignore[arg-type]
+    for bad in (0, -1.0, np.inf, np.nan, 10**400):
+        with pytest.raises(ValueError, match=r"^count: expected a finite number > 0, got "):
+            scores.fisher(count=bad)
+    for good in (7, np.float32(7.0), np.array(7.0)):
+        assert same_bits(scores.fisher(count=good), scores.fisher(count=7.0))  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_whose_sum_overflows_are_to_blame_where_they_divide() -> None:
+    scores, weights = ff.Scores(S), np.full(N, 1e308)
+    with pytest.raises(ValueError, match=r"^weights: expected a positive finite sum, got inf$"):
+        scores.fisher(weights)
+    scores.fisher(weights * 1e-10)
+
+
+@pytest.mark.parametrize("bad", ["", "mixed", "auto", None, 3, ["single"], b"single"])
+@pytest.mark.parametrize("method", ["gram", "fisher", "to_dense"])
+def test_precision_of_the_methods(method: str, bad: object) -> None:
+    with pytest.raises(ValueError, match=r"^precision: expected one of 'single', 'double', got"):
+        getattr(ff.Scores(S), method)(precision=bad)
+
+
+def test_nan_goes_through_products_of_scores_and_not_into_a_step() -> None:
+    scores = ff.Scores(with_entry(S, (3, 1), np.nan))
+    assert np.isnan(scores.fisher()).any()
+    assert np.isnan(scores.gram()).any()
+    assert np.isnan(scores @ np.ones(D)).sum() == 1
+    for refuses in (lambda: ff.natural_step(scores, A), lambda: ff.Fisher(D).update(scores)):
+        with pytest.raises(ValueError, match=r"^scores: .*row 3\b"):
+            refuses()
+
+
 # --- what is taken ---
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from typing import Any
@@ -48,6 +49,18 @@ class Failing(Countdown):
         if self.deadly:
             os.kill(os.getpid(), 9)
         raise ArithmeticError("the simulator is on fire")
+
+
+class Crashing(Countdown):
+    """Reads where there is no memory: on a step, or when it is made."""
+
+    def __init__(self, at_once: bool = False) -> None:
+        if at_once:
+            ctypes.string_at(0)
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        ctypes.string_at(0)
+        return super().step(action)
 
 
 class Endless(Countdown):

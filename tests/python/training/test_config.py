@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
-from typing import Any
+import re
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
@@ -68,11 +69,89 @@ def test_bad_values_are_named(name: str, value: Any, error: type[Exception], mes
         TrainConfig(**{"env": "X-v0", name: value})
 
 
+TINY, HUGE = 1e-300, 1e300
+OUT_OF_RANGE: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    # What is refused, and what is just within.
+    "steps": ((0, -1), (1, 10**12)),
+    "seed": ((-1,), (0, 2**70)),
+    "batch_steps": ((0, -5), (1,)),
+    "gamma": ((-1e-9, 1.0 + 1e-9), (0.0, 1.0)),
+    "gae_lambda": ((-1e-9, 1.0 + 1e-9), (0.0, 1.0)),
+    "max_kl": ((0.0, -0.01), (TINY, HUGE)),
+    "final_max_kl": ((0.0, -0.01), (TINY, HUGE)),
+    "fisher_fraction": ((0.0, -0.5, 1.0 + 1e-9), (TINY, 1.0)),
+    "damping": ((-1e-9,), (0.0, HUGE)),
+    "min_damping": ((0.0, -1e-3), (TINY, 10.0)),
+    "max_damping": ((1e-3 - 1e-9, 0.0, -1.0), (1e-3, HUGE)),
+    "momentum": ((-1e-9, 1.0, 2.0), (0.0, 1.0 - 1e-9)),
+    "line_search_factor": ((0.0, -0.5, 1.0, 2.0), (TINY, 1.0 - 1e-9)),
+    "line_search_steps": ((0, -1), (1,)),
+    "cg_tolerance": ((0.0, -1e-8, 1.0 + 1e-9), (TINY, 1.0)),
+    "cg_iterations": ((0, -1), (1,)),
+    "baseline_steps": ((0, -1), (1,)),
+    "baseline_batches": ((0, -1), (1,)),
+    "baseline_lambda": ((-1e-9, 1.0 + 1e-9), (0.0, 1.0)),
+    "ridge": ((0.0, -1e-5), (TINY, HUGE)),
+    "max_log_std": ((-3.0, -4.0), (-3.0 + 1e-9, HUGE)),
+    "rbf_features": ((0, -1), (1,)),
+    "rbf_bandwidth": ((0.0, -1.0), (TINY, HUGE)),
+    "rbf_bandwidth_scale": ((0.0, -1.0), (TINY, HUGE)),
+    "workers": ((0, -1), (1,)),
+    "worker_timeout": ((0.0, -1.0), (TINY, HUGE)),
+    "num_envs": ((-1,), (0,)),
+    "max_episode_steps": ((0, -1), (1,)),
+    "init_noise": ((-1e-9,), (0.0, HUGE)),
+    "checkpoint_every": ((0, -1), (1,)),
+}
+WITHOUT_RANGE = {"target_return", "initial_log_std", "min_log_std", "final_min_log_std"}
+"""Any finite number, or bounded by another field alone."""
+NUMERIC = {
+    name: hint
+    for name, hint in get_type_hints(TrainConfig).items()
+    if {int, float} & {hint, *get_args(hint)} and get_origin(hint) is not tuple
+}
+
+
+def test_every_number_has_its_range_or_is_known_to_have_none() -> None:
+    assert OUT_OF_RANGE.keys() | WITHOUT_RANGE == NUMERIC.keys()
+    assert not OUT_OF_RANGE.keys() & WITHOUT_RANGE
+
+
+@pytest.mark.parametrize("name", OUT_OF_RANGE)
+def test_numbers_out_of_range_are_refused_by_name(name: str) -> None:
+    refused, taken = OUT_OF_RANGE[name]
+    for value in refused:
+        with pytest.raises(ValueError, match=rf"^{name}: expected a number .*, got {re.escape(str(value))}$"):
+            TrainConfig(**{"env": "X-v0", name: value})
+    for value in taken:
+        assert getattr(TrainConfig(**{"env": "X-v0", name: value}), name) == value
+
+
+@pytest.mark.parametrize("name", NUMERIC)
+def test_numbers_are_finite_and_numbers(name: str) -> None:
+    if float in (hint := NUMERIC[name], *get_args(hint)):
+        for value in (float("nan"), float("inf"), -float("inf")):
+            with pytest.raises(ValueError, match=rf"^{name}: expected a finite number, got {value}$"):
+                TrainConfig(**{"env": "X-v0", name: value})
+    for wrong in ("1", True, [1]):
+        with pytest.raises(TypeError, match=rf"^{name}: expected "):
+            TrainConfig(**{"env": "X-v0", name: wrong})
+    if type(None) in get_args(NUMERIC[name]):
+        assert getattr(TrainConfig(**{"env": "X-v0", name: None}), name) is None
+    else:
+        with pytest.raises(TypeError, match=rf"^{name}: expected "):
+            TrainConfig(**{"env": "X-v0", name: None})
+
+
 def test_an_adaptive_damping_starts_within_its_bounds() -> None:
     with pytest.raises(
         ValueError, match=r"damping: expected a number at least 0.001 and at most 10.0, got 0"
     ):
         TrainConfig("X-v0", damping=0.0, damping_rule="adaptive")
+    with pytest.raises(
+        ValueError, match=r"damping: expected a number at least 0.001 and at most 10.0, got 11"
+    ):
+        TrainConfig("X-v0", damping=11.0, damping_rule="adaptive")
     assert TrainConfig("X-v0", damping=0.0).damping == 0.0
 
 
@@ -88,6 +167,12 @@ def test_a_dependent_std_starts_below_its_ceiling() -> None:
         TrainConfig("X-v0", initial_log_std=2.0, std="dependent")
     with pytest.raises(ValueError, match=r"max_log_std: expected a number above -1.0, got -1.0"):
         TrainConfig("X-v0", min_log_std=-1.0, max_log_std=-1.0)
+
+
+def test_noise_of_initial_states_is_out_of_envpools_reach() -> None:
+    assert TrainConfig("X-v0", backend="envpool").init_noise == 0.0
+    with pytest.raises(ValueError, match=r"init_noise: expected 0 with backend = 'envpool'.*, got 0.5"):
+        TrainConfig("X-v0", backend="envpool", init_noise=0.5)
 
 
 def test_integers_stand_for_reals() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,16 +11,17 @@ from functools import partial
 import gymnasium
 import numpy as np
 import pytest
-from environments import Countdown, Endless, Failing, Hanging
+from environments import Countdown, Crashing, Endless, Failing, Hanging
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from fastfisher.config import PolicyName
+from fastfisher.config import PolicyName, TrainConfig
 from fastfisher.policies import GaussianHead, LinearPolicy, Policy
 from fastfisher.training import NPG
 from fastfisher.training.arena import Arena, ArenaLayout
 from fastfisher.training.batch import Batch
 from fastfisher.training.environment import Recipe
 from fastfisher.training.errors import UserError, WorkerError
+from fastfisher.training.rollouts import make_rollouts
 from fastfisher.training.serial import SerialRollouts
 from fastfisher.training.vector import VectorRollouts
 from fastfisher.training.workers import CannotRecreateError, WorkerRollouts
@@ -143,8 +145,34 @@ def test_a_worker_that_raises_is_reported_with_its_traceback(
 
 
 def test_a_worker_that_dies_is_reported(policy: Policy, pool: Callable[..., WorkerRollouts]) -> None:
-    with pytest.raises(WorkerError, match=r"rollout worker \d died: killed by SIGKILL"):
+    with pytest.raises(WorkerError, match=r"rollout worker \d died: killed by SIGKILL$"):
         pool(partial(Failing, deadly=True), 2).collect(policy, 0)
+
+
+def test_a_worker_that_crashes_is_reported_with_its_stack(
+    policy: Policy, pool: Callable[..., WorkerRollouts]
+) -> None:
+    expected = (
+        r"(?s)rollout worker \d died: killed by SIGSEGV; its stack:\n"
+        r"Fatal Python error: Segmentation fault\n.*environments\.py.* in step\n"
+    )
+    with pytest.raises(WorkerError, match=expected) as caught:
+        pool(Crashing, 2).collect(policy, 0)
+    assert "Extension modules" not in str(caught.value)
+
+
+def test_a_run_goes_on_in_its_own_process_where_workers_crash_at_their_start() -> None:
+    recipe = Recipe(factory=partial(Crashing, at_once=True))
+    with pytest.raises(CannotRecreateError, match=r"(?s)environments\.py.* in __init__\n") as caught:
+        WorkerRollouts(recipe, 0, layout(2), 60.0)
+    assert re.fullmatch(r"rollout worker \d died: killed by SIGSEGV", caught.value.reason)
+    config = TrainConfig("", policy="linear", workers=2)
+    policy = LinearPolicy(2, GaussianHead(1, 0.0), np.random.default_rng(0))
+    with pytest.warns(UserWarning, match="training in one process: no worker can make the environment"):
+        rollouts = make_rollouts(config, Countdown(), recipe, policy, BATCH, HORIZON, {})
+    (note,) = rollouts.notes
+    assert re.search(r"no worker can make the environment: rollout worker \d died: killed by SIGSEGV$", note)
+    assert len(rollouts.collect(policy, 0).rewards) >= BATCH
 
 
 def test_a_worker_killed_from_outside_is_reported(
@@ -183,8 +211,9 @@ def test_what_cannot_be_sent_or_made_elsewhere_is_said() -> None:
     def only_here() -> gymnasium.Env:  # type: ignore[type-arg]
         raise FileNotFoundError("not on this machine")
 
-    with pytest.raises(CannotRecreateError, match="not on this machine"):
+    with pytest.raises(CannotRecreateError, match="not on this machine") as caught:
         WorkerRollouts(Recipe(factory=only_here), 0, layout(2), 60.0)
+    assert caught.value.reason == "FileNotFoundError: not on this machine"
 
 
 def test_workers_stop_with_their_pool(policy: Policy, pool: Callable[..., WorkerRollouts]) -> None:
