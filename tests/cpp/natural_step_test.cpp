@@ -278,6 +278,76 @@ TEST_P(Step, BadArgumentsAreNamed) {
   EXPECT_THROW(natural_step(s.batch, s.options), std::overflow_error);
 }
 
+TEST_P(Step, EveryBadNumberIsNamed) {
+  // Sets something of a good case; what is thrown is std::invalid_argument, and begins with the argument.
+  const auto expect_named = [](const char* argument, const std::function<void(Case&)>& spoil) {
+    for (const Solver solver : {Solver::automatic, Solver::cholesky, Solver::conjugate_gradient, Solver::lsmr}) {
+      SCOPED_TRACE(std::string(argument) + ", " + std::string(name(solver)));
+      Case c({10, 4});
+      c.options.solver = solver;
+      spoil(c);
+      try {
+        natural_step(c.batch, c.options);
+        ADD_FAILURE() << "accepted";
+      } catch (const std::invalid_argument& error) {
+        EXPECT_EQ(std::string(error.what()).find(std::string(argument) + ": expected "), 0U) << error.what();
+      }
+    }
+  };
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  for (const double bad : {nan, infinity, -infinity}) {
+    SCOPED_TRACE(bad);
+    std::vector<double> spoiled(10, 1.0);
+    spoiled[3] = bad;
+    expect_named("advantages", [&](Case& c) { c.batch.advantages = spoiled.data(); });
+    expect_named("advantages", [&](Case& c) {  // of a row that does not count
+      c.batch.advantages = spoiled.data();
+      c.weights[3] = 0.0;
+      c.batch.weights = c.weights.data();
+    });
+    expect_named("gradient", [&](Case& c) {
+      c.batch.advantages = nullptr;
+      c.batch.gradient = spoiled.data();
+    });
+    expect_named("weights", [&](Case& c) { c.batch.weights = spoiled.data(); });
+    expect_named("initial", [&](Case& c) { c.options.initial = spoiled.data(); });
+    expect_named("previous", [&](Case& c) {
+      c.batch.momentum = 0.5;
+      c.batch.previous = spoiled.data();
+    });
+    expect_named("count", [&](Case& c) { c.batch.count = bad; });
+    expect_named("damping", [&](Case& c) { c.options.damping = bad; });
+    expect_named("max_kl", [&](Case& c) { c.options.max_kl = bad; });
+    expect_named("momentum", [&](Case& c) { c.batch.momentum = bad; });
+  }
+  for (const double bad : {nan, -infinity, -1e-300}) {
+    SCOPED_TRACE(bad);
+    expect_named("tolerance", [&](Case& c) { c.options.tolerance = bad; });
+    expect_named("memory_limit", [&](Case& c) { c.options.memory_limit = bad; });
+  }
+  for (const double bad : {0.0, -1.0}) {
+    expect_named("max_kl", [&](Case& c) { c.options.max_kl = bad; });
+    expect_named("count", [&](Case& c) { c.batch.count = bad; });
+  }
+  for (const double bad : {-0.1, 1.0}) expect_named("momentum", [&](Case& c) { c.batch.momentum = bad; });
+  expect_named("max_iterations", [](Case& c) { c.options.max_iterations = -5; });
+}
+
+// What comes of good arguments alone is no argument's fault: momentum's gradient may overflow, a given one not.
+TEST_P(Step, AnOverflowByMomentumIsNoBadGradient) {
+  const std::vector<double> scores{1e10, 1e10}, previous{1e299, 1e299}, gradient{1.0, 1.0};
+  Case c({1, 2});
+  c.batch.scores = row_major<const double>(scores.data(), 1, 2);
+  c.batch.advantages = nullptr;
+  c.batch.gradient = gradient.data();
+  c.batch.momentum = 0.5;
+  c.batch.previous = previous.data();
+  EXPECT_THROW(natural_step(c.batch, c.options), std::overflow_error);
+  c.batch.momentum = 0.0;
+  EXPECT_NO_THROW(natural_step(c.batch, c.options));
+}
+
 // Momentum takes products with the batch: not before it has been looked at.
 TEST_P(Step, BadArgumentsAreNamedWithMomentumToo) {
   const auto message_of = [](const Case& c) -> std::string {
