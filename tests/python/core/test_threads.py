@@ -180,39 +180,62 @@ def test_multiprocessing_by_fork() -> None:
 # --- interruption and the interpreter lock ---
 
 INTERRUPTED = """
-import signal
+import signal, time
 import numpy as np, fastfisher as ff
 from fastfisher import _core
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children ignore it
-row, square = np.ones((1, 9000)), np.eye(7000, dtype=np.float32)
 small = np.random.default_rng(0).standard_normal((600, 300))
 graded = np.tile(small, (5, 3)) * np.geomspace(1.0, 1e-6, 900)
 ff.natural_step(small, small[:, 0], num_threads=2)
-print("ready", flush=True)
+size = 1.0
+while True:  # until the whole call takes long
+    {prepare}
+    begin = time.perf_counter()
+    {call}
+    duration = time.perf_counter() - begin
+    if duration >= {least}:
+        break
+    size *= max(2.0, {least} / duration)
 try:
-    while True:  # a fast machine may need several
-        {call}
+    print(duration, flush=True)
+    {call}
+    print("not interrupted", flush=True)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 result = ff.natural_step(small, small[:, 0], num_threads=2)
 print("usable" if result.residual < 1e-10 else "broken", flush=True)
 """
-# A Cholesky factor of side 9,000, products of 7,000^3, thousands of conjugate-gradient steps.
+# A Cholesky factor, products of one row or column many times over, thousands of conjugate-gradient steps: in
+# proportion to `size`.
+ITERATIVE = "ff.natural_step(scores, scores[:, 0], solver='{}', tol=0.0, damping=0.0, num_threads=2)"
 LONG_CALLS = {
-    "cholesky, one thread": "ff.natural_step(row, [1.0], solver='cholesky', num_threads=1)",
-    "cholesky, two threads": "ff.natural_step(row, [1.0], solver='cholesky', num_threads=2)",
-    "fisher product": "_core.fisher_product(square, precision='single', threads=2)",
-    "gram product": "_core.gram_product(square, precision='single', threads=1)",
-    "cg": "ff.natural_step(graded, graded[:, 0], solver='cg', tol=0.0, damping=0.0, num_threads=2)",
-    "lsmr": "ff.natural_step(graded, graded[:, 0], solver='lsmr', tol=0.0, damping=0.0, num_threads=2)",
+    "cholesky, one thread": (
+        "row = np.ones((1, round(8000 * size ** (1 / 3))))",
+        "ff.natural_step(row, [1.0], solver='cholesky', num_threads=1)",
+    ),
+    "cholesky, two threads": (
+        "row = np.ones((1, round(9000 * size ** (1 / 3))))",
+        "ff.natural_step(row, [1.0], solver='cholesky', num_threads=2)",
+    ),
+    "fisher product": (
+        "scores = np.broadcast_to(np.ones(2000), (round(50_000 * size), 2000))",
+        "_core.fisher_product(scores, threads=2)",
+    ),
+    "gram product": (
+        "scores = np.broadcast_to(np.ones((2000, 1)), (2000, round(30_000 * size)))",
+        "_core.gram_product(scores, threads=1)",
+    ),
+    "cg": ("scores = np.tile(graded, (round(size), 1))", ITERATIVE.format("cg")),
+    "lsmr": ("scores = np.tile(graded, (round(2 * size), 1))", ITERATIVE.format("lsmr")),
 }
 
 
-@pytest.mark.parametrize("call", LONG_CALLS.values(), ids=LONG_CALLS)
-def test_ctrl_c_stops_a_long_call(call: str) -> None:
+@pytest.mark.parametrize(("prepare", "call"), LONG_CALLS.values(), ids=LONG_CALLS)
+def test_ctrl_c_stops_a_long_call(prepare: str, call: str) -> None:
+    """Ctrl-C early in a call ends it long before its own end, which is measured first."""
     program = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED.format(call=call)],
+        [sys.executable, "-c", INTERRUPTED.format(prepare=prepare, call=call, least=1.5)],
         env={**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(ff.__file__))},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -220,8 +243,8 @@ def test_ctrl_c_stops_a_long_call(call: str) -> None:
     )
     try:
         assert program.stdout is not None
-        assert program.stdout.readline() == "ready\n"
-        time.sleep(0.6)
+        duration = float(program.stdout.readline())
+        time.sleep(0.1 * duration)
         program.send_signal(signal.SIGINT)
         sent = time.perf_counter()
         answer = program.stdout.readline()
@@ -234,7 +257,7 @@ def test_ctrl_c_stops_a_long_call(call: str) -> None:
         program.kill()
         program.wait()
     assert answer == "interrupted\n", err
-    assert waited < 2.5
+    assert waited < 0.4 * duration
     assert out == "usable\n", err
     assert program.returncode == 0
 
