@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ import pytest
 import fastfisher as ff
 from fastfisher import _core
 
-from .helpers import SOLVERS, THREADS, batch, run_python, same_bits
+from .helpers import SOLVERS, THREADS, Array, batch, run_python, same_bits
 
 pytestmark = pytest.mark.usefixtures("threads")
 
@@ -262,25 +264,77 @@ def test_ctrl_c_stops_a_long_call(prepare: str, call: str) -> None:
     assert program.returncode == 0
 
 
-def test_other_python_threads_run_meanwhile() -> None:
-    """The lock is given up: a ticking thread is not held up by more than a fraction of a long call."""
-    matrix = np.eye(3000)
+def longest_gap(call: Callable[[], object]) -> tuple[float, float]:
+    """Return how long another Python thread stood still during a call at most, and how long the call took."""
     ticks: list[float] = []
-    done = threading.Event()
+    ready, done = threading.Event(), threading.Event()
 
     def tick() -> None:
         while not done.is_set():
             ticks.append(time.perf_counter())
+            ready.set()
             time.sleep(0.001)
 
     ticker = threading.Thread(target=tick)
     ticker.start()
+    ready.wait()
     begin = time.perf_counter()
-    _core.cholesky(matrix, threads=1)
-    _core.gram_product(matrix, threads=1)
-    duration = time.perf_counter() - begin
-    done.set()
-    ticker.join()
-    inside = [at for at in ticks if begin <= at <= begin + duration]
-    longest_gap = max(np.diff([begin, *inside, begin + duration]))
-    assert longest_gap < 0.5 * duration
+    try:
+        call()
+        end = time.perf_counter()
+    finally:
+        done.set()
+        ticker.join()
+    inside = [at for at in ticks if begin <= at <= end]
+    return max(np.diff([begin, *inside, end])), end - begin
+
+
+def accumulated(dimension: int) -> Any:
+    fisher = _core.Fisher(dimension)
+    fisher.update(np.ones((1, dimension)), None, 1)
+    return fisher
+
+
+def repeated(rows: int, columns: int) -> Array:
+    """Many rows in no memory."""
+    return np.broadcast_to(np.linspace(0.1, 1.0, columns), (rows, columns))
+
+
+def step_of(dampings: Any) -> Callable[[], object]:
+    scores, advantages = repeated(6000, 2500), np.ones(6000)
+    return lambda: ff.natural_step(
+        scores, advantages, damping=dampings, solver="cholesky", precision="double", num_threads=1
+    )
+
+
+# Each prepares its arguments and returns the call.
+UNLOCKED: dict[str, Callable[[], Callable[[], object]]] = {
+    "cholesky": lambda: functools.partial(_core.cholesky, np.eye(3000), threads=1),
+    "gram_product": lambda: functools.partial(_core.gram_product, np.eye(3000), threads=1),
+    "natural_step": lambda: step_of(0.1),
+    "natural_step, two dampings": lambda: step_of([0.1, 0.2]),
+    "Fisher.update": lambda: functools.partial(_core.Fisher(1500).update, repeated(40_000, 1500), None, 1),
+    "Fisher.matrix": lambda: accumulated(5000).matrix,
+    "Fisher.solve": lambda: functools.partial(accumulated(3500).solve, np.ones((1, 3500)), 0.1, 1),
+    "network_forward": lambda: functools.partial(
+        _core.network_forward,
+        repeated(200_000, 50),
+        [np.full((51, 128), 0.01), np.full((129, 128), 0.01), np.full((129, 4), 0.01)],
+        threads=1,
+    ),
+}
+
+
+@pytest.mark.parametrize("prepare", UNLOCKED.values(), ids=UNLOCKED)
+def test_other_python_threads_run_meanwhile(prepare: Callable[[], Callable[[], object]]) -> None:
+    """The lock is given up: a ticking thread is not held up for more than a fraction of a call.
+
+    A busy machine may hold it up as well, but not every time; a call that keeps the lock does.
+    """
+    seen = []
+    for _ in range(4):
+        gap, duration = longest_gap(prepare())
+        seen.append(gap / duration)
+        if seen[-1] < 0.5:
+            return
+    pytest.fail(f"the other thread stood still for these shares of the calls: {seen}")
