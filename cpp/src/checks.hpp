@@ -25,4 +25,13 @@ inline void check_weight(double weight, std::size_t row) {
   throw std::invalid_argument(text);
 }
 
+// Throws std::invalid_argument, naming the argument and the entry, where one of its values is not finite.
+inline void check_finite(const double* values, Index size, const char* argument) {
+  for (Index k = 0; k < size; ++k) {
+    if (std::isfinite(values[k])) continue;
+    throw std::invalid_argument(std::string(argument) + ": expected finite values, entry " + std::to_string(k) +
+                                " holds NaN or Inf");
+  }
+}
+
 }  // namespace fastfisher::detail

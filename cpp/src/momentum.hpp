@@ -4,6 +4,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "checks.hpp"
 #include "fastfisher/natural_step.hpp"
 #include "normal_system.hpp"
 #include "problem.hpp"
@@ -21,11 +22,9 @@ class Momentum {
     }
     if (batch.momentum == 0.0 || batch.previous == nullptr) return;
     const auto samples = static_cast<std::size_t>(surveyed.samples);
+    check_finite(batch.previous, surveyed.parameters, "previous");
     prior_.assign(batch.previous, batch.previous + surveyed.parameters);
-    for (double& value : prior_) {
-      if (!std::isfinite(value)) throw std::invalid_argument("previous: expected finite values");
-      value *= batch.momentum;
-    }
+    for (double& value : prior_) value *= batch.momentum;
     scores_times_prior_.resize(samples);
     matvec<double>(batch.scores, prior_.data(), scores_times_prior_.data(), context);
     for (const double value : scores_times_prior_) {

@@ -22,12 +22,14 @@ void check(const Batch& batch) {
   if ((batch.advantages == nullptr) == (batch.gradient == nullptr)) {
     throw std::invalid_argument("advantages, gradient: expected exactly one of them");
   }
+  if (batch.advantages != nullptr) check_finite(batch.advantages, rows(batch.scores), "advantages");
+  if (batch.gradient != nullptr) check_finite(batch.gradient, columns(batch.scores), "gradient");
   if (batch.centre && batch.momentum > 0.0) {
     throw std::invalid_argument("center: expected no momentum together with it");
   }
 }
 
-void check(const StepOptions& options) {
+void check(const StepOptions& options, Index parameters) {
   if (!(options.damping >= 0.0) || !std::isfinite(options.damping)) {
     throw std::invalid_argument("damping: expected a finite number >= 0");
   }
@@ -35,6 +37,11 @@ void check(const StepOptions& options) {
     throw std::invalid_argument("max_kl: expected a finite number > 0");
   }
   if (!(options.tolerance >= 0.0)) throw std::invalid_argument("tolerance: expected a number >= 0");
+  if (options.max_iterations.value_or(0) < 0) throw std::invalid_argument("max_iterations: expected a number >= 0");
+  if (options.initial != nullptr) check_finite(options.initial, parameters, "initial");
+  if (!(options.memory_limit.value_or(0.0) >= 0.0)) {
+    throw std::invalid_argument("memory_limit: expected a number >= 0");
+  }
 }
 
 // Sum of the weights, the divisor and the trace of F.
@@ -134,8 +141,10 @@ void find_gradient(const Batch& batch, const Context& context, Survey& surveyed)
   double largest = 0.0;
   for (const double value : surveyed.gradient) {
     if (!std::isfinite(value)) {
-      if (batch.gradient != nullptr) throw std::invalid_argument("gradient: expected finite values");
-      throw std::overflow_error("advantages: their product with the scores leaves the range of float64");
+      // A given gradient is finite: momentum has been at it.
+      throw std::overflow_error(batch.gradient != nullptr
+                                    ? "previous: its product with F leaves the range of float64"
+                                    : "advantages: their product with the scores leaves the range of float64");
     }
     largest = std::max(largest, std::fabs(value));
   }
@@ -144,7 +153,7 @@ void find_gradient(const Batch& batch, const Context& context, Survey& surveyed)
 }
 
 Problem pose(const Survey& surveyed, const StepOptions& options) {
-  check(options);
+  check(options, surveyed.parameters);
   Problem problem;
   static_cast<Survey&>(problem) = surveyed;
   problem.damping = options.damping;

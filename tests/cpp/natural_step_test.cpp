@@ -21,12 +21,14 @@ struct Case {
   std::vector<double> advantages, weights;
   Batch batch;
   StepOptions options;
+  Exact mean;  // that is subtracted from the scores
 
   explicit Case(const Shape& size, bool weighted = false)
       : shape(size),
         matrix(size, Laid<double>::layouts(size)[0]),
         advantages(vector_of<double>(size.rows, 3)),
-        weights(weights_of(size.rows)) {
+        weights(weights_of(size.rows)),
+        mean(static_cast<std::size_t>(size.columns), 0.0L) {
     weights[0] = 0.5;  // one row has one weight: let it not be zero
     batch.scores = matrix.view();
     batch.advantages = advantages.data();
@@ -35,6 +37,15 @@ struct Case {
     options.tolerance = 1e-13;
   }
 
+  void centre() {
+    batch.centre = true;
+    const long double total = total_weight();
+    for (Index n = 0; n < shape.rows; ++n) {
+      for (Index k = 0; k < shape.columns; ++k) mean[k] += weight(n) * value_at(n, k) / total;
+    }
+  }
+
+  long double score(Index n, Index k) const { return value_at(n, k) - mean[k]; }
   long double weight(Index n) const { return batch.weights == nullptr ? 1.0L : batch.weights[n]; }
   long double total_weight() const {
     long double total = 0.0L;
@@ -45,23 +56,23 @@ struct Case {
 
   Exact gradient() const {
     if (batch.gradient != nullptr) return {batch.gradient, batch.gradient + shape.columns};
+    const long double total = total_weight();
     Exact g(static_cast<std::size_t>(shape.columns), 0.0L);
     for (Index n = 0; n < shape.rows; ++n) {
-      for (Index k = 0; k < shape.columns; ++k) {
-        g[k] += weight(n) * advantages[n] * value_at(n, k) / total_weight();
-      }
+      for (Index k = 0; k < shape.columns; ++k) g[k] += weight(n) * advantages[n] * score(n, k) / total;
     }
     return g;
   }
 
   // F x + lambda x
   Exact damped_fisher_times(const std::vector<double>& x, long double damping) const {
+    const long double count = divisor();
     Exact y(x.begin(), x.end());
     for (long double& entry : y) entry *= damping;
     for (Index n = 0; n < shape.rows; ++n) {
       long double inner = 0.0L;
-      for (Index k = 0; k < shape.columns; ++k) inner += static_cast<long double>(value_at(n, k)) * x[k];
-      for (Index k = 0; k < shape.columns; ++k) y[k] += weight(n) * inner * value_at(n, k) / divisor();
+      for (Index k = 0; k < shape.columns; ++k) inner += score(n, k) * x[k];
+      for (Index k = 0; k < shape.columns; ++k) y[k] += weight(n) * inner * score(n, k) / count;
     }
     return y;
   }
@@ -142,6 +153,152 @@ TEST_P(Step, CountDividesTheFisherMatrixAndNotTheGradient) {
     c.options.solver = solver;
     expect_promises(c, natural_step(c.batch, c.options), 1e-12);
   }
+}
+
+// F is a covariance matrix, by the weights of the batch; sample weights are of the scores as they are.
+TEST_P(Step, ACentredBatchLosesItsMean) {
+  for (const Solver solver : {Solver::cholesky, Solver::gram, Solver::conjugate_gradient, Solver::lsmr}) {
+    for (const Shape& shape : {Shape{9, 1}, Shape{16, 15}, Shape{15, 16}, Shape{200, 24}, Shape{25, 190}}) {
+      for (const bool weighted : {false, true}) {
+        SCOPED_TRACE(text(shape) + ", " + std::string(name(solver)) + (weighted ? ", weighted" : ""));
+        Case c(shape, weighted);
+        c.centre();
+        if (weighted) c.batch.count = 13.5;
+        c.options.solver = solver;
+        c.options.max_kl = 0.02;
+        const NaturalStep result = natural_step(c.batch, c.options);
+        EXPECT_EQ(result.solver, solver);
+        expect_promises(c, result, 1e-12);
+      }
+    }
+  }
+}
+
+TEST_P(Step, ACentredBatchHasATraceOfItsOwn) {
+  Case c({30, 12}, true);
+  c.centre();
+  c.options.relative_damping = true;
+  long double trace = 0.0L;
+  for (Index n = 0; n < 30; ++n) {
+    for (Index k = 0; k < 12; ++k) trace += c.weight(n) * c.score(n, k) * c.score(n, k) / c.total_weight();
+  }
+  for (const Solver solver : solvers) {
+    c.options.solver = solver;
+    EXPECT_NEAR(natural_step(c.batch, c.options).damping, static_cast<double>(0.05L * trace / 12), 1e-14);
+  }
+  c.batch.momentum = 0.5;
+  EXPECT_THROW(natural_step(c.batch, c.options), std::invalid_argument);
+}
+
+// Left to choose, it takes the smaller matrix, factors it in single where that pays, and says why.
+TEST_P(Step, AutomaticIsTheCheaperSolver) {
+  struct Expected {
+    Shape shape;
+    Solver solver;
+    Precision precision;
+  };
+  for (const Expected& expected : {Expected{{200, 24}, Solver::cholesky, Precision::double_precision},
+                                   Expected{{25, 190}, Solver::gram, Precision::double_precision},
+                                   Expected{{1100, 520}, Solver::cholesky, Precision::mixed}}) {
+    SCOPED_TRACE(text(expected.shape));
+    Case c(expected.shape);
+    c.options.solver = Solver::automatic;
+    c.options.precision = Precision::automatic;
+    const NaturalStep result = natural_step(c.batch, c.options);
+    EXPECT_EQ(result.solver, expected.solver);
+    EXPECT_EQ(result.precision, expected.precision);
+    ASSERT_FALSE(result.notes.empty());
+    EXPECT_EQ(result.notes.front().find("auto chose " + std::string(name(expected.solver)) + ": "), 0U)
+        << result.notes.front();
+    expect_promises(c, result, 1e-12);
+  }
+}
+
+TEST_P(Step, AMatrixFitsInTheMemoryLimitOrIsNotMade) {
+  struct Expected {
+    Solver solver;
+    Precision precision;
+    double bytes;
+  };
+  Case c({60, 21});
+  for (const Expected& expected : {Expected{Solver::cholesky, Precision::double_precision, 21.0 * 21.0 * 8.0},
+                                   Expected{Solver::cholesky, Precision::single_precision, 21.0 * 21.0 * 4.0},
+                                   Expected{Solver::cholesky, Precision::mixed, 21.0 * 21.0 * 4.0},
+                                   Expected{Solver::gram, Precision::double_precision, 60.0 * 60.0 * 8.0},
+                                   Expected{Solver::gram, Precision::single_precision, 60.0 * 60.0 * 4.0}}) {
+    SCOPED_TRACE(std::string(name(expected.solver)) + ", " + std::string(name(expected.precision)));
+    c.options.solver = expected.solver;
+    c.options.precision = expected.precision;
+    c.options.memory_limit = expected.bytes;
+    EXPECT_EQ(natural_step(c.batch, c.options).solver, expected.solver);
+    c.options.memory_limit = expected.bytes - 1.0;
+    try {
+      natural_step(c.batch, c.options);
+      ADD_FAILURE() << "beyond the limit";
+    } catch (const MemoryLimitExceeded& error) {
+      EXPECT_NE(std::string(error.what()).find(name(expected.solver)), std::string::npos) << error.what();
+    }
+    EXPECT_THROW(natural_steps(c.batch, {0.5, 0.05}, c.options), MemoryLimitExceeded);
+    EXPECT_THROW(predicted_costs(c.batch, c.options), MemoryLimitExceeded);
+  }
+  // What needs no matrix needs no limit.
+  c.options.precision = Precision::double_precision;
+  c.options.memory_limit = 0.0;
+  for (const Solver solver : {Solver::automatic, Solver::conjugate_gradient}) {
+    c.options.solver = solver;
+    const NaturalStep result = natural_step(c.batch, c.options);
+    EXPECT_EQ(result.solver, Solver::conjugate_gradient);
+    expect_promises(c, result, 1e-12);
+  }
+  c.options.memory_limit = std::numeric_limits<double>::infinity();
+  c.options.solver = Solver::automatic;
+  EXPECT_EQ(natural_step(c.batch, c.options).solver, Solver::cholesky);
+}
+
+TEST_P(Step, PredictedCostsAreThoseOfTheChoice) {
+  for (const Shape& shape : {Shape{1, 1}, Shape{200, 24}, Shape{25, 190}, Shape{60, 21}}) {
+    SCOPED_TRACE(text(shape));
+    Case c(shape);
+    c.options.solver = Solver::automatic;
+    const PredictedCosts costs = predicted_costs(c.batch, c.options);
+    for (const double cost : {costs.cholesky, costs.gram, costs.cg_setup, costs.cg_iteration, costs.cg_iterations}) {
+      EXPECT_TRUE(cost > 0.0 && std::isfinite(cost)) << cost;
+    }
+    EXPECT_EQ(costs.choice, costs.cholesky <= costs.gram ? Solver::cholesky : Solver::gram);
+    EXPECT_EQ(costs.choice, natural_step(c.batch, c.options).solver);
+    for (const Solver solver : solvers) {
+      c.options.solver = solver;
+      EXPECT_EQ(predicted_costs(c.batch, c.options).choice, solver);
+    }
+  }
+  constexpr double never = std::numeric_limits<double>::infinity();
+  Case c({60, 21});
+  c.options.solver = Solver::automatic;
+  c.options.memory_limit = 21.0 * 21.0 * 8.0;
+  EXPECT_EQ(predicted_costs(c.batch, c.options).gram, never);
+  EXPECT_LT(predicted_costs(c.batch, c.options).cholesky, never);
+  c.options.memory_limit = 0.0;
+  EXPECT_EQ(predicted_costs(c.batch, c.options).cholesky, never);
+  EXPECT_EQ(predicted_costs(c.batch, c.options).choice, Solver::conjugate_gradient);
+  c.options.memory_limit.reset();
+  c.batch.gradient = c.advantages.data();
+  c.batch.advantages = nullptr;
+  c.options.damping = 0.0;
+  EXPECT_EQ(predicted_costs(c.batch, c.options).gram, never);
+  c.options.damping = -1.0;
+  EXPECT_THROW(predicted_costs(c.batch, c.options), std::invalid_argument);
+}
+
+TEST(Names, AreThoseOfThePythonLayer) {
+  EXPECT_EQ(name(Solver::automatic), "auto");
+  EXPECT_EQ(name(Solver::cholesky), "cholesky");
+  EXPECT_EQ(name(Solver::gram), "gram");
+  EXPECT_EQ(name(Solver::conjugate_gradient), "cg");
+  EXPECT_EQ(name(Solver::lsmr), "lsmr");
+  EXPECT_EQ(name(Precision::automatic), "auto");
+  EXPECT_EQ(name(Precision::single_precision), "single");
+  EXPECT_EQ(name(Precision::double_precision), "double");
+  EXPECT_EQ(name(Precision::mixed), "mixed");
 }
 
 TEST_P(Step, AGivenGradientIsSolvedFor) {
@@ -276,6 +433,76 @@ TEST_P(Step, BadArgumentsAreNamed) {
   spoiled[7] = 1e200;
   s.batch.scores = row_major<const double>(spoiled.data(), 3, 4);
   EXPECT_THROW(natural_step(s.batch, s.options), std::overflow_error);
+}
+
+TEST_P(Step, EveryBadNumberIsNamed) {
+  // Sets something of a good case; what is thrown is std::invalid_argument, and begins with the argument.
+  const auto expect_named = [](const char* argument, const std::function<void(Case&)>& spoil) {
+    for (const Solver solver : {Solver::automatic, Solver::cholesky, Solver::conjugate_gradient, Solver::lsmr}) {
+      SCOPED_TRACE(std::string(argument) + ", " + std::string(name(solver)));
+      Case c({10, 4});
+      c.options.solver = solver;
+      spoil(c);
+      try {
+        natural_step(c.batch, c.options);
+        ADD_FAILURE() << "accepted";
+      } catch (const std::invalid_argument& error) {
+        EXPECT_EQ(std::string(error.what()).find(std::string(argument) + ": expected "), 0U) << error.what();
+      }
+    }
+  };
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  for (const double bad : {nan, infinity, -infinity}) {
+    SCOPED_TRACE(bad);
+    std::vector<double> spoiled(10, 1.0);
+    spoiled[3] = bad;
+    expect_named("advantages", [&](Case& c) { c.batch.advantages = spoiled.data(); });
+    expect_named("advantages", [&](Case& c) {  // of a row that does not count
+      c.batch.advantages = spoiled.data();
+      c.weights[3] = 0.0;
+      c.batch.weights = c.weights.data();
+    });
+    expect_named("gradient", [&](Case& c) {
+      c.batch.advantages = nullptr;
+      c.batch.gradient = spoiled.data();
+    });
+    expect_named("weights", [&](Case& c) { c.batch.weights = spoiled.data(); });
+    expect_named("initial", [&](Case& c) { c.options.initial = spoiled.data(); });
+    expect_named("previous", [&](Case& c) {
+      c.batch.momentum = 0.5;
+      c.batch.previous = spoiled.data();
+    });
+    expect_named("count", [&](Case& c) { c.batch.count = bad; });
+    expect_named("damping", [&](Case& c) { c.options.damping = bad; });
+    expect_named("max_kl", [&](Case& c) { c.options.max_kl = bad; });
+    expect_named("momentum", [&](Case& c) { c.batch.momentum = bad; });
+  }
+  for (const double bad : {nan, -infinity, -1e-300}) {
+    SCOPED_TRACE(bad);
+    expect_named("tolerance", [&](Case& c) { c.options.tolerance = bad; });
+    expect_named("memory_limit", [&](Case& c) { c.options.memory_limit = bad; });
+  }
+  for (const double bad : {0.0, -1.0}) {
+    expect_named("max_kl", [&](Case& c) { c.options.max_kl = bad; });
+    expect_named("count", [&](Case& c) { c.batch.count = bad; });
+  }
+  for (const double bad : {-0.1, 1.0}) expect_named("momentum", [&](Case& c) { c.batch.momentum = bad; });
+  expect_named("max_iterations", [](Case& c) { c.options.max_iterations = -5; });
+}
+
+// What comes of good arguments alone is no argument's fault: momentum's gradient may overflow, a given one not.
+TEST_P(Step, AnOverflowByMomentumIsNoBadGradient) {
+  const std::vector<double> scores{1e10, 1e10}, previous{1e299, 1e299}, gradient{1.0, 1.0};
+  Case c({1, 2});
+  c.batch.scores = row_major<const double>(scores.data(), 1, 2);
+  c.batch.advantages = nullptr;
+  c.batch.gradient = gradient.data();
+  c.batch.momentum = 0.5;
+  c.batch.previous = previous.data();
+  EXPECT_THROW(natural_step(c.batch, c.options), std::overflow_error);
+  c.batch.momentum = 0.0;
+  EXPECT_NO_THROW(natural_step(c.batch, c.options));
 }
 
 // Momentum takes products with the batch: not before it has been looked at.

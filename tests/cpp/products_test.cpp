@@ -174,5 +174,40 @@ TEST_P(Products, NoRowsOrNoColumns) {
   });
 }
 
+// Means far from zero, where a sum of squares less the square of the sum has no digits left.
+TEST(ColumnMoments, AreThoseOfTheColumns) {
+  const auto entry = [](Index row, Index column) {
+    return value_at(row, column) + (column % 3 == 1 ? 65536.0F : 0.0F);  // what float leaves of it is the entry
+  };
+  for (const Shape& shape : {Shape{1, 1}, Shape{1, 9}, Shape{9, 1}, Shape{17, 5}, Shape{1001, 3}}) {
+    for (const auto& layout : Laid<double>::layouts(shape)) {
+      SCOPED_TRACE(text(shape) + ", " + layout.name);
+      const Laid<double> laid(shape, layout, entry);
+      const ScoresView view = laid.view();
+      const auto matrix = std::get<MatrixView<const double>>(view.blocks()[0]);
+      Guarded<double> means(shape.columns), sum_squares(shape.columns);
+      column_moments(matrix, means.data(), sum_squares.data());
+      for (Index k = 0; k < shape.columns; ++k) {
+        long double mean = 0.0L, squares = 0.0L;
+        for (Index n = 0; n < shape.rows; ++n) mean += entry(n, k);
+        mean /= shape.rows;
+        for (Index n = 0; n < shape.rows; ++n) squares += (entry(n, k) - mean) * (entry(n, k) - mean);
+        ASSERT_NEAR(means[k], static_cast<double>(mean), 1e-15 * (k % 3 == 1 ? 65536.0 : 2.0)) << "column " << k;
+        ASSERT_NEAR(sum_squares[k], static_cast<double>(squares), 1e-12 * static_cast<double>(squares))
+            << "column " << k;
+      }
+      EXPECT_TRUE(means.intact() && sum_squares.intact());
+    }
+  }
+}
+
+TEST(ColumnMoments, OfNoRowsAreZero) {
+  const double nothing = 0.0;
+  Guarded<double> means(3), sum_squares(3);
+  column_moments({&nothing, 0, 3, 3, 1}, means.data(), sum_squares.data());
+  for (Index k = 0; k < 3; ++k) EXPECT_TRUE(means[k] == 0.0 && sum_squares[k] == 0.0);
+  EXPECT_TRUE(means.intact() && sum_squares.intact());
+}
+
 }  // namespace
 }  // namespace fastfisher::testing

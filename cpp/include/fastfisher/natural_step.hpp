@@ -36,15 +36,15 @@ std::string_view name(Precision precision) noexcept;
 // One batch.  F = S^T diag(w) S / count; g = S^T (w A) / sum w, or given.
 struct Batch {
   ScoresView scores;                   // (N, d), N > 0, d > 0, finite
-  const double* advantages = nullptr;  // A, (N,): exactly one of advantages and gradient
-  const double* gradient = nullptr;    // g, (d,)
-  const double* weights = nullptr;     // w, (N,), non-negative, not all zero; null: ones
+  const double* advantages = nullptr;  // A, (N,), finite: exactly one of advantages and gradient
+  const double* gradient = nullptr;    // g, (d,), finite
+  const double* weights = nullptr;     // w, (N,), finite, non-negative, not all zero; null: ones
   std::optional<double> count;         // default: sum w
   bool centre = false;                 // subtract the mean score, by the same weights: F is then a covariance matrix
   // Momentum (SPRING, arXiv 2401.10190): the step stays near momentum * previous, x solves
   // (F + lambda I) x = g + lambda momentum previous.
   double momentum = 0.0;             // in [0, 1)
-  const double* previous = nullptr;  // the direction of the step before, (d,); null: zero
+  const double* previous = nullptr;  // the direction of the step before, (d,), finite; null: zero
 };
 
 struct StepOptions {
@@ -53,9 +53,9 @@ struct StepOptions {
   std::optional<double> max_kl;   // KL that the step is scaled to; none: the step is the direction
   Solver solver = Solver::automatic;
   Precision precision = Precision::automatic;
-  double tolerance = 1e-8;              // CG, LSMR: ||g - (F + lambda I) x|| / ||g|| to stop at
-  std::optional<Index> max_iterations;  // CG, LSMR: default min(10 min(N, d) + 100, 10,000)
-  const double* initial = nullptr;      // CG, LSMR: where to start, (d,)
+  double tolerance = 1e-8;              // CG, LSMR: ||g - (F + lambda I) x|| / ||g|| to stop at, >= 0
+  std::optional<Index> max_iterations;  // CG, LSMR: >= 0; default min(10 min(N, d) + 100, 10,000)
+  const double* initial = nullptr;      // CG, LSMR: where to start, (d,), finite
   bool precondition = true;             // CG, LSMR: by a sample of the rows, where that pays
   // Bytes that a factored matrix may take, and what is kept of it for other dampings; default: 40% of the machine's.
   std::optional<double> memory_limit;
@@ -91,8 +91,9 @@ class MemoryLimitExceeded : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Throws std::invalid_argument naming the argument, std::overflow_error where squared scores leave double's range,
-// NotPositiveDefinite, MemoryLimitExceeded, std::bad_alloc, and whatever context.poll throws.  Never returns a NaN.
+// Throws std::invalid_argument naming the argument, std::overflow_error where squared scores, the gradient or the step
+// leave double's range, NotPositiveDefinite, MemoryLimitExceeded, std::bad_alloc, and whatever context.poll throws.
+// Never returns a NaN.
 NaturalStep natural_step(const Batch& batch, const StepOptions& options = {}, const Context& context = {});
 
 // A step for each damping, which takes the place of options.damping.  The batch is looked through once, and dampings

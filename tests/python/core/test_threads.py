@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ import pytest
 import fastfisher as ff
 from fastfisher import _core
 
-from .helpers import SOLVERS, THREADS, batch, run_python, same_bits
+from .helpers import SOLVERS, THREADS, Array, batch, run_python, same_bits
 
 pytestmark = pytest.mark.usefixtures("threads")
 
@@ -180,39 +182,62 @@ def test_multiprocessing_by_fork() -> None:
 # --- interruption and the interpreter lock ---
 
 INTERRUPTED = """
-import signal
+import signal, time
 import numpy as np, fastfisher as ff
 from fastfisher import _core
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job's children ignore it
-row, square = np.ones((1, 9000)), np.eye(7000, dtype=np.float32)
 small = np.random.default_rng(0).standard_normal((600, 300))
 graded = np.tile(small, (5, 3)) * np.geomspace(1.0, 1e-6, 900)
 ff.natural_step(small, small[:, 0], num_threads=2)
-print("ready", flush=True)
+size = 1.0
+while True:  # until the whole call takes long
+    {prepare}
+    begin = time.perf_counter()
+    {call}
+    duration = time.perf_counter() - begin
+    if duration >= {least}:
+        break
+    size *= max(2.0, {least} / duration)
 try:
-    while True:  # a fast machine may need several
-        {call}
+    print(duration, flush=True)
+    {call}
+    print("not interrupted", flush=True)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 result = ff.natural_step(small, small[:, 0], num_threads=2)
 print("usable" if result.residual < 1e-10 else "broken", flush=True)
 """
-# A Cholesky factor of side 9,000, products of 7,000^3, thousands of conjugate-gradient steps.
+# A Cholesky factor, products of one row or column many times over, thousands of conjugate-gradient steps: in
+# proportion to `size`.
+ITERATIVE = "ff.natural_step(scores, scores[:, 0], solver='{}', tol=0.0, damping=0.0, num_threads=2)"
 LONG_CALLS = {
-    "cholesky, one thread": "ff.natural_step(row, [1.0], solver='cholesky', num_threads=1)",
-    "cholesky, two threads": "ff.natural_step(row, [1.0], solver='cholesky', num_threads=2)",
-    "fisher product": "_core.fisher_product(square, precision='single', threads=2)",
-    "gram product": "_core.gram_product(square, precision='single', threads=1)",
-    "cg": "ff.natural_step(graded, graded[:, 0], solver='cg', tol=0.0, damping=0.0, num_threads=2)",
-    "lsmr": "ff.natural_step(graded, graded[:, 0], solver='lsmr', tol=0.0, damping=0.0, num_threads=2)",
+    "cholesky, one thread": (
+        "row = np.ones((1, round(8000 * size ** (1 / 3))))",
+        "ff.natural_step(row, [1.0], solver='cholesky', num_threads=1)",
+    ),
+    "cholesky, two threads": (
+        "row = np.ones((1, round(9000 * size ** (1 / 3))))",
+        "ff.natural_step(row, [1.0], solver='cholesky', num_threads=2)",
+    ),
+    "fisher product": (
+        "scores = np.broadcast_to(np.ones(2000), (round(50_000 * size), 2000))",
+        "_core.fisher_product(scores, threads=2)",
+    ),
+    "gram product": (
+        "scores = np.broadcast_to(np.ones((2000, 1)), (2000, round(30_000 * size)))",
+        "_core.gram_product(scores, threads=1)",
+    ),
+    "cg": ("scores = np.tile(graded, (round(size), 1))", ITERATIVE.format("cg")),
+    "lsmr": ("scores = np.tile(graded, (round(2 * size), 1))", ITERATIVE.format("lsmr")),
 }
 
 
-@pytest.mark.parametrize("call", LONG_CALLS.values(), ids=LONG_CALLS)
-def test_ctrl_c_stops_a_long_call(call: str) -> None:
+@pytest.mark.parametrize(("prepare", "call"), LONG_CALLS.values(), ids=LONG_CALLS)
+def test_ctrl_c_stops_a_long_call(prepare: str, call: str) -> None:
+    """Ctrl-C early in a call ends it long before its own end, which is measured first."""
     program = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED.format(call=call)],
+        [sys.executable, "-c", INTERRUPTED.format(prepare=prepare, call=call, least=1.5)],
         env={**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(ff.__file__))},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -220,8 +245,8 @@ def test_ctrl_c_stops_a_long_call(call: str) -> None:
     )
     try:
         assert program.stdout is not None
-        assert program.stdout.readline() == "ready\n"
-        time.sleep(0.6)
+        duration = float(program.stdout.readline())
+        time.sleep(0.1 * duration)
         program.send_signal(signal.SIGINT)
         sent = time.perf_counter()
         answer = program.stdout.readline()
@@ -234,30 +259,82 @@ def test_ctrl_c_stops_a_long_call(call: str) -> None:
         program.kill()
         program.wait()
     assert answer == "interrupted\n", err
-    assert waited < 2.5
+    assert waited < 0.4 * duration
     assert out == "usable\n", err
     assert program.returncode == 0
 
 
-def test_other_python_threads_run_meanwhile() -> None:
-    """The lock is given up: a ticking thread is not held up by more than a fraction of a long call."""
-    matrix = np.eye(3000)
+def longest_gap(call: Callable[[], object]) -> tuple[float, float]:
+    """Return how long another Python thread stood still during a call at most, and how long the call took."""
     ticks: list[float] = []
-    done = threading.Event()
+    ready, done = threading.Event(), threading.Event()
 
     def tick() -> None:
         while not done.is_set():
             ticks.append(time.perf_counter())
+            ready.set()
             time.sleep(0.001)
 
     ticker = threading.Thread(target=tick)
     ticker.start()
+    ready.wait()
     begin = time.perf_counter()
-    _core.cholesky(matrix, threads=1)
-    _core.gram_product(matrix, threads=1)
-    duration = time.perf_counter() - begin
-    done.set()
-    ticker.join()
-    inside = [at for at in ticks if begin <= at <= begin + duration]
-    longest_gap = max(np.diff([begin, *inside, begin + duration]))
-    assert longest_gap < 0.5 * duration
+    try:
+        call()
+        end = time.perf_counter()
+    finally:
+        done.set()
+        ticker.join()
+    inside = [at for at in ticks if begin <= at <= end]
+    return max(np.diff([begin, *inside, end])), end - begin
+
+
+def accumulated(dimension: int) -> Any:
+    fisher = _core.Fisher(dimension)
+    fisher.update(np.ones((1, dimension)), None, 1)
+    return fisher
+
+
+def repeated(rows: int, columns: int) -> Array:
+    """Many rows in no memory."""
+    return np.broadcast_to(np.linspace(0.1, 1.0, columns), (rows, columns))
+
+
+def step_of(dampings: Any) -> Callable[[], object]:
+    scores, advantages = repeated(6000, 2500), np.ones(6000)
+    return lambda: ff.natural_step(
+        scores, advantages, damping=dampings, solver="cholesky", precision="double", num_threads=1
+    )
+
+
+# Each prepares its arguments and returns the call.
+UNLOCKED: dict[str, Callable[[], Callable[[], object]]] = {
+    "cholesky": lambda: functools.partial(_core.cholesky, np.eye(3000), threads=1),
+    "gram_product": lambda: functools.partial(_core.gram_product, np.eye(3000), threads=1),
+    "natural_step": lambda: step_of(0.1),
+    "natural_step, two dampings": lambda: step_of([0.1, 0.2]),
+    "Fisher.update": lambda: functools.partial(_core.Fisher(1500).update, repeated(40_000, 1500), None, 1),
+    "Fisher.matrix": lambda: accumulated(5000).matrix,
+    "Fisher.solve": lambda: functools.partial(accumulated(3500).solve, np.ones((1, 3500)), 0.1, 1),
+    "network_forward": lambda: functools.partial(
+        _core.network_forward,
+        repeated(200_000, 50),
+        [np.full((51, 128), 0.01), np.full((129, 128), 0.01), np.full((129, 4), 0.01)],
+        threads=1,
+    ),
+}
+
+
+@pytest.mark.parametrize("prepare", UNLOCKED.values(), ids=UNLOCKED)
+def test_other_python_threads_run_meanwhile(prepare: Callable[[], Callable[[], object]]) -> None:
+    """The lock is given up: a ticking thread is not held up for more than a fraction of a call.
+
+    A busy machine may hold it up as well, but not every time; a call that keeps the lock does.
+    """
+    seen = []
+    for _ in range(4):
+        gap, duration = longest_gap(prepare())
+        seen.append(gap / duration)
+        if seen[-1] < 0.5:
+            return
+    pytest.fail(f"the other thread stood still for these shares of the calls: {seen}")
