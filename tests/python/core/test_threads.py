@@ -210,7 +210,7 @@ print("usable" if result.residual < 1e-10 else "broken", flush=True)
 """
 # A Cholesky factor, products of one row or column many times over, thousands of conjugate-gradient steps: in
 # proportion to `size`.
-ITERATIVE = "ff.natural_step(scores, scores[:, 0], solver='{}', tol=0.0, damping=0.0, num_threads=2)"
+ITERATIVE = "ff.natural_step(scores, scores[:, 0], solver='{}', tol=0.0, damping=0.0, {})"
 LONG_CALLS = {
     "cholesky, one thread": (
         "row = np.ones((1, round(8000 * size ** (1 / 3))))",
@@ -228,8 +228,11 @@ LONG_CALLS = {
         "scores = np.broadcast_to(np.ones((2000, 1)), (2000, round(30_000 * size)))",
         "_core.gram_product(scores, threads=1)",
     ),
-    "cg": ("scores = np.tile(graded, (round(size), 1))", ITERATIVE.format("cg")),
-    "lsmr": ("scores = np.tile(graded, (round(2 * size), 1))", ITERATIVE.format("lsmr")),
+    "cg": (
+        "scores = np.tile(graded, (max(1, round(size / 4)), 1))",
+        ITERATIVE.format("cg", "max_iterations=round(2000 * size), num_threads=2"),
+    ),
+    "lsmr": ("scores = np.tile(graded, (round(size), 1))", ITERATIVE.format("lsmr", "num_threads=1")),
 }
 
 
