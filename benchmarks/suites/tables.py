@@ -43,9 +43,7 @@ class Results:
         """Return what another library took for the row's environment and arguments, if it was measured."""
         wanted = (row.env, env_kwargs(row), hyperparameters)
         for record in self.peers:
-            # The first records say neither by which arguments nor by which hyper-parameters: by the defaults.
-            settings = (record.get("env_kwargs", {}), record.get("hyperparameters", "defaults"))
-            if (record["env"], *settings) == wanted:
+            if (record["env"], record["env_kwargs"], record["hyperparameters"]) == wanted:
                 return record
         return None
 

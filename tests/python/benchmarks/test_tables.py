@@ -96,7 +96,7 @@ def test_a_million_steps_are_of_the_mean_policy_and_above_the_goal(tmp_path: Pat
     assert cells("million", tmp_path, row.env)[6:8] == ["4,471", "4,371"]
     keep(tmp_path, "million", row.env, row.policy, 0, 4_372.0)
     peer = {"env": row.env, "steps": 114_688, "seconds_million": 90.0, "extrapolated": True, "threads": 2}
-    peer["machine"] = {"cpu": "6502"}
+    peer |= {"machine": {"cpu": "6502"}, "env_kwargs": {}, "hyperparameters": "defaults"}
     write_json(tmp_path / PEERS / "one.json", peer)
     line = cells("million", tmp_path, row.env)
     assert line[6:8] == ["**4,472**", "4,372"]
