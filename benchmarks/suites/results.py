@@ -138,7 +138,9 @@ def read_rows(results: Path, suite: str) -> dict[str, list[Record]]:
 
 def quoted(command: str) -> str:
     """Return a record's command as a shell takes it: the first ones were kept without their quotes."""
-    return re.sub(r"(?<!')\{.*?\}(?!')", lambda found: shlex.quote(found.group()), command)
+    if "'" in command:
+        return command
+    return re.sub(r"\{.*?\}(?= |$)", lambda found: shlex.quote(found.group()), command)
 
 
 def read_peers(results: Path) -> list[Record]:

@@ -121,9 +121,10 @@ def test_another_library_is_shown_beside_rows_of_its_environment_and_its_process
 def test_commands_can_be_pasted(tmp_path: Path) -> None:
     bare = """fastfisher train Ant-v5 --env-kwargs {"a": [1, 2], "b": false} --seed 0"""
     quoted = """fastfisher train Ant-v5 --env-kwargs '{"a": [1, 2], "b": false}' --seed 0"""
-    for command in (bare, quoted):
+    nested = """fastfisher train Ant-v5 --env-kwargs '{"a": {"b": 1}}'"""
+    for command, shown in ((bare, quoted), (quoted, quoted), (nested, nested)):
         keep(tmp_path, "paper", "Ant-v5", "linear", 0, 1.0, command=command)
-        assert f"| `{quoted}` |" in TABLES["commands"](Results.read(tmp_path))
+        assert f"| `{shown}` |" in TABLES["commands"](Results.read(tmp_path))
 
 
 def test_seeds_that_were_not_trained_alike_have_no_mean(
