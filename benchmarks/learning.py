@@ -128,8 +128,11 @@ def main(words: Sequence[str] | None = None) -> int:
         except training.RefusedError as error:
             print(error, file=sys.stderr)
             code = code or 2
-        except (training.FailedError, ValueError) as error:
-            print(error if isinstance(error, training.FailedError) else f"{job}: {error}", file=sys.stderr)
+        except training.FailedError as error:
+            print(error, file=sys.stderr)
+            code = 1
+        except ValueError as error:
+            print(f"{job}: {error}", file=sys.stderr)
             code = 1
         else:
             print(f"{job}: another process is at it" if record is None else sentence(job, record), flush=True)

@@ -23,7 +23,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from suites.results import PEERS, RESULTS, Record, write_json
+from suites.results import PEERS, RESULTS, Record
 from versus import record
 
 import fastfisher
@@ -127,7 +127,7 @@ def main() -> None:
     }
     path = options.results / PEERS / file_of(options)
     settings = {"threads": options.threads, "environments": ENVIRONMENTS[options.settings]}
-    write_json(path, found | record.header(settings, fastfisher.show_config()))
+    record.write_json(path, found | record.header(settings, fastfisher.show_config()))
     words = (
         "" if found["evaluation"] is None else f", return {found['evaluation']['mean_policy']['mean']:,.1f}"
     )

@@ -15,6 +15,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from versus.record import write_json
+
 import fastfisher
 from fastfisher import NPG
 from fastfisher.config import TrainConfig
@@ -26,7 +28,7 @@ from fastfisher.training.run_folder import file_name
 from . import measures
 from .factors import PRESET, Planned
 from .locks import claimed, held
-from .results import BENCHMARKS, RUNS, Record, describe, differences, read_json, write_json
+from .results import BENCHMARKS, RUNS, Record, describe, differences, read_json
 from .rules import agent_of
 from .training import RefusedError
 

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from versus.record import commit as commit_of_checkout
-from versus.record import version_of
+from versus.record import version_of, write_json
 
 import fastfisher
 from fastfisher.training.export import export_policy
 from fastfisher.training.run_folder import PROGRESS, RunFolder
 from fastfisher.training.whole_files import replacing
 
-from .results import CURVE_COLUMNS, Record, Seed, read_json, write_curve, write_json
+from .results import CURVE_COLUMNS, Record, Seed, read_json, write_curve
 
 MOST_POINTS = 300
 """Rows of a kept curve: a panel of a figure has no more pixels to show."""

@@ -82,13 +82,6 @@ class Seed:
         return self.record.with_suffix(".npz")
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-
-
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file; None where there is none."""
     return json.loads(path.read_text("utf-8")) if path.exists() else None

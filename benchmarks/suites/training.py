@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from versus.record import write_json
+
 from fastfisher import NPG
 from fastfisher.cli.train import config_of
 from fastfisher.config import TrainConfig
@@ -17,7 +19,7 @@ from fastfisher.training.run_folder import RunFolder
 
 from . import measures
 from .locks import claimed
-from .results import Differences, Record, Seed, describe, differences, read_json, write_json
+from .results import Differences, Record, Seed, describe, differences, read_json
 
 _LOOK_EVERY = 0.2
 _NOTE_EVERY = 2.0

@@ -16,9 +16,10 @@ import pytest
 from suites import ablation, ablation_figures, measures
 from suites.ablation_tables import Measured, factor_table, read, task_table
 from suites.factors import FACTORS, NAMES, PRESET, Planned, plan
-from suites.results import Record, read_json, write_json
+from suites.results import Record, read_json
 from suites.rules import RULES, WithTime, agent_of
 from suites.training import RefusedError
+from versus.record import write_json
 
 from fastfisher import NPG
 from fastfisher.config import TrainConfig

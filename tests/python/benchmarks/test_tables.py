@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import tables
 from suites import figures
-from suites.results import PEERS, Seed, write_curve, write_json
+from suites.results import PEERS, Seed, write_curve
 from suites.rows import env_kwargs, rows_of
 from suites.tables import TABLES, Results
+from versus.record import write_json
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
