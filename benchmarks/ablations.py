@@ -26,7 +26,7 @@ from suites.rows import POLICIES
 from suites.training import RefusedError
 
 from fastfisher.training import UserError
-from fastfisher.training.cores import usable_cores
+from fastfisher.training.rollouts.cores import usable_cores
 
 
 def parser() -> argparse.ArgumentParser:

@@ -27,8 +27,8 @@ from versus import record
 
 import fastfisher
 from fastfisher.exported import NumpyPolicy
+from fastfisher.runs.folder import file_name
 from fastfisher.training import UserError
-from fastfisher.training.run_folder import file_name
 
 RESULTS = Path(__file__).resolve().parent / "results" / "climb"
 SCALES = (0.3, 0.5, 0.7, 1.0, 1.5)

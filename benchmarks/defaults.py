@@ -26,7 +26,7 @@ from typing import Any
 from versus import record
 
 from fastfisher import NPG
-from fastfisher.presets import preset_of
+from fastfisher.training.presets import preset_of
 from fastfisher.training.whole_files import replacing
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -30,11 +30,11 @@ from suites.results import quoted
 from trained import Trained, load, play
 from versus.record import write_json
 
-from fastfisher.config import TrainConfig
+from fastfisher.runs.folder import file_name
 from fastfisher.training import UserError
-from fastfisher.training.drawing import drawing_environment
-from fastfisher.training.locomotion import ROBOTS
-from fastfisher.training.run_folder import file_name
+from fastfisher.training.config import TrainConfig
+from fastfisher.training.environments.drawing import drawing_environment
+from fastfisher.training.environments.locomotion import ROBOTS
 from fastfisher.training.seeding import Stream, stream
 from fastfisher.training.whole_files import replacing
 

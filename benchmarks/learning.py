@@ -29,7 +29,7 @@ from suites import training
 from suites.results import RESULTS, RUNS, Record, Seed
 from suites.rows import OWN, POLICIES, SUITES, Row, rows_of
 
-from fastfisher.training.cores import usable_cores
+from fastfisher.training.rollouts.cores import usable_cores
 
 
 def parser() -> argparse.ArgumentParser:

@@ -27,8 +27,8 @@ from suites.results import PEERS, RESULTS, Record
 from versus import record
 
 import fastfisher
-from fastfisher.training.cores import usable_cores
-from fastfisher.training.run_folder import file_name
+from fastfisher.runs.folder import file_name
+from fastfisher.training.rollouts.cores import usable_cores
 
 PEER = "sb3-contrib TRPO"
 MILLION = 1_000_000

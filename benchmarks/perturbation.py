@@ -6,7 +6,8 @@
 
 Each word is a label and a run folder, a checkpoint or an exported policy; those of one label are pooled.
 Each policy plays the same episodes (its most likely actions, the environment's usual initial states) once
-for each strength; from second 4 on its torso is pushed for half a second (fastfisher.training.push).
+for each strength; from second 4 on its torso is pushed for half a second, by
+fastfisher.training.environments.push.
 
 The criterion, fixed before any result was seen: an episode recovers if it is still alive, and earns at least
 80% of the reward a second that the policy earns unpushed, from 2 to 3 seconds after the push.  The latter is
@@ -30,9 +31,9 @@ from trained import Trained, load
 from versus import record
 
 import fastfisher
+from fastfisher.runs.folder import file_name
 from fastfisher.training import UserError
-from fastfisher.training.push import Push
-from fastfisher.training.run_folder import file_name
+from fastfisher.training.environments.push import Push
 from fastfisher.training.whole_files import replacing
 
 RESULTS = Path(__file__).resolve().parent / "results" / "perturbation"
@@ -135,7 +136,7 @@ def draw(env: str, rows: Sequence[record.Row], out: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from fastfisher.plots import COLORS
+    from fastfisher.runs.plots import COLORS
 
     figure, axes = plt.subplots(figsize=(6.0, 3.6), layout="constrained")
     labels = list(dict.fromkeys(row["label"] for row in rows))

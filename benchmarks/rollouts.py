@@ -83,7 +83,7 @@ def nothing() -> None:
 
 def ours(env: str, name: str, folder: Path) -> tuple[Turn, Callable[[], None]]:
     import fastfisher as ff
-    from fastfisher.training.progress_log import ProgressLog
+    from fastfisher.runs.log import ProgressLog
 
     settings = dict(OURS[name])
     kind = ff.TRPO if settings.pop("algorithm", "npg") == "trpo" else ff.NPG
@@ -260,7 +260,7 @@ def main() -> None:
     out = destination(parser, options.out, RESULTS, less)
 
     import fastfisher as ff
-    from fastfisher.training.cores import usable_cores
+    from fastfisher.training.rollouts.cores import usable_cores
 
     facts = {"env": options.env, "rounds": options.rounds, "settings": OURS}
     head = record.header(facts, ff.show_config())

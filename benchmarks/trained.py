@@ -10,12 +10,12 @@ from pathlib import Path
 
 import gymnasium
 
-from fastfisher.config import TrainConfig
 from fastfisher.exported import NumpyPolicy
+from fastfisher.runs.export import export_policy
+from fastfisher.runs.folder import RunFolder
 from fastfisher.training import NPG
-from fastfisher.training.environment import Env
-from fastfisher.training.export import export_policy
-from fastfisher.training.run_folder import RunFolder
+from fastfisher.training.config import TrainConfig
+from fastfisher.training.environments.recipe import Env
 
 
 @dataclass(frozen=True, eq=False)

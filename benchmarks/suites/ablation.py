@@ -19,11 +19,11 @@ from versus.record import write_json
 
 import fastfisher
 from fastfisher import NPG
-from fastfisher.config import TrainConfig
-from fastfisher.presets import completed
+from fastfisher.runs.folder import file_name
+from fastfisher.training.baselines.make import baseline_kind
+from fastfisher.training.config import TrainConfig
 from fastfisher.training.iteration import IterationInfo
-from fastfisher.training.make_baseline import baseline_kind
-from fastfisher.training.run_folder import file_name
+from fastfisher.training.presets import completed
 
 from . import measures
 from .factors import PRESET, Planned

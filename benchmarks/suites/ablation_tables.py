@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastfisher.config import TrainConfig
+from fastfisher.training.config import TrainConfig
 
 from .factors import FACTORS, PRESET, is_own, of_the_preset, plan
 from .results import Record, read_json

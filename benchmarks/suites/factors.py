@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastfisher.config import TrainConfig
+from fastfisher.training.config import TrainConfig
 
 from .results import differences
 

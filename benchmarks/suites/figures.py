@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastfisher.config import TrainConfig
-from fastfisher.curves import Curve, Run, curves
-from fastfisher.plots import COLORS, STYLE, draw_curves
+from fastfisher.runs.curves import Curve, Run, curves
+from fastfisher.runs.plots import COLORS, STYLE, draw_curves
+from fastfisher.training.config import TrainConfig
 from fastfisher.training.whole_files import replacing
 
 from .results import Record, read_curve

@@ -17,8 +17,8 @@ from versus.record import commit as commit_of_checkout
 from versus.record import version_of, write_json
 
 import fastfisher
-from fastfisher.training.export import export_policy
-from fastfisher.training.run_folder import PROGRESS, RunFolder
+from fastfisher.runs.export import export_policy
+from fastfisher.runs.folder import PROGRESS, RunFolder
 from fastfisher.training.whole_files import replacing
 
 from .results import CURVE_COLUMNS, Record, Seed, read_json, write_curve

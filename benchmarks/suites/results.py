@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastfisher.config import TrainConfig
+from fastfisher.training.config import TrainConfig
 from fastfisher.training.whole_files import replacing
 
 from .rows import Row

@@ -14,7 +14,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from fastfisher.training.run_folder import file_name
+from fastfisher.runs.folder import file_name
 
 POLICIES = ("linear", "rbf", "mlp")
 TASKS = ("Swimmer-v5", "HalfCheetah-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5")

@@ -13,12 +13,12 @@ from gymnasium.spaces.utils import flatdim
 from numpy.typing import NDArray
 
 from fastfisher import NPG
-from fastfisher.config import TrainConfig
 from fastfisher.policies import Policy
-from fastfisher.training.baseline import Baseline
+from fastfisher.training.baselines.base import Baseline
+from fastfisher.training.baselines.make import make_baseline
 from fastfisher.training.batch import Batch
+from fastfisher.training.config import TrainConfig
 from fastfisher.training.learner import Learner, Update
-from fastfisher.training.make_baseline import make_baseline
 from fastfisher.training.reward_unit import RewardUnit
 
 Array = NDArray[np.float64]

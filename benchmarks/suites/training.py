@@ -13,9 +13,9 @@ from versus.record import write_json
 
 from fastfisher import NPG
 from fastfisher.cli.train import config_of
-from fastfisher.config import TrainConfig
-from fastfisher.seed_process import SeedProcess
-from fastfisher.training.run_folder import RunFolder
+from fastfisher.runs.folder import RunFolder
+from fastfisher.runs.seed_process import SeedProcess
+from fastfisher.training.config import TrainConfig
 
 from . import measures
 from .locks import claimed

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ._core import __version__
 from .cmake_package import get_cmake_dir
-from .diagnose import diagnose
+from .diagnosis.diagnose import diagnose
 from .diagnosis.report import FisherReport
 from .fisher import Fisher
 from .natural import NaturalStep, natural_step
@@ -15,9 +15,9 @@ from .runtime import get_num_threads, set_num_threads, show_config
 from .scores import Scores
 
 if TYPE_CHECKING:
-    from .config import TrainConfig
     from .policies import Policy
     from .training.agent import NPG
+    from .training.config import TrainConfig
     from .training.trpo import TRPO
 
 # The trainer needs gymnasium, which the core does not: it is imported when it is first named.
@@ -25,7 +25,7 @@ _LAZY = {
     "NPG": "fastfisher.training.agent",
     "TRPO": "fastfisher.training.trpo",
     "Policy": "fastfisher.policies",
-    "TrainConfig": "fastfisher.config",
+    "TrainConfig": "fastfisher.training.config",
 }
 
 __all__ = [

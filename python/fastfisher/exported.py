@@ -45,7 +45,7 @@ class NumpyPolicy:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> NumpyPolicy:
-        """Read what ``fastfisher.training.export.export_policy`` wrote.
+        """Read what ``fastfisher.runs.export.export_policy`` wrote.
 
         Raises
         ------

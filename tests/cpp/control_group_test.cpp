@@ -1,5 +1,5 @@
 // Limits of control groups, from trees of files like those that Linux shows.
-#include "control_group.hpp"
+#include "runtime/control_group.hpp"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

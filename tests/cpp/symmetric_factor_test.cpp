@@ -1,11 +1,11 @@
 // The band form, the tridiagonal eigenvalues, and the ladder of factorisations that they serve.
-#include "symmetric_factor.hpp"
+#include "factor/symmetric_factor.hpp"
 
 #include <random>
 
-#include "band_form.hpp"
+#include "factor/band_form.hpp"
+#include "factor/tridiagonal.hpp"
 #include "support.hpp"
-#include "tridiagonal.hpp"
 
 namespace fastfisher::testing {
 namespace {

@@ -1,5 +1,5 @@
 // Parallel loops: every task once, exceptions out, nested and concurrent loops, polls on the calling thread.
-#include "thread_pool.hpp"
+#include "runtime/thread_pool.hpp"
 
 #include <gtest/gtest.h>
 

@@ -5,12 +5,12 @@
 #pragma once
 
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "fastfisher/context.hpp"
+#include "fastfisher/errors.hpp"
 #include "fastfisher/views.hpp"
 
 namespace fastfisher {
@@ -77,18 +77,6 @@ struct NaturalStep {
   Index iterations = 0;   // of CG or LSMR, or refinements of a direct solve
   double residual = 0.0;  // ||g - (F + lambda I) x|| / ||g||, from the scores, in double
   std::vector<std::string> notes;
-};
-
-// Damping too small for the rounding of the matrix, and neither a jitter nor a clamp of its eigenvalues helped.
-class NotPositiveDefinite : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
-// The matrix that the solver asked for would factor takes more than the memory limit.
-class MemoryLimitExceeded : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
 };
 
 // Throws std::invalid_argument naming the argument, std::overflow_error where squared scores, the gradient or the step

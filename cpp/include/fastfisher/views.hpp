@@ -1,14 +1,12 @@
 // Views of the caller's arrays: a pointer, a shape and strides; nothing is owned or copied.
 #pragma once
 
-#include <cstddef>
-#include <cstdint>
 #include <variant>
 #include <vector>
 
-namespace fastfisher {
+#include "fastfisher/index.hpp"
 
-using Index = std::int64_t;
+namespace fastfisher {
 
 // An (rows, columns) matrix in memory of any layout.  Strides count elements and may be negative or zero.
 template <class Scalar>

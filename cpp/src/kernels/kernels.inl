@@ -26,7 +26,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "../kernel_table.hpp"
+#include "kernels/kernel_table.hpp"
 
 namespace fastfisher::detail::FASTFISHER_NAMESPACE {
 

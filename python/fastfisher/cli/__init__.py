@@ -1,6 +1,6 @@
 """The ``fastfisher`` command, a file a subcommand.
 
-Every hyper-parameter is a flag, made by tyro from :class:`~fastfisher.config.TrainConfig`.  Modules
+Every hyper-parameter is a flag, made by tyro from :class:`~fastfisher.training.config.TrainConfig`.  Modules
 that are slow to import (MuJoCo, matplotlib, TensorBoard) are imported by the command that needs
 them, so that ``--help`` is quick.
 """

@@ -50,7 +50,7 @@ class Evaluate:
 
     def run(self, _: Sequence[str]) -> int:
         """Evaluate and print a table or JSON."""
-        from ..training.run_folder import RunFolder
+        from ..runs.folder import RunFolder
 
         for name, value, least in (
             ("episodes", self.episodes, 1),
@@ -65,7 +65,7 @@ class Evaluate:
         with contextlib.ExitStack() as stack:
             recorder = None
             if self.video is not None:
-                from ..training.video import Recorder
+                from ..training.environments.video import Recorder
 
                 recorder = stack.enter_context(
                     Recorder(folder.read_config(), self.video, self.video_episodes)
@@ -115,7 +115,7 @@ def _print_table(results: Mapping[str, Mapping[str, float]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..training.columns import number
+    from ..runs.views.columns import number
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("actions")

@@ -28,11 +28,11 @@ class Export:
 
     def run(self, _: Sequence[str]) -> int:
         """Write the file and print its name."""
-        from ..training.run_folder import RunFolder
+        from ..runs.folder import RunFolder
 
         out = self.out or self.run_folder / EXPORTED
         with RunFolder.open(self.run_folder).load_trained() as agent:
-            from ..training.export import export_policy
+            from ..runs.export import export_policy
 
             try:
                 export_policy(agent, out)

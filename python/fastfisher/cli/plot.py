@@ -37,8 +37,8 @@ class Plot:
 
     def run(self, _: Sequence[str]) -> int:
         """Draw the curves and print the file's name."""
-        from .. import plots
-        from ..training.run_folder import CURVE
+        from ..runs import plots
+        from ..runs.folder import CURVE
 
         # What an earlier plot left among the runs: `plot runs/*` is to work the next time, too.
         given = [path for path in self.runs if not (path.name == CURVE and path.is_file())]

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import Positional, arg
 
-from ..config import TrainConfig
-from ..presets import completed
+from ..training.config import TrainConfig
 from ..training.errors import UserError
+from ..training.presets import completed
 from .words import JsonObject, Switch
 
 
@@ -65,8 +65,9 @@ class Train(TrainConfig):
 
     def run(self, words: Sequence[str]) -> int:
         """Train; ``words`` are those of the command line after ``train``."""
-        from .. import runs, several
-        from ..training.run_folder import RunFolder, default_folder, default_parent, runs_in
+        from ..runs import several
+        from ..runs import single as runs
+        from ..runs.folder import RunFolder, default_folder, default_parent, runs_in
 
         if self.seeds < 1:
             raise UserError(f"--seeds: expected at least 1, got {self.seeds}")

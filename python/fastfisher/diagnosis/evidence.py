@@ -10,15 +10,7 @@ from numpy.typing import NDArray
 from .comparison import Match, compare
 from .parameters import Indices, Parameters, parameters, random_vector
 from .samples import Samples
-from .spectrum import (
-    DOUBLE,
-    SINGLE,
-    Array,
-    Spectrum,
-    spectrum,
-    spurious_eigvals,
-    unit_diagonal,
-)
+from .spectrum import DOUBLE, SINGLE, Array, Spectrum, spectrum, spurious_eigvals, unit_diagonal
 
 # Column norms that differ more than this have squares that differ as float32's digits do.
 WIDE_SPREAD = 1e3

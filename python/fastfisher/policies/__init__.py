@@ -1,17 +1,16 @@
 """Policies: linear, random Fourier features and tanh networks, with Gaussian or discrete actions."""
 
 from .base import Actor, CoreActor, Policy, Snapshot
-from .bernoulli import BernoulliHead
 from .blocks import Block
-from .categorical import CategoricalHead
-from .gaussian import DiagonalGaussianHead, GaussianHead, StateDependentGaussianHead
-from .head import Head
-from .make import config_name, make_policy
+from .heads.base import Head
+from .heads.bernoulli import BernoulliHead
+from .heads.categorical import CategoricalHead
+from .heads.gaussian import DiagonalGaussianHead, GaussianHead, StateDependentGaussianHead
+from .heads.multi_categorical import MultiCategoricalHead
+from .heads.squashed import SquashedHead
 from .mlp import LinearPolicy, MLPPolicy
-from .multi_categorical import MultiCategoricalHead
 from .network import NetworkPolicy
 from .rbf import RBFPolicy
-from .squashed import SquashedHead
 
 __all__ = [
     "Actor",
@@ -31,6 +30,4 @@ __all__ = [
     "Snapshot",
     "SquashedHead",
     "StateDependentGaussianHead",
-    "config_name",
-    "make_policy",
 ]

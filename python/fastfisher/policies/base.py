@@ -12,7 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from .blocks import Block
-from .head import Head
+from .heads.base import Head
 
 if TYPE_CHECKING:
     from typing_extensions import Self

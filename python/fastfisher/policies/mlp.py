@@ -11,7 +11,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .head import Head
+from .heads.base import Head
 from .network import NetworkPolicy
 
 Array = NDArray[np.float64]

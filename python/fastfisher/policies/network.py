@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .. import _core
 from .base import Actor, CoreActor, Policy
 from .blocks import Block
-from .head import Head
+from .heads.base import Head
 from .network_snapshot import NetworkSnapshot
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .. import _core
 from .base import Policy, Snapshot
 from .blocks import Block
-from .head import Head
+from .heads.base import Head
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..accumulated import System
-from .functions import even_spread
-from .head import Head
+from .heads.base import Head
+from .heads.functions import even_spread
 from .network import NetworkPolicy
 
 Array = NDArray[np.float64]

@@ -14,12 +14,11 @@ from gymnasium.spaces.utils import flatdim
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from ..config import AlgorithmName, PolicyName, TrainConfig
-from ..policies import Policy, config_name, make_policy
-from ..presets import completed
+from ..policies import Policy
 from .batch import Batch, first_not_finite
 from .checkpoint import read_checkpoint, write_checkpoint
-from .environment import (
+from .config import AlgorithmName, PolicyName, TrainConfig
+from .environments.recipe import (
     Env,
     action_converter,
     bare_environment,
@@ -34,10 +33,12 @@ from .errors import UserError
 from .evaluation import Evaluation, evaluate
 from .iteration import IterationInfo
 from .learner import Learner
+from .make_policy import config_name, make_policy
+from .presets import completed
 from .report import describe
-from .rollouts import batch_steps_for, horizon_for, make_rollouts
+from .rollouts.make import batch_steps_for, horizon_for, make_rollouts
+from .rollouts.serial import Rollouts
 from .seeding import Stream, stream
-from .serial import Rollouts
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -61,8 +62,8 @@ class NPG:
     seed
         Of everything random.
     **overrides
-        Other fields of :class:`~fastfisher.config.TrainConfig`; ``preset=True`` takes those not given
-        from the environment's preset, if it has one (:mod:`fastfisher.presets`).
+        Other fields of :class:`~fastfisher.training.config.TrainConfig`; ``preset=True`` takes those not
+        given from the environment's preset, if it has one (:mod:`fastfisher.training.presets`).
 
     Raises
     ------

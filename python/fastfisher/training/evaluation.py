@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..policies import Policy
-from .environment import Env
-from .episode import Slot, make_chooser, run_episode
+from .environments.recipe import Env
+from .rollouts.episode import Slot, make_chooser, run_episode
 from .seeding import Stream, stream
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import TrainConfig
 from ..natural import NaturalStep
 from ..policies import Policy, Snapshot
 from .advantages import discounted_returns, generalized_advantages
+from .baselines.make import make_baseline
 from .batch import Batch
-from .make_baseline import make_baseline
+from .config import TrainConfig
 from .moments import RunningMoments
 from .move import Move, stay, take, take_within
 from .reward_unit import RewardUnit

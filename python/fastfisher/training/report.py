@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..config import TrainConfig
 from .batch import Batch
+from .config import TrainConfig
 from .iteration import IterationInfo
 from .learner import Update
 

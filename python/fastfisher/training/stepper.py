@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import TrainConfig
 from ..natural import NaturalStep, natural_step
 from ..policies import Policy, Snapshot
 from ..scores import Scores
+from .config import TrainConfig
 from .damping import adapted_damping
 from .move import Move
 

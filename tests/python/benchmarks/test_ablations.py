@@ -22,10 +22,10 @@ from suites.training import RefusedError
 from versus.record import write_json
 
 from fastfisher import NPG
-from fastfisher.config import TrainConfig
-from fastfisher.presets import PRESETS
-from fastfisher.training.environment import with_defaults
-from fastfisher.training.network_baseline import NetworkBaseline
+from fastfisher.training.baselines.network import NetworkBaseline
+from fastfisher.training.config import TrainConfig
+from fastfisher.training.environments.recipe import with_defaults
+from fastfisher.training.presets import PRESETS
 
 STEPS = 4_100
 FILLED: dict[str, Any] = {"gamma": 0.995, "max_kl": 0.05, "fisher": "empirical", "batch_steps": 10_000}

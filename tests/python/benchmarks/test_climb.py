@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from trained import load
 
+from fastfisher.runs.export import export_policy
 from fastfisher.training import NPG
-from fastfisher.training.export import export_policy
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fastfisher.runs.export import export_policy
 from fastfisher.training import NPG
-from fastfisher.training.export import export_policy
 
 
 def test_a_strip_has_its_images_in_order_and_white_where_the_episode_was_over() -> None:

@@ -11,8 +11,8 @@ import perturbation
 import pytest
 import trained
 
+from fastfisher.runs.export import export_policy
 from fastfisher.training import NPG, UserError
-from fastfisher.training.export import export_policy
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*compiler attribute")
 

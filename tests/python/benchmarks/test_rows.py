@@ -9,7 +9,7 @@ from suites.rows import PAPER, POLICIES, PUBLISHED, ROWS, SUITES, TASKS, Row, en
 from suites.training import full_config
 
 from fastfisher.cli.train import config_of
-from fastfisher.presets import PRESETS
+from fastfisher.training.presets import PRESETS
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.suite}-{row.name}")

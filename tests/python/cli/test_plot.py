@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from fastfisher.config import TrainConfig
-from fastfisher.curves import Run as LoadedRun
-from fastfisher.curves import bootstrap_interval, curves, interquartile_mean, read_run
+from fastfisher.runs.curves import Run as LoadedRun
+from fastfisher.runs.curves import bootstrap_interval, curves, interquartile_mean, read_run
+from fastfisher.training.config import TrainConfig
 
 from .helpers import Run
 

@@ -10,10 +10,10 @@ import gymnasium
 import pytest
 
 from fastfisher import NPG
-from fastfisher import presets as presets_module
 from fastfisher.cli.train import config_of
-from fastfisher.config import TrainConfig
-from fastfisher.presets import PRESETS, completed, taken_from_preset
+from fastfisher.training import presets as presets_module
+from fastfisher.training.config import TrainConfig
+from fastfisher.training.presets import PRESETS, completed, taken_from_preset
 
 from .helpers import SMALL, Run
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from fastfisher.cli import main
-from fastfisher.training.run_folder import RunFolder
+from fastfisher.runs.folder import RunFolder
 from fastfisher.training.whole_files import replacing
 
 from .helpers import (

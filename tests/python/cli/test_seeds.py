@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fastfisher.several import core_shares
-from fastfisher.training.columns import Pace
-from fastfisher.training.cores import CORES, usable_cores
+from fastfisher.runs.folder import RunFolder
+from fastfisher.runs.log import last_iteration
+from fastfisher.runs.several import core_shares
+from fastfisher.runs.views.columns import Pace
+from fastfisher.runs.views.several_seeds import LiveSeedsView, SeedRow
 from fastfisher.training.errors import UserError
-from fastfisher.training.progress_log import last_iteration
-from fastfisher.training.run_folder import RunFolder
-from fastfisher.training.seeds_view import LiveSeedsView, SeedRow
+from fastfisher.training.rollouts.cores import CORES, usable_cores
 
 from .helpers import Run, assert_same_run, descendants, needs_descendants
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fastfisher.config import TrainConfig
+from fastfisher.training.config import TrainConfig
 
 from .helpers import SMALL, Run
 

@@ -112,8 +112,8 @@ def test_missing_moviepy_says_what_to_install(drawing: Run, monkeypatch: pytest.
 # In a process of its own: MuJoCo chooses its graphics once, as it is imported.
 DRAW_MUJOCO = """
 import numpy as np
-from fastfisher.config import TrainConfig
-from fastfisher.training.drawing import drawing_environment
+from fastfisher.training.config import TrainConfig
+from fastfisher.training.environments.drawing import drawing_environment
 env = drawing_environment(TrainConfig("HalfCheetah-v5", env_kwargs={"width": 64, "height": 48}))
 # The camera follows: where the robot has gone far, the image is that of the robot and not of its absence.
 robot, images = env.unwrapped, []

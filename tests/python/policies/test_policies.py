@@ -10,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 
 from fastfisher import NPG
-from fastfisher.config import TrainConfig
 from fastfisher.policies import (
     CategoricalHead,
     GaussianHead,
@@ -18,9 +17,10 @@ from fastfisher.policies import (
     MLPPolicy,
     Policy,
     RBFPolicy,
-    make_policy,
 )
 from fastfisher.policies.rbf import mean_pairwise_distance
+from fastfisher.training.config import TrainConfig
+from fastfisher.training.make_policy import make_policy
 
 
 def rng(seed: int = 0) -> np.random.Generator:

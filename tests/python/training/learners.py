@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fastfisher.config import TrainConfig
 from fastfisher.policies import CategoricalHead, GaussianHead, MLPPolicy, Policy
 from fastfisher.training.batch import Batch
+from fastfisher.training.config import TrainConfig
 from fastfisher.training.learner import Learner
 
 OBSERVATION_SIZE = 3

@@ -17,12 +17,12 @@ from environments import Countdown, Endless, Failing
 from gymnasium.vector import SyncVectorEnv, VectorEnv
 
 from fastfisher import get_num_threads, set_num_threads
-from fastfisher.config import TrainConfig
 from fastfisher.policies import GaussianHead, LinearPolicy, MLPPolicy, NetworkPolicy
 from fastfisher.training import NPG, TRPO, IterationInfo, UserError
+from fastfisher.training.baselines.ridge import RidgeBaseline
 from fastfisher.training.batch import Batch
+from fastfisher.training.config import TrainConfig
 from fastfisher.training.learner import Learner, Update
-from fastfisher.training.ridge_baseline import RidgeBaseline
 
 SMALL: dict[str, Any] = {"batch_steps": 300, "workers": 1}
 

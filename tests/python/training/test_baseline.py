@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from fastfisher import reference
-from fastfisher.config import TrainConfig
 from fastfisher.training import network_baseline
-from fastfisher.training.make_baseline import make_baseline
+from fastfisher.training.baselines.make import make_baseline
+from fastfisher.training.baselines.network import NetworkBaseline
+from fastfisher.training.baselines.recent import RecentBaseline
+from fastfisher.training.baselines.ridge import RidgeBaseline
+from fastfisher.training.config import TrainConfig
 from fastfisher.training.moments import RunningMoments
-from fastfisher.training.network_baseline import NetworkBaseline
-from fastfisher.training.recent_baseline import RecentBaseline
 from fastfisher.training.reward_unit import RewardUnit
-from fastfisher.training.ridge_baseline import RidgeBaseline
 
 
 def problem(entries: int = 3) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,7 @@ from fastfisher.policies import (
     RBFPolicy,
     StateDependentGaussianHead,
 )
-from fastfisher.training.episode import Slot, make_chooser
+from fastfisher.training.rollouts.episode import Slot, make_chooser
 
 STEPS, SIZE, ACTIONS = 150, 7, 3
 

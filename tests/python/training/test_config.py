@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 import pytest
 
-from fastfisher.config import TrainConfig
+from fastfisher.training.config import TrainConfig
 
 
 def test_json_round_trip() -> None:

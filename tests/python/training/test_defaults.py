@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from gymnasium import spaces
 
-from fastfisher.config import PolicyName, TrainConfig
-from fastfisher.training.environment import with_defaults
+from fastfisher.training.baselines.make import make_baseline
+from fastfisher.training.baselines.network import NetworkBaseline
+from fastfisher.training.baselines.ridge import RidgeBaseline
+from fastfisher.training.config import PolicyName, TrainConfig
+from fastfisher.training.environments.recipe import with_defaults
 from fastfisher.training.errors import UserError
-from fastfisher.training.make_baseline import make_baseline
-from fastfisher.training.network_baseline import NetworkBaseline
 from fastfisher.training.reward_unit import RewardUnit
-from fastfisher.training.ridge_baseline import RidgeBaseline
-from fastfisher.training.rollouts import batch_steps_for
+from fastfisher.training.rollouts.make import batch_steps_for
 
 BOX, DISCRETE = spaces.Box(-1.0, 1.0, (2,)), spaces.Discrete(3)
 

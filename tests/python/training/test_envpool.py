@@ -12,12 +12,12 @@ import gymnasium
 import numpy as np
 import pytest
 
-from fastfisher.config import TrainConfig
-from fastfisher.policies import make_policy
 from fastfisher.training import NPG, UserError
 from fastfisher.training.batch import Batch
-from fastfisher.training.environment import make_head, with_defaults
-from fastfisher.training.envpool_rollouts import EnvPoolRollouts, default_count
+from fastfisher.training.config import TrainConfig
+from fastfisher.training.environments.recipe import make_head, with_defaults
+from fastfisher.training.make_policy import make_policy
+from fastfisher.training.rollouts.envpool import EnvPoolRollouts, default_count
 
 NAME = "CartPole-v1"
 OPTIONS: dict[str, Any] = {"backend": "envpool", "num_envs": 3, "batch_steps": 200}

@@ -10,7 +10,7 @@ from environments import Countdown, Endless
 
 from fastfisher import _core
 from fastfisher.policies import GaussianHead, LinearPolicy
-from fastfisher.training.episode import Slot, Watch, make_chooser, run_episode
+from fastfisher.training.rollouts.episode import Slot, Watch, make_chooser, run_episode
 
 STEPS = 20
 

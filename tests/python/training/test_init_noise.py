@@ -8,10 +8,10 @@ import gymnasium
 import numpy as np
 import pytest
 
-from fastfisher.config import TrainConfig
 from fastfisher.training import NPG, UserError
-from fastfisher.training.init_noise import InitNoise, _penetration
-from fastfisher.training.locomotion import ROBOTS
+from fastfisher.training.config import TrainConfig
+from fastfisher.training.environments.init_noise import InitNoise, _penetration
+from fastfisher.training.environments.locomotion import ROBOTS
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*compiler attribute")
 

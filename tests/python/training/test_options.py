@@ -12,26 +12,26 @@ from gymnasium import spaces
 from learners import OBSERVATION_SIZE, make_batch, make_learner
 from numpy.typing import NDArray
 
-from fastfisher.config import TrainConfig
 from fastfisher.policies import (
     GaussianHead,
     LinearPolicy,
     RBFPolicy,
     SquashedHead,
     StateDependentGaussianHead,
-    make_policy,
 )
 from fastfisher.policies.rbf import mean_pairwise_distance
 from fastfisher.scores import Scores
 from fastfisher.training import NPG
 from fastfisher.training.advantages import discounted_returns, generalized_advantages
-from fastfisher.training.environment import make_head
+from fastfisher.training.baselines.make import make_baseline
+from fastfisher.training.baselines.network import NetworkBaseline
+from fastfisher.training.baselines.ridge import RidgeBaseline
+from fastfisher.training.config import TrainConfig
+from fastfisher.training.environments.recipe import make_head
 from fastfisher.training.errors import WorkerError
 from fastfisher.training.learner import Learner, Update
-from fastfisher.training.make_baseline import make_baseline
-from fastfisher.training.network_baseline import NetworkBaseline
+from fastfisher.training.make_policy import make_policy
 from fastfisher.training.reward_unit import RewardUnit
-from fastfisher.training.ridge_baseline import RidgeBaseline
 from fastfisher.training.seeding import Stream, stream
 
 Array = NDArray[np.float64]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastfisher.training import UserError
-from fastfisher.training.push import TORSO, Push
+from fastfisher.training.environments.push import TORSO, Push
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*compiler attribute")
 

@@ -14,17 +14,17 @@ import pytest
 from environments import Countdown, Crashing, Endless, Failing, Hanging
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
-from fastfisher.config import PolicyName, TrainConfig
 from fastfisher.policies import GaussianHead, LinearPolicy, Policy
 from fastfisher.training import NPG
-from fastfisher.training.arena import Arena, ArenaLayout
 from fastfisher.training.batch import Batch
-from fastfisher.training.environment import Recipe
+from fastfisher.training.config import PolicyName, TrainConfig
+from fastfisher.training.environments.recipe import Recipe
 from fastfisher.training.errors import UserError, WorkerError
-from fastfisher.training.rollouts import make_rollouts
-from fastfisher.training.serial import SerialRollouts
-from fastfisher.training.vector import VectorRollouts
-from fastfisher.training.workers import CannotRecreateError, WorkerRollouts
+from fastfisher.training.rollouts.arena import Arena, ArenaLayout
+from fastfisher.training.rollouts.make import make_rollouts
+from fastfisher.training.rollouts.serial import SerialRollouts
+from fastfisher.training.rollouts.vector import VectorRollouts
+from fastfisher.training.rollouts.workers import CannotRecreateError, WorkerRollouts
 
 BATCH, HORIZON = 100, 9
 

@@ -17,8 +17,8 @@ from gymnasium import spaces
 import fastfisher.exported
 from fastfisher.exported import NumpyPolicy
 from fastfisher.policies import GaussianHead, LinearPolicy, SquashedHead
+from fastfisher.runs.export import export_policy
 from fastfisher.training import NPG, UserError
-from fastfisher.training.export import export_policy
 
 OBSERVATIONS: dict[str, spaces.Space[Any]] = {
     "box": spaces.Box(-1.0, 1.0, (3,)),

@@ -11,8 +11,8 @@ import pytest
 from environments import Countdown
 
 import fastfisher as ff
-from fastfisher.config import TrainConfig
 from fastfisher.training import NPG, TRPO, IterationInfo, UserError
+from fastfisher.training.config import TrainConfig
 
 SMALL: dict[str, Any] = {"batch_steps": 300, "workers": 1}
 

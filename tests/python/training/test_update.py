@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fastfisher.policies import GaussianHead, MLPPolicy
 from fastfisher.training import NPG, IterationInfo
 from fastfisher.training import learner as learner_module
-from fastfisher.training.ridge_baseline import RidgeBaseline
+from fastfisher.training.baselines.ridge import RidgeBaseline
 
 SMALL: dict[str, Any] = {"batch_steps": 300, "workers": 1}
 

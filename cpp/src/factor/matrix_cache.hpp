@@ -1,0 +1,76 @@
+// The matrix of a direct solver, kept from one damping to the next.
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+
+#include "factor/band_form.hpp"
+#include "runtime/buffer.hpp"
+
+namespace fastfisher::detail {
+
+// Writes the lower triangle of an unshifted matrix, n x n, column-major.
+template <class Real>
+using Former = std::function<void(Real*)>;
+
+// The largest diagonal entry of an n x n matrix.
+template <class Real>
+double largest_diagonal(Index n, const Buffer<Real>& matrix) noexcept {
+  double largest = 0.0;
+  for (Index k = 0; k < n; ++k) largest = std::max(largest, static_cast<double>(matrix[k * (n + 1)]));
+  return largest;
+}
+
+// Dampings from which on one band form is cheaper than a Cholesky factor each, for a matrix of n rows.
+template <class Real>
+Index band_crossover(Index n) noexcept;
+
+// For the dampings of one batch, one solver and one scale of the matrix.
+class MatrixCache {
+ public:
+  // How many dampings are expected to ask for a factor in each precision, and the bytes that what is kept and a factor
+  // may take together.
+  MatrixCache(Index in_single, Index in_double, double memory_limit)
+      : in_single_(in_single), in_double_(in_double), memory_limit_(memory_limit) {}
+
+  // Copies the matrix into `target`, a factor's memory; forms it there where it is not kept, and keeps it if it fits.
+  template <class Real>
+  void copy(Index n, const Former<Real>& form, Real* target);
+
+  template <class Real>
+  struct Reduced {
+    BandForm<Real> form;
+    double largest_diagonal;  // entry of the matrix
+  };
+
+  // Whether reduced() is not null.
+  template <class Real>
+  bool reduces(Index n) const noexcept;
+
+  // Its band form, where so many dampings ask for it that it pays; else null.
+  template <class Real>
+  const Reduced<Real>* reduced(Index n, const Former<Real>& form, const Context& context);
+
+ private:
+  template <class Real>
+  struct Kept {
+    Buffer<Real> matrix;
+    std::unique_ptr<Reduced<Real>> reduced;
+
+    int matrices() const noexcept { return (matrix.data() != nullptr ? 1 : 0) + (reduced != nullptr ? 1 : 0); }
+  };
+  template <class Real>
+  Kept<Real>& kept() noexcept;
+  double kept_bytes(Index n) const noexcept;
+  // Gives up what is kept in the other precision, where it leaves no room for a matrix of n rows in Real.
+  template <class Real>
+  void make_room(Index n) noexcept;
+
+  Index in_single_, in_double_;
+  double memory_limit_;
+  Kept<float> single_;
+  Kept<double> double_;
+};
+
+}  // namespace fastfisher::detail

@@ -1,0 +1,41 @@
+// (A + shift I)^-1 for a positive semi-definite matrix A that rounding may have made indefinite: the ladder.
+//
+//   1. Cholesky, which cannot break down where the shift is at least guaranteed_shift();
+//   2. Cholesky with a jitter on the diagonal, of the size of rounding, reported;
+//   3. the eigendecomposition, with eigenvalues below the rounding bound raised to it, reported;
+//   4. NotPositiveDefinite.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "factor/matrix_cache.hpp"
+
+namespace fastfisher::detail {
+
+class SymmetricFactor {
+ public:
+  virtual ~SymmetricFactor() = default;
+  virtual void solve(Vector& x) const = 0;  // x <- (A + shift I)^-1 x
+};
+
+enum class LastRung { jitter, clamp };
+
+// Of A, n x n, in Real.  The cache may be null.
+template <class Real>
+std::unique_ptr<SymmetricFactor> factor_symmetric(Index n, double shift, const Former<Real>& form, MatrixCache* cache,
+                                                  LastRung last, const Context& context,
+                                                  std::vector<std::string>& notes);
+
+// Rows beyond which the eigendecomposition is not tried: its reduction is bound by memory, and takes minutes there.
+inline constexpr Index most_clamped = 4096;
+
+// The shift from which on the Cholesky factorisation of S^T S + shift I, formed and factored with this rounding unit,
+// cannot break down: 11 (depth n + n (n + 1)) u ||S||_2^2, for n rows and entries that are sums of `depth` products.
+//
+// Fukaya, Kannan, Nakatsukasa, Yamamoto and Yanagisawa, "Shifted Cholesky QR for computing the QR factorization of
+// ill-conditioned matrices", SIAM J. Sci. Comput. 42(1), 2020, section 3.
+double guaranteed_shift(double depth, double n, double rounding_unit, double square_norm) noexcept;
+
+}  // namespace fastfisher::detail

@@ -1,0 +1,28 @@
+// Vectors of double, and the two operations on them that every layer needs.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <vector>
+
+namespace fastfisher::detail {
+
+using Vector = std::vector<double>;
+
+inline double dot(const Vector& a, const Vector& b) noexcept {
+  double sum = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+// Scaled by the largest entry, so that neither a square nor their sum leaves the range of double.
+inline double norm(const Vector& a) noexcept {
+  double largest = 0.0;
+  for (const double value : a) largest = std::fmax(largest, std::fabs(value));
+  if (largest == 0.0 || !std::isfinite(largest)) return largest;
+  double sum = 0.0;
+  for (const double value : a) sum += (value / largest) * (value / largest);
+  return largest * std::sqrt(sum);
+}
+
+}  // namespace fastfisher::detail

@@ -1,0 +1,43 @@
+// The conjugate gradient method on a NormalSystem.
+#pragma once
+
+#include <functional>
+#include <limits>
+
+#include "solvers/normal_system.hpp"
+#include "solvers/preconditioner.hpp"
+
+namespace fastfisher::detail {
+
+struct ConjugateGradientResult {
+  Index iterations = 0;   // products with M, but for those that only measure the residual
+  double residual = 0.0;  // ||b - M x|| / ||b||, measured
+  Index runs = 0;         // runs of the recurrence, each from a measured residual
+  bool converged = false;
+  bool given_up = false;                   // go_on said so
+  Vector residual_vector, scores_times_x;  // b - M x and S x, as measured
+};
+
+struct ConjugateGradientOptions {
+  double tolerance = 1e-8;
+  Index max_iterations = 0;
+  // The true residual is measured where the recurrence has brought its own down by this factor...
+  double trust = std::numeric_limits<double>::epsilon();
+  // ... and the method stops where that has not brought the true one down by this.
+  double least_gain = 2.0;
+  // Asked after each iteration, with the residual of the recurrence over ||b||.  May be empty.
+  std::function<bool(Index iterations, double residual)> go_on;
+};
+
+// x, on entry the start and on return the solution, with ||b - M x|| <= tolerance ||b||.
+//
+// Hestenes and Stiefel 1952.  The recursive residual drifts from the true one: when it says that x is good enough, the
+// true one is measured, and the method restarts from it until that agrees or no longer falls.
+// Products are taken in Real with `scores` less their `mean`, the system's or a narrower copy; residuals are measured
+// with the system's, in double.  Mean and preconditioner may be null.
+template <class Real>
+ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const ScoresView& scores, const Vector* mean,
+                                           const Vector& b, const Preconditioner* preconditioner,
+                                           const ConjugateGradientOptions& options, Vector& x);
+
+}  // namespace fastfisher::detail

@@ -1,0 +1,38 @@
+// Direct solvers of a NormalSystem, behind one interface: factor once, solve many times.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "factor/symmetric_factor.hpp"
+#include "solvers/normal_system.hpp"
+
+namespace fastfisher::detail {
+
+class Factorization {
+ public:
+  virtual ~Factorization() = default;
+  // x <- M^-1 x, to the accuracy of the factor.
+  virtual void solve(Vector& x) const = 0;
+};
+
+// M, d x d, in Real, by the ladder of symmetric_factor.hpp as far as its last rung.  The cache may be null.
+// Throws NotPositiveDefinite.
+template <class Real>
+std::unique_ptr<Factorization> factor_primal(const NormalSystem& system, MatrixCache* cache, LastRung last,
+                                             std::vector<std::string>& notes);
+
+// R R^T + shift I, N x N, with R = diag(sqrt w) S.  M^-1 follows from the Woodbury identity, which divides by the
+// shift.
+class DualFactorization : public Factorization {
+ public:
+  // y <- (R R^T + shift I)^-1 y, (N,).
+  virtual void solve_dual(Vector& y) const = 0;
+};
+
+template <class Real>
+std::unique_ptr<DualFactorization> factor_dual(const NormalSystem& system, MatrixCache* cache, LastRung last,
+                                               std::vector<std::string>& notes);
+
+}  // namespace fastfisher::detail

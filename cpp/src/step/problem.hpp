@@ -1,0 +1,72 @@
+// A batch, checked and brought to moderate size.
+#pragma once
+
+#include "fastfisher/natural_step.hpp"
+#include "solvers/normal_system.hpp"
+
+namespace fastfisher::detail {
+
+// w_n, one where none were given.
+inline double weight_of(const Batch& batch, std::size_t n) noexcept {
+  return batch.weights == nullptr ? 1.0 : batch.weights[n];
+}
+
+// w A / sum w, (N,): g = S^T of it.
+Vector weighted_advantages(const Batch& batch, double total_weight);
+
+// What of a batch is the same for every damping.
+struct Survey {
+  const Batch* batch = nullptr;
+  Index samples = 0;
+  Index parameters = 0;
+  double total_weight = 0.0;  // sum w
+  double count = 0.0;         // divisor of F
+  double trace = 0.0;         // tr(F) = sum w ||s||^2 / count: free of the algorithm, so relative damping is too
+  Vector gradient;            // g
+  Vector mean;                // the mean score, where the batch is to be centred; else empty
+  double gradient_scale = 1.0;
+};
+
+// All but the gradient.  Throws std::invalid_argument naming the argument, or std::overflow_error.
+Survey survey(const Batch& batch, const Context& context);
+
+// The gradient of `batch`: the one that was surveyed, or what momentum makes of it.  Throws like survey.
+void find_gradient(const Batch& batch, const Context& context, Survey& surveyed);
+
+// The system that is solved is matrix_scale count (F + lambda I) x' = g / gradient_scale, so the direction is
+// x = solution_scale() x'.  The two scales are powers of two: gradient_scale brings the largest entry of g to one, and
+// matrix_scale is one unless squares of the scores are beyond 2^50 or below 2^-50.
+struct Problem : Survey {
+  double damping = 0.0;  // lambda
+  double matrix_scale = 1.0;
+  Vector scaled_weights;  // matrix_scale w; empty where the batch's own will do
+
+  const double* system_weights() const noexcept {
+    return scaled_weights.empty() ? batch->weights : scaled_weights.data();
+  }
+  const Vector* system_mean() const noexcept { return mean.empty() ? nullptr : &mean; }
+  double system_scale() const noexcept { return matrix_scale * count; }
+  double solution_scale() const noexcept { return gradient_scale * system_scale(); }
+  double shift() const noexcept { return system_scale() * damping; }
+  double mean_eigenvalue() const noexcept {
+    return system_scale() * trace / static_cast<double>(samples < parameters ? samples : parameters);
+  }
+  // What the rounding of a product with the matrix is measured by.  The product of a centred one rounds as much as that
+  // of the mean with the deviations.
+  double product_scale() const noexcept {
+    const double deviations = mean_eigenvalue();
+    const double scale = deviations + shift();
+    return mean.empty() ? scale : scale + 2.0 * norm(mean) * std::sqrt(matrix_scale * total_weight * deviations);
+  }
+  Vector right_hand_side() const;
+
+  // a with S^T diag(system weights) a = right_hand_side(), where advantages were given.
+  double dual_target(std::size_t n) const noexcept {
+    return batch->advantages[n] / gradient_scale / matrix_scale / total_weight;
+  }
+};
+
+// Throws std::invalid_argument naming the argument, or std::overflow_error.
+Problem pose(const Survey& surveyed, const StepOptions& options);
+
+}  // namespace fastfisher::detail

@@ -1,0 +1,1 @@
+"""Distributions of actions: what a policy's features are turned into."""

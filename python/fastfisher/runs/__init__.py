@@ -1,0 +1,1 @@
+"""Runs of the command line: their folders, logs, curves and what the terminal shows."""

@@ -1,0 +1,205 @@
+"""Learning curves as numbers: from run folders to lines with bands.
+
+Runs that differ in nothing but the seed are one curve: their interquartile mean, with a 95%
+confidence interval from the bootstrap stratified by environment, as Agarwal et al. 2021 ("Deep
+reinforcement learning at the edge of the statistical precipice", arXiv 2108.13264) recommend for
+few runs, and as their package rliable computes it.  A single run's band is the standard deviation
+over its episodes.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..training.config import TrainConfig
+from ..training.errors import UserError
+from .folder import PROGRESS, RESUMABLE, RunFolder, runs_in
+
+Array = NDArray[np.float64]
+Axis = Literal["steps", "seconds"]
+
+CONFIDENCE = 0.95
+_RESAMPLES = 2_000
+_POINTS = 400
+"""Points of a line at most: more than a panel has pixels for are drawn for nothing."""
+
+# Fields that do not make two runs different curves.
+_NOT_A_LABEL = RESUMABLE | {"env", "seed", "preset"}
+
+
+class NothingToPlotError(UserError):
+    """A run whose first whole episode has not ended yet."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds, as far as a plot needs it; arrays (iterations,)."""
+
+    config: TrainConfig
+    steps: Array
+    seconds: Array
+    """Wall time of the iterations so far."""
+    return_mean: Array
+    return_std: Array
+
+    def at(self, axis: Axis) -> Array:
+        """Return where the iterations are on this axis."""
+        return self.steps if axis == "steps" else self.seconds
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a plot and its band; arrays (points,)."""
+
+    label: str
+    x: Array
+    center: Array
+    low: Array
+    high: Array
+    runs: int
+    """How many runs it is made of."""
+
+
+def run_folders(paths: Iterable[Path]) -> list[Path]:
+    """Return run folders, those of several seeds in the place of the folder that holds them."""
+    return [folder for path in paths for folder in runs_in(path) or [path]]
+
+
+def read_run(path: Path) -> Run:
+    """Read a run folder's config and returns.
+
+    Parameters
+    ----------
+    path
+        The run folder.
+
+    Raises
+    ------
+    UserError
+        Where it is not a run folder.
+    NothingToPlotError
+        Where no iteration with a whole episode has been logged yet.
+    """
+    config = RunFolder.open(path).read_config()
+    names = ("steps", "seconds", "return_mean", "return_std")
+    rows: list[list[float]] = []
+    progress = path / PROGRESS
+    if progress.exists():
+        with progress.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            last = (reader.fieldnames or names)[-1]
+            # A killed run's last line may be cut short.
+            rows = [[float(row[name]) for name in names] for row in reader if row[last]]
+    steps, seconds, mean, std = np.array(rows, dtype=np.float64).reshape(-1, 4).T
+    told = np.isfinite(mean)
+    if not told.any():
+        raise NothingToPlotError(f"{path} has no return to plot yet: wait for its first whole episode")
+    return Run(config, steps[told], np.cumsum(seconds)[told], mean[told], std[told])
+
+
+def curves(runs: Sequence[Run], axis: Axis = "steps") -> list[Curve]:
+    """Group runs of one environment by all but their seed; label each group by what sets it apart.
+
+    Parameters
+    ----------
+    runs
+        In the order in which their curves are to be drawn.
+    axis
+        What the curves' ``x`` is.
+
+    Raises
+    ------
+    UserError
+        Where the seeds of a group have no stretch of the axis in common.
+    """
+    groups: dict[str, list[Run]] = {}
+    settings: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        kept = {k: v for k, v in run.config.to_dict().items() if k not in _NOT_A_LABEL}
+        key = json.dumps(kept, sort_keys=True)
+        groups.setdefault(key, []).append(run)
+        settings[key] = kept
+    differing = [
+        name
+        for name in (field.name for field in dataclasses.fields(TrainConfig))
+        if name not in _NOT_A_LABEL | {"policy"} and len({repr(s[name]) for s in settings.values()}) > 1
+    ]
+    return [_curve(group, _label(settings[key], differing, group), axis) for key, group in groups.items()]
+
+
+def _label(setting: Mapping[str, Any], differing: Sequence[str], group: Sequence[Run]) -> str:
+    parts = [str(setting["policy"]), *(f"{name} {setting[name]}" for name in differing)]
+    seeds = f"{len(group)} seeds" if len(group) > 1 else f"seed {group[0].config.seed}"
+    return ", ".join([*parts, seeds])
+
+
+def _curve(group: Sequence[Run], label: str, axis: Axis) -> Curve:
+    if len(group) == 1:
+        (run,) = group
+        low, high = run.return_mean - run.return_std, run.return_mean + run.return_std
+        return Curve(label, run.at(axis), run.return_mean, low, high, 1)
+    # Iterations end at different places: interpolate where any run has a point, over the stretch that
+    # every seed covers, so that the mean is always over all of them.
+    places = [run.at(axis) for run in group]
+    start, end = max(place[0] for place in places), min(place[-1] for place in places)
+    points = np.unique(np.concatenate(places))
+    grid = points[(points >= start) & (points <= end)]
+    if not len(grid):
+        raise UserError(f"the runs of '{label}' have no {axis} in common: plot them one by one")
+    grid = grid[np.unique(np.linspace(0, len(grid) - 1, _POINTS).round().astype(int))]
+    values = np.stack(
+        [np.interp(grid, place, run.return_mean) for place, run in zip(places, group, strict=True)]
+    )
+    return Curve(label, grid, interquartile_mean(values), *bootstrap_interval(values), len(group))
+
+
+def interquartile_mean(values: Array, axis: int = 0) -> Array:
+    """Return the mean of the middle half along ``axis``: of n values, floor(n / 4) are cut at each end."""
+    count = values.shape[axis]
+    cut = count // 4
+    middle: Array = np.sort(values, axis=axis).take(range(cut, count - cut), axis=axis)
+    mean: Array = middle.mean(axis=axis)
+    return mean
+
+
+def bootstrap_interval(
+    values: Array, confidence: float = CONFIDENCE, resamples: int = _RESAMPLES
+) -> tuple[Array, Array]:
+    """Return percentile-bootstrap bounds of the interquartile mean over runs.
+
+    Whole runs are drawn with replacement, the same for every point.  The stratum is the environment,
+    and a curve has one.
+
+    Parameters
+    ----------
+    values
+        (runs, points).
+    confidence
+        Of the interval, e.g. 0.95.
+    resamples
+        How many times the runs are drawn.
+
+    Returns
+    -------
+    tuple
+        Lower and upper bounds, (points,) each; a function of the arguments alone.
+    """
+    runs, points = values.shape
+    drawn = np.random.default_rng(0).integers(runs, size=(resamples, runs))
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    bounds = np.empty((2, points))
+    width = max(1, 1_000_000 // drawn.size)  # columns at a time, for at most 8 MB of resampled values
+    for start in range(0, points, width):
+        columns = slice(start, start + width)
+        means = interquartile_mean(values[:, columns][drawn], axis=1)
+        bounds[:, columns] = np.quantile(means, tails, axis=0)
+    return bounds[0], bounds[1]

@@ -1,0 +1,255 @@
+"""The folder of one training run: what is in it, and in which order it reaches the disk.
+
+The checkpoint is the authority.  Rows of ``progress.csv`` reach the disk before the checkpoint that
+counts them, every whole-file write is a rename of a finished file, and resuming cuts the logs back
+to the checkpoint's iteration.  So a run killed at any moment resumes to the same bits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from ..training.checkpoint import read_checkpoint
+from ..training.config import TrainConfig
+from ..training.errors import UserError
+from ..training.whole_files import remove_leftovers, replacing
+
+if TYPE_CHECKING:
+    from ..training.agent import NPG, EnvLike
+
+CONFIG = "config.json"
+PROGRESS = "progress.csv"
+PROGRESS_LINES = "progress.jsonl"
+CHECKPOINT = "checkpoint.zip"
+PREVIOUS_CHECKPOINT = "checkpoint.previous.zip"
+CURVE = "curve.png"
+LOCK = ".lock"
+
+RESUMABLE = frozenset({"steps", "workers", "worker_timeout", "checkpoint_every", "target_return"})
+"""Fields of the config that a resumed run may change.
+
+None of them alters an iteration's bits, but for ``steps`` where the KL or the floor falls over the run.
+"""
+
+
+def default_folder(config: TrainConfig) -> Path:
+    """Return ``runs/<env>-<algorithm>-<policy>-seed<seed>``, one folder for ids like ``ALE/Pong-v5``, too."""
+    parent = default_parent(config)
+    return parent.with_name(f"{parent.name}-seed{config.seed}")
+
+
+def default_parent(config: TrainConfig) -> Path:
+    """Return ``runs/<env>-<algorithm>-<policy>``, the folder of the runs of several seeds."""
+    return Path("runs") / f"{file_name(config.env)}-{config.algorithm}-{config.policy}"
+
+
+def file_name(env: str) -> str:
+    """Return an environment's id as part of a file's name: one, for ids like ``ALE/Pong-v5``, too."""
+    return env.replace("/", "-").replace(":", "-")
+
+
+def seed_folder(parent: Path, seed: int) -> Path:
+    """Return the run folder of one seed of several."""
+    return parent / f"seed{seed}"
+
+
+def runs_in(parent: Path) -> list[Path]:
+    """Return the run folders of several seeds in a folder, by seed; none where it is itself a run's."""
+    if (parent / CONFIG).exists():
+        return []
+    folders = (path.parent for path in parent.glob(f"seed*/{CONFIG}"))
+    return sorted(
+        (folder for folder in folders if folder.name.removeprefix("seed").isdecimal()),
+        key=lambda folder: int(folder.name.removeprefix("seed")),
+    )
+
+
+class RunFolder:
+    """Paths and durable writes of one run.
+
+    Parameters
+    ----------
+    path
+        The folder; :meth:`create` makes it, :meth:`open` checks that it is one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: IO[str] | None = None
+
+    @classmethod
+    def create(cls, path: Path, config: TrainConfig) -> RunFolder:
+        """Make the folder of a new run, claim it and write its ``config.json``.
+
+        Raises
+        ------
+        UserError
+            As :meth:`check_free`, or where the folder cannot be made.
+        """
+        cls.check_free(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"cannot make the run folder {path}: {error.strerror}; choose another --out"
+            ) from error
+        folder = cls(path)
+        folder.lock()
+        folder.write_config(config)
+        return folder
+
+    @staticmethod
+    def check_free(path: Path) -> None:
+        """Raise a UserError where ``path`` exists already and holds anything, a run or something else."""
+        if (path / CONFIG).exists():
+            raise UserError(
+                f"{path} holds a run already: add --resume to continue it, or choose another --out"
+            )
+        # Hidden names are what a run killed before its first write leaves behind.
+        if path.exists() and (not path.is_dir() or any(not p.name.startswith(".") for p in path.iterdir())):
+            raise UserError(f"{path} exists and is not an empty folder: choose another --out")
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """Return the folder of an existing run.
+
+        Raises
+        ------
+        UserError
+            Where there is no such folder, or it is not a run's.
+        """
+        if not path.is_dir():
+            raise UserError(f"{path} does not exist: give the folder of a run that `fastfisher train` made")
+        if not (path / CONFIG).is_file():
+            raise UserError(
+                f"{path} is no run folder (it has no {CONFIG}): give one that `fastfisher train` made"
+            )
+        return cls(path)
+
+    def lock(self) -> None:
+        """Claim the folder for this process until it ends, however it ends.
+
+        Raises
+        ------
+        UserError
+            Where another process is training in it.
+        """
+        try:
+            import fcntl
+        except ModuleNotFoundError:  # Windows
+            return
+        self._lock = (self.path / LOCK).open("w")
+        try:
+            # A POSIX record lock: dies with the process, and forked rollout workers do not inherit it.
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{self.path} is in use by another process: choose another --out") from None
+
+    def tidy(self) -> None:
+        """Remove the half-written files that a killed process left; to be called under the lock."""
+        remove_leftovers(self.path)
+
+    def unlock(self) -> None:
+        """Give the folder up."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def read_config(self) -> TrainConfig:
+        """Return the run's config.
+
+        Raises
+        ------
+        UserError
+            Where ``config.json`` is not a config that this version knows.
+        """
+        try:
+            return TrainConfig.from_dict(json.loads((self.path / CONFIG).read_text("utf-8")))
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{self.path / CONFIG} is not a valid config: {_one_line(error)}") from error
+
+    def write_config(self, config: TrainConfig) -> None:
+        """Write ``config.json``."""
+        with replacing(self.path / CONFIG) as temporary:
+            temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n", "utf-8")
+
+    def save_checkpoint(self, agent: NPG) -> None:
+        """Write ``checkpoint.zip`` and keep the one before it; at no moment is there none."""
+        newest = self.path / CHECKPOINT
+        with replacing(newest) as temporary:
+            agent.save(temporary)
+            if newest.exists():
+                with replacing(self.path / PREVIOUS_CHECKPOINT) as older:
+                    older.unlink(missing_ok=True)
+                    _link_or_copy(newest, older)
+
+    def load_trained(self, env: EnvLike | None = None) -> NPG:
+        """Return the agent of the newest checkpoint.
+
+        Parameters
+        ----------
+        env
+            Another environment than the run's own.
+
+        Raises
+        ------
+        UserError
+            As :meth:`load_agent`, or where the run has no checkpoint yet.
+        """
+        agent = self.load_agent(env)
+        if agent is None:
+            raise UserError(f"{self.path} has no checkpoint yet: let it train for longer")
+        return agent
+
+    def load_agent(self, env: EnvLike | None = None) -> NPG | None:
+        """Return the agent of the newest checkpoint, or None where the run has none yet.
+
+        Raises
+        ------
+        UserError
+            Where the checkpoint is damaged; the message says how to continue from the one before it.
+        """
+        from ..training.agent import NPG
+
+        newest, previous = self.path / CHECKPOINT, self.path / PREVIOUS_CHECKPOINT
+        if not newest.exists() and not previous.exists():
+            return None
+        try:
+            read_checkpoint(newest)
+        except (UserError, FileNotFoundError) as error:
+            iteration = _iteration(previous)
+            if iteration is None:
+                raise UserError(f"{error}; none is left: train again in another --out") from error
+            state = "damaged" if newest.exists() else "missing"
+            command = shlex.join(["mv", str(previous), str(newest)])
+            raise UserError(
+                f"{newest} is {state}; the one before it, iteration {iteration}, is good: "
+                f"to continue from that, run `{command}` and try again"
+            ) from error
+        return NPG.load(newest, env)
+
+
+def _iteration(checkpoint: Path) -> int | None:
+    """Return the iteration of a checkpoint; None where it cannot be read."""
+    try:
+        header, _ = read_checkpoint(checkpoint)
+        return int(header["counters"]["iteration"])
+    except (UserError, FileNotFoundError, KeyError):
+        return None
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Give ``source`` a second name, or a copy where the file system has no hard links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,1 @@
+"""Value baselines: what advantages are measured against."""

@@ -1,0 +1,72 @@
+"""A baseline that is fitted to the last few batches instead of the last one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..reward_unit import RewardUnit
+from .base import Baseline
+
+Array = NDArray[np.float64]
+Times = NDArray[np.int64]
+
+_PREFIX = "recent"
+
+
+class RecentBaseline(Baseline):
+    """Another baseline, fitted to all transitions of the last batches together.
+
+    A batch of 2,048 steps is a few episodes, whose steps share their luck: V fitted to it alone follows that
+    luck, and the next batch's advantages pay for it.  The older batches' targets are those of their time, of
+    policies a few steps away: a bias that the smaller variance is worth (docs/what-matters.md).
+
+    Parameters
+    ----------
+    inner
+        What is fitted.
+    batches
+        How many, this one included.
+    unit
+        That the targets are in; those of older batches follow where it has moved.
+    """
+
+    def __init__(self, inner: Baseline, batches: int, unit: RewardUnit) -> None:
+        self._inner, self._unit = inner, unit
+        self._recent: deque[tuple[Array, Times, Array]] = deque(maxlen=batches)
+
+    def predict(self, observations: Array, times: Times) -> Array:
+        """Return the other baseline's V, (N,)."""
+        return self._inner.predict(observations, times)
+
+    def fit(self, observations: Array, times: Times, targets: Array) -> None:
+        """Fit to value targets, (N,), and to those of the batches before."""
+        # Copies: the arrays of a batch are overwritten by the next one's.
+        self._recent.append((observations.copy(), times.copy(), self._unit.value * targets))
+        every_observation, every_time, every_target = (
+            np.concatenate(arrays) for arrays in zip(*self._recent, strict=True)
+        )
+        self._inner.fit(every_observation, every_time, every_target / self._unit.value)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what a checkpoint has to keep: the batches among it."""
+        kept = {
+            f"{_PREFIX}{age}/{name}": array
+            for age, batch in enumerate(self._recent)
+            for name, array in zip(("observations", "times", "targets"), batch, strict=True)
+        }
+        return {**self._inner.state(), **kept}
+
+    def load_state(self, values: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what :meth:`state` returned."""
+        self._recent.clear()
+        for age in range(self._recent.maxlen or 0):
+            name = f"{_PREFIX}{age}"
+            if f"{name}/targets" in values:
+                observations, times = values[f"{name}/observations"], values[f"{name}/times"]
+                self._recent.append((observations, times, values[f"{name}/targets"]))
+        self._inner.load_state(values)

@@ -1,0 +1,71 @@
+"""Value baselines by ridge regression on fixed features of observation and time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import _core
+from ...accumulated import System
+from ..moments import standardization
+from .base import Baseline
+
+Array = NDArray[np.float64]
+
+_TIME_FEATURES = 5
+"""1, t, t^2, t^3, t^4."""
+
+
+class RidgeBaseline(Baseline):
+    """V(s, t): linear in the observation, or in its entries and their products, and in t, t^2, t^3, t^4.
+
+    As the paper's (arXiv 1703.02660, section 4) the observations are scaled and clipped first; here
+    the scale is that of the batch the fit is made on, since environments differ in theirs.  The features
+    are those of `fastfisher.reference.value_features`.
+
+    Parameters
+    ----------
+    kind
+        Whether there are products.
+    observation_size
+        D.
+    ridge
+        The fit minimises mean square error + ridge ||coefficients||^2.
+    """
+
+    def __init__(self, kind: Literal["linear", "quadratic"], observation_size: int, ridge: float) -> None:
+        self.kind = kind
+        self.ridge = ridge
+        self.shift: Array = np.zeros(observation_size)
+        self.scale: Array = np.ones(observation_size)
+        products = observation_size * (observation_size + 1) // 2 if kind == "quadratic" else 0
+        self.coefficients: Array = np.zeros(_TIME_FEATURES + observation_size + products)
+
+    def predict(self, observations: Array, times: NDArray[np.int64]) -> Array:
+        """Return V, (N,)."""
+        return _core.value_features_matvec(
+            observations, times, self.shift, self.scale, self.kind == "quadratic", self.coefficients
+        )
+
+    def fit(self, observations: Array, times: NDArray[np.int64], targets: Array) -> None:
+        """Fit to value targets, (N,)."""
+        self.shift, self.scale = standardization(observations)
+        # (X^T X / N + ridge I)^-1 X^T y / N.  The sums are taken of a few rows of X at a time, which never
+        # leave the cache: written out, X would take ten times the memory of the observations.
+        XtX, Xty = _core.value_features_sums(
+            observations, times, self.shift, self.scale, self.kind == "quadratic", targets
+        )
+        system = System(XtX, count=None, threads=0)
+        self.coefficients, _, _ = system.solve(Xty / len(targets), self.ridge)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what a checkpoint has to keep."""
+        return {"coefficients": self.coefficients, "shift": self.shift, "scale": self.scale}
+
+    def load_state(self, values: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what :meth:`state` returned."""
+        self.coefficients = np.array(values["coefficients"])
+        self.shift, self.scale = np.array(values["shift"]), np.array(values["scale"])

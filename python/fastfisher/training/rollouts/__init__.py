@@ -1,0 +1,1 @@
+"""Rollouts: how a batch of episodes is collected."""

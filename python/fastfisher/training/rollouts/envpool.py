@@ -1,0 +1,251 @@
+"""Rollouts on EnvPool: environments in C++, on threads of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete, Space
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from ...policies import Policy
+from ..batch import Batch
+from ..config import TrainConfig
+from ..environments.recipe import Env
+from ..errors import UserError
+from ..seeding import Stream, stream
+from .cores import usable_cores
+from .episode import Slot, make_chooser
+
+Array = NDArray[np.float64]
+
+_MOST_DEFAULT_ENVS = 10
+
+
+def default_count(batch_steps: int, limit: int | None) -> int:
+    """Return how many environments there are where the config names no number: each sees a whole episode."""
+    return _MOST_DEFAULT_ENVS if limit is None else max(1, min(_MOST_DEFAULT_ENVS, batch_steps // limit))
+
+
+class EnvPoolRollouts:
+    """Steps all environments until together they have at least ``batch_steps`` transitions.
+
+    Each iteration resets all of them.  EnvPool resets an environment whose episode has ended on its next
+    step, which is no transition; episodes that the end of the batch cuts did not terminate.
+
+    The environments are spread over pools of one thread each, one to a core: while the policy acts for one
+    pool the others simulate.  What an environment does depends on its own number and on nothing else, so the
+    batch is the same bits however they are spread.
+
+    EnvPool seeds an environment when it is made and never again, and it cannot say what state its generator
+    is in.  So what a checkpoint keeps is how often each was reset: made anew, it is reset as often.  That
+    restores an environment which draws nothing between its resets, as those of MuJoCo and classic control.
+
+    Parameters
+    ----------
+    config
+        Its environment, seed, number of environments, time limit and keyword arguments.
+    env
+        Gymnasium's own environment of that name, whose spaces EnvPool's must have.
+    batch_steps
+        Transitions to collect, at least.
+    limit
+        Steps of the longest episode, if there is such a limit.
+    state
+        Of :meth:`state`.
+
+    Raises
+    ------
+    UserError
+        Where EnvPool is missing, does not have the environment, or has another one of that name.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        env: Env,
+        batch_steps: int,
+        limit: int | None,
+        state: Mapping[str, NDArray[Any]],
+    ) -> None:
+        self.notes: tuple[str, ...] = ()
+        self._seed, self._batch_steps = config.seed, batch_steps
+        count = config.num_envs or default_count(batch_steps, limit)
+        if state:  # as many as the run began with
+            count = len(state["resets"])
+        groups = min(count, usable_cores() if config.workers is None else config.workers)
+        self._lanes = np.array_split(np.arange(count), groups)
+        self._pools = [make_pool(config, env, lanes.tolist()) for lanes in self._lanes]
+        self._action_dtype = next(
+            spec.dtype for name, spec in self._pools[0].spec.action_array_spec.items() if "env_id" not in name
+        )
+        self.resets: NDArray[np.int64] = np.zeros(count, np.int64)
+        """How often each environment was reset."""
+        if state:
+            self._reset_as_often_as(np.asarray(state["resets"]))
+
+    def _reset_as_often_as(self, resets: NDArray[np.int64]) -> None:
+        for pool, lanes in zip(self._pools, self._lanes, strict=True):
+            for done in range(int(resets[lanes].max())):
+                pool.reset(np.flatnonzero(resets[lanes] > done).astype(np.int32))
+        self.resets = resets.copy()
+
+    def collect(self, policy: Policy, iteration: int) -> Batch:
+        """Return the transitions of this iteration."""
+        count, rows = len(self.resets), -(-self._batch_steps // len(self.resets))
+        lanes = [
+            # There is at most one reset to a transition, so an environment is stepped no more often.
+            _Lane(policy, self._pools[0], 2 * rows, stream(self._seed, Stream.VECTOR, iteration, lane)[1])
+            for lane in range(count)
+        ]
+        groups = [[lanes[lane] for lane in members] for members in self._lanes]
+        begin, waiting = perf_counter(), 0.0
+        for pool, group in zip(self._pools, groups, strict=True):
+            for lane, observation in zip(group, pool.reset()[0], strict=True):
+                lane.begin(observation)
+        waiting += perf_counter() - begin
+        steps = 0
+        for pool, group in zip(self._pools, groups, strict=True):
+            steps += self._send(pool, group)
+        while True:
+            more = steps < self._batch_steps
+            for pool, group in zip(self._pools, groups, strict=True):
+                begin = perf_counter()
+                observations, *results, _ = pool.recv()
+                waiting += perf_counter() - begin
+                for lane, *result in zip(group, observations, *(r.tolist() for r in results), strict=True):
+                    lane.receive(*result)
+                if more:
+                    steps += self._send(pool, group)
+            if not more:
+                break
+        self.resets += [lane.resets for lane in lanes]
+        return _joined(lanes, waiting)
+
+    def _send(self, pool: Any, group: list[_Lane]) -> int:
+        """Have one pool take a step; return how many of its environments make a transition of it."""
+        pool.send(np.array([lane.act() for lane in group], self._action_dtype))
+        return sum(not lane.resetting for lane in group)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return what a checkpoint has to keep."""
+        return {"resets": self.resets.copy()}
+
+    def close(self) -> None:
+        """Stop the threads."""
+        for pool in self._pools:
+            pool.close()
+        self._pools.clear()
+
+
+class _Lane:
+    """The transitions of one environment in one iteration."""
+
+    def __init__(self, policy: Policy, pool: Any, rows: int, rng: Generator) -> None:
+        size = int(np.prod(pool.observation_space.shape))
+        actions: NDArray[Any] = np.empty((rows, *policy.action_shape), policy.action_dtype)
+        self.slot = Slot(np.empty((rows, size)), actions, np.empty(rows), np.empty(size))
+        self._choose = make_chooser(policy, rng, pool.action_space, self.slot)
+        self._action: Any = None
+        self._observation: Array = self.slot.final_observation
+        self.t, self.resets, self.resetting = 0, 0, False
+        self.ends: list[int] = []
+        """Rows after the last ones of the trajectories."""
+        self.terminated: list[bool] = []
+        self.complete: list[bool] = []
+        self.finals: list[Array] = []
+
+    def begin(self, observation: Array) -> None:
+        """Take in the observation after a reset."""
+        self._observation, self.resetting = observation.ravel(), False
+        self.resets += 1
+
+    def act(self) -> Any:
+        """Choose an action; for the step that resets, the last one again, which nobody looks at."""
+        if not self.resetting:
+            self._action = self._choose(self.t, self._observation)
+        return self._action
+
+    def receive(self, observation: Array, reward: float, terminated: bool, truncated: bool) -> None:
+        """Take in what a step gave."""
+        if self.resetting:
+            self.begin(observation)
+            return
+        self.slot.rewards[self.t] = reward
+        self.t += 1
+        self._observation = observation.ravel()
+        if terminated or truncated:
+            self.resetting = True
+            self._end(terminated, complete=True)
+
+    def _end(self, terminated: bool, complete: bool) -> None:
+        self.ends.append(self.t)
+        self.terminated.append(terminated)
+        self.complete.append(complete)
+        self.finals.append(self._observation.astype(np.float64))
+
+    def close(self) -> None:
+        """End the trajectory that the end of the batch cuts, if there is one."""
+        if self.t > (self.ends[-1] if self.ends else 0):
+            self._end(terminated=False, complete=False)
+
+
+def _joined(lanes: list[_Lane], seconds: float) -> Batch:
+    for lane in lanes:
+        lane.close()
+    return Batch(
+        observations=np.concatenate([lane.slot.observations[: lane.t] for lane in lanes]),
+        actions=np.concatenate([lane.slot.actions[: lane.t] for lane in lanes]),
+        rewards=np.concatenate([lane.slot.rewards[: lane.t] for lane in lanes]),
+        lengths=np.concatenate([np.diff(lane.ends, prepend=0) for lane in lanes]),
+        terminated=np.concatenate([np.array(lane.terminated, bool) for lane in lanes]),
+        complete=np.concatenate([np.array(lane.complete, bool) for lane in lanes]),
+        final_observations=np.concatenate([np.array(lane.finals) for lane in lanes]),
+        seconds_env_step=seconds,
+    )
+
+
+def make_pool(config: TrainConfig, env: Env, lanes: list[int]) -> Any:
+    """Return a pool of the environments of these numbers, on one thread.
+
+    Raises
+    ------
+    UserError
+        As of :class:`EnvPoolRollouts`.
+    """
+    try:
+        import envpool
+    except ImportError as error:
+        raise UserError(
+            f"backend='envpool' needs a package that is missing: {error}; pip install fastfisher[envpool]"
+        ) from error
+    if config.env not in envpool.list_all_envs():
+        raise UserError(f"EnvPool {envpool.__version__} has no {config.env!r}; leave backend='envpool' out")
+    options = dict(config.env_kwargs)
+    if config.max_episode_steps is not None:
+        options["max_episode_steps"] = config.max_episode_steps
+    # 31 bits: EnvPool's seeds are signed.
+    seeds = [stream(config.seed, Stream.ENVPOOL, lane)[0] >> 1 for lane in lanes]
+    try:
+        pool = envpool.make_gymnasium(config.env, num_envs=len(lanes), num_threads=1, seed=seeds, **options)
+    except TypeError as error:
+        raise UserError(
+            f"EnvPool's {config.env} does not take env_kwargs {config.env_kwargs}: {error}"
+        ) from error
+    for kind in ("observation", "action"):
+        ours, theirs = getattr(env, f"{kind}_space"), getattr(pool, f"{kind}_space")
+        if not _alike(ours, theirs):
+            raise UserError(
+                f"EnvPool's {config.env} has {kind}s of {theirs}, and gymnasium's of {ours}; "
+                "leave backend='envpool' out"
+            )
+    return pool
+
+
+def _alike(ours: Space[Any], theirs: Space[Any]) -> bool:
+    if isinstance(ours, Discrete):
+        return isinstance(theirs, Discrete) and (ours.n, ours.start) == (theirs.n, theirs.start)
+    return isinstance(ours, Box) and isinstance(theirs, Box) and ours.shape == theirs.shape

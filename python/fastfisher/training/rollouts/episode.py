@@ -1,0 +1,127 @@
+"""One episode: the loop in which training spends its time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeGuard
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete, Space
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from ... import _core
+from ...policies import CategoricalHead, GaussianHead, Policy
+from ..environments.recipe import Env, action_converter
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """How an episode ended."""
+
+    length: int
+    terminated: bool
+    seconds_env_step: float
+
+
+class Slot(NamedTuple):
+    """Where an episode is written."""
+
+    observations: Array
+    """Row t receives the observation at step t."""
+    actions: NDArray[Any]
+    rewards: Array
+    final_observation: Array
+    """(D,): the observation after the last step."""
+
+
+Chooser = Callable[[int, Any], Any]
+"""From the step and its observation to the environment's action; the slot receives observation and action."""
+
+
+def make_chooser(policy: Policy, rng: Generator | None, space: Space[Any], slot: Slot) -> Chooser:
+    """Return what chooses the actions of one episode, and writes down what it saw and chose.
+
+    Parameters
+    ----------
+    policy, rng
+        The policy, and where its noise comes from; None for its mode.
+    space
+        Of the environment's actions.
+    slot
+        Where the episode is written.
+    """
+    core = policy.core_actor(rng)
+    if core is not None:
+        network = (core.weights, core.sine_features, core.draw, slot.observations, slot.actions)
+        # Exactly these: a head derived from them may choose otherwise.
+        if type(core.head) is GaussianHead and _is_vector(space):
+            low, high = np.asarray(space.low, np.float64), np.asarray(space.high, np.float64)
+            return _core.BoxActor(*network, low, high, single=space.dtype == np.float32)
+        if type(core.head) is CategoricalHead and isinstance(space, Discrete):
+            return _core.DiscreteActor(*network, int(space.start))
+    act, convert = policy.actor(rng), action_converter(space, squash=policy.squash)
+    observations, actions = slot.observations, slot.actions
+
+    def choose(t: int, observation: Any) -> Any:
+        observations[t] = observation
+        action = act(observations[t])
+        actions[t] = action
+        return convert(action)
+
+    return choose
+
+
+def _is_vector(space: Space[Any]) -> TypeGuard[Box]:
+    return isinstance(space, Box) and len(space.shape) == 1 and space.dtype in (np.float32, np.float64)
+
+
+class Watch(NamedTuple):
+    """How an episode is followed, and abandoned, while it runs; other processes may hold the cells."""
+
+    episode: int
+    """Its index in the iteration."""
+    length: NDArray[np.int64]
+    """(1,): receives the steps so far."""
+    unwanted_from: NDArray[np.int64]
+    """(1,): the episode is abandoned once this is at most its index."""
+
+    @classmethod
+    def nobody(cls) -> Watch:
+        """Return a watch that never abandons the episode."""
+        return cls(0, np.zeros(1, np.int64), np.ones(1, np.int64))
+
+
+def run_episode(
+    env: Env, env_seed: int, choose: Chooser, slot: Slot, watch: Watch | None = None
+) -> Episode | None:
+    """Run one episode into the slot, of at most as many steps as it has rows.
+
+    Its course is a function of ``env_seed`` and the actor, if the environment's is one of its seed
+    and the actions.
+
+    Parameters
+    ----------
+    choose
+        Of :func:`make_chooser`, for this slot.
+    slot
+        Receives the transitions.
+    watch
+        Follows the episode, and may abandon it.
+
+    Returns
+    -------
+    Episode or None
+        None where it was abandoned.
+    """
+    observation, _ = env.reset(seed=env_seed)
+    wanted, length, terminated, last, seconds = _core.run_episode(
+        choose, env.step, observation, slot.rewards, *(watch or Watch.nobody())
+    )
+    if not wanted:
+        return None
+    slot.final_observation[...] = last
+    return Episode(length, terminated, seconds)

@@ -1,0 +1,128 @@
+"""Which way of collecting batches a config and an environment call for."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
+
+from ...policies import Policy
+from ..config import TrainConfig
+from ..environments.recipe import Env, Recipe
+from ..errors import UserError
+from .cores import usable_cores
+from .envpool import EnvPoolRollouts
+from .serial import Rollouts, SerialRollouts
+from .vector import VectorRollouts
+
+_EPISODES = 10
+_FEWEST_STEPS, _FEWEST_STEPS_MLP, _MOST_STEPS = 1_000, 5_000, 10_000
+
+
+def batch_steps_for(config: TrainConfig, limit: int | None) -> int:
+    """Return the config's ``batch_steps`` or ten episodes at their limit, 1,000 to 10,000 steps.
+
+    An mlp policy, with a thousand parameters or more, gets at least 5,000: see docs/defaults.md.
+    """
+    if config.batch_steps is not None:
+        return config.batch_steps
+    fewest = _FEWEST_STEPS_MLP if config.policy == "mlp" else _FEWEST_STEPS
+    return _MOST_STEPS if limit is None else min(max(_EPISODES * limit, fewest), _MOST_STEPS)
+
+
+def horizon_for(batch_steps: int, limit: int | None) -> int:
+    """Return the steps after which an episode is cut: its time limit, or where it has none a whole batch."""
+    return batch_steps if limit is None else limit
+
+
+def make_rollouts(
+    config: TrainConfig,
+    env: Env | VectorEnv[Any, Any, Any],
+    recipe: Recipe | None,
+    policy: Policy,
+    batch_steps: int,
+    limit: int | None,
+    state: Mapping[str, NDArray[Any]],
+) -> Rollouts:
+    """Return the rollouts of a run.
+
+    Parameters
+    ----------
+    env
+        For use in this process; it stays the caller's.
+    recipe
+        How to make more; None where ``env`` is all there is.
+    limit
+        Steps after which an episode ends at the latest, if the environment has such a limit.
+    state
+        Of the rollouts that these continue.
+    """
+    if config.backend == "envpool":
+        if recipe is None or recipe.spec is None or isinstance(env, VectorEnv):
+            raise UserError("backend='envpool' needs an environment id")
+        pools = EnvPoolRollouts(config, env, batch_steps, limit, state)
+        pools.notes = _notes_of_copies(len(pools.resets), batch_steps, limit)
+        return pools
+    if isinstance(env, VectorEnv) or config.num_envs > 1:
+        if isinstance(env, VectorEnv):
+            copies = VectorRollouts(env, config.seed, batch_steps)
+        elif recipe is None:
+            raise UserError(
+                "num_envs needs an environment id, a function that makes one, or a gymnasium VectorEnv"
+            )
+        else:
+            copies = VectorRollouts.from_recipe(recipe, config.num_envs, config.seed, batch_steps)
+        copies.notes = _notes_of_copies(copies.count, batch_steps, limit)
+        return copies
+    return _episodes(config, env, recipe, policy, batch_steps, horizon_for(batch_steps, limit))
+
+
+def _notes_of_copies(count: int, batch_steps: int, limit: int | None) -> tuple[str, ...]:
+    """Say so where copies that begin anew each iteration never see the end of an episode."""
+    share = -(-batch_steps // count)
+    if limit is None or share >= limit:
+        return ()
+    return (
+        f"{count} environments share an iteration's {batch_steps:,} steps, {share:,} each: what comes later "
+        f"in an episode of {limit:,} is never seen (fewer num_envs or larger batch_steps show it)",
+    )
+
+
+def _episodes(
+    config: TrainConfig,
+    env: Env,
+    recipe: Recipe | None,
+    policy: Policy,
+    batch_steps: int,
+    horizon: int,
+) -> Rollouts:
+    """Return rollouts of whole episodes, by as many processes as the config has."""
+    serial = SerialRollouts(env, config.seed, batch_steps, horizon)
+    workers = usable_cores() if config.workers is None else config.workers
+    if workers == 1:
+        return serial
+    if recipe is None or sys.platform == "win32":
+        reason = (
+            "an environment object cannot be copied to workers" if recipe is None else "workers need POSIX"
+        )
+        serial.notes = (f"rollouts in this process: {reason}",)
+        return serial
+    # Imported here, since it needs POSIX record locks.
+    from .arena import ArenaLayout
+    from .workers import CannotRecreateError, WorkerRollouts
+
+    action_dtype = np.dtype(policy.action_dtype).str
+    layout = ArenaLayout(
+        workers, batch_steps, horizon, serial.observation_size, policy.action_shape, action_dtype
+    )
+    try:
+        return WorkerRollouts(recipe, config.seed, layout, config.worker_timeout)
+    except CannotRecreateError as error:
+        serial.notes = (f"rollouts in this process: no worker can make the environment: {error.reason}",)
+        warnings.warn(f"training in one process: no worker can make the environment: {error}", stacklevel=2)
+        return serial

@@ -1,0 +1,163 @@
+"""Rollouts on a gymnasium vector environment: all copies take each step together, in this process."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from numpy.typing import NDArray
+
+from ...policies import Policy
+from ..batch import Batch
+from ..environments.recipe import Recipe, action_converter
+from ..errors import UserError
+from ..seeding import Stream, stream
+
+Array = NDArray[np.float64]
+
+
+class VectorRollouts:
+    """Steps all copies until together they have at least ``batch_steps`` transitions.
+
+    Each iteration starts all copies anew, from seeds of its own.  Episodes that the end of the batch cuts are
+    trajectories that did not terminate.  A copy whose episode ends is reset as the vector
+    environment's autoreset mode says: by its next step, which is no transition; by the same step, the
+    last observation being in its infos; or, where it resets nothing by itself, by us.
+
+    Parameters
+    ----------
+    envs
+        Stays the caller's, unless made by :meth:`from_recipe`.
+    seed, batch_steps
+        From the config.
+    """
+
+    def __init__(self, envs: VectorEnv[Any, Any, Any], seed: int, batch_steps: int) -> None:
+        if type(envs).__module__.startswith("envpool"):
+            raise UserError("EnvPool ignores the seeds of a reset; train by id, with backend='envpool'")
+        self._mode = envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
+        if not isinstance(self._mode, AutoresetMode):
+            raise UserError(f"autoreset_mode: expected a gymnasium.vector.AutoresetMode, got {self._mode!r}")
+        space = envs.single_observation_space
+        if not (isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1):
+            raise UserError(
+                f"the vector environment observes {space}; wrap it to a 1-D Box (FlattenObservation)"
+            )
+        self.notes: tuple[str, ...] = ()
+        self._owns_envs = False
+        self._envs, self._seed, self._batch_steps = envs, seed, batch_steps
+        self._observation_dtype = space.dtype
+
+    @property
+    def count(self) -> int:
+        """How many copies there are."""
+        return int(self._envs.num_envs)
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe, copies: int, seed: int, batch_steps: int) -> VectorRollouts:
+        """Make the copies in one synchronous vector environment."""
+        rollouts = cls(
+            SyncVectorEnv([recipe] * copies, autoreset_mode=AutoresetMode.NEXT_STEP), seed, batch_steps
+        )
+        rollouts._owns_envs = True
+        return rollouts
+
+    def collect(self, policy: Policy, iteration: int) -> Batch:
+        """Return the transitions of this iteration."""
+        n = self._envs.num_envs
+        convert = action_converter(self._envs.single_action_space, batch=True, squash=policy.squash)
+        env_seeds = [stream(self._seed, Stream.VECTOR, iteration, lane)[0] for lane in range(n)]
+        _, rng = stream(self._seed, Stream.VECTOR, iteration)
+        seen: list[Array] = []
+        reached: list[Array] = []
+        chosen: list[NDArray[Any]] = []
+        earned: list[Array] = []
+        terminations: list[NDArray[np.bool_]] = []
+        ends: list[NDArray[np.bool_]] = []
+        resetting = np.zeros(n, dtype=bool)
+        transitions, seconds = 0, 0.0
+        raw, _ = self._envs.reset(seed=env_seeds)  # type: ignore[arg-type]
+        while transitions < self._batch_steps:
+            seen.append(np.array(raw, dtype=np.float64))
+            chosen.append(policy.act(seen[-1], rng))
+            transitions += n - int(resetting.sum())
+            env_actions = convert(chosen[-1])
+            start = perf_counter()
+            raw, rewards, terminated, truncated, infos = self._envs.step(env_actions)
+            seconds += perf_counter() - start
+            # Copies: the environment may use its arrays again.
+            earned.append(np.array(rewards, dtype=np.float64))
+            terminations.append(np.array(terminated))
+            ends.append(np.array(terminated | truncated))
+            reached.append(np.array(raw, dtype=np.float64))
+            if self._mode == AutoresetMode.NEXT_STEP:
+                resetting = ends[-1]
+            elif not ends[-1].any():
+                continue
+            elif self._mode == AutoresetMode.SAME_STEP:
+                for lane in np.flatnonzero(ends[-1]):
+                    # As the environment's space says, which is what the other observations were cast to.
+                    reached[-1][lane] = np.asarray(infos["final_obs"][lane], self._observation_dtype)
+            else:
+                raw, _ = self._envs.reset(options={"reset_mask": ends[-1]})
+        return _by_lane(
+            seen=np.array(seen),
+            chosen=np.array(chosen),
+            earned=np.array(earned),
+            reached=np.array(reached),
+            terminations=np.array(terminations),
+            ends=np.array(ends),
+            resetting_steps=int(self._mode == AutoresetMode.NEXT_STEP),
+            seconds=seconds,
+        )
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return nothing: a batch is a function of the iteration."""
+        return {}
+
+    def close(self) -> None:
+        """Close the environments that :meth:`from_recipe` made."""
+        if self._owns_envs:
+            self._envs.close()
+
+
+def _by_lane(
+    *,
+    seen: Array,
+    chosen: NDArray[Any],
+    earned: Array,
+    reached: Array,
+    terminations: NDArray[np.bool_],
+    ends: NDArray[np.bool_],
+    resetting_steps: int,
+    seconds: float,
+) -> Batch:
+    """Cut (T, n) steps into trajectories, one lane after the other.
+
+    ``seen`` holds the observations before each step, and ``reached`` those after it.
+    """
+    steps, lanes = ends.shape
+    pieces: list[tuple[int, int, int]] = []
+    for lane in range(lanes):
+        start = 0
+        for stop in (int(end) + 1 for end in np.flatnonzero(ends[:, lane])):
+            pieces.append((lane, start, stop))
+            start = stop + resetting_steps
+        if start < steps:
+            pieces.append((lane, start, steps))
+    lane_of, starts, stops = np.array(pieces).T
+    rows = np.concatenate([np.arange(start, stop) for _, start, stop in pieces])
+    columns = np.repeat(lane_of, stops - starts)
+    return Batch(
+        observations=seen[rows, columns],
+        actions=chosen[rows, columns],
+        rewards=earned[rows, columns],
+        lengths=stops - starts,
+        terminated=terminations[stops - 1, lane_of],
+        complete=ends[stops - 1, lane_of],
+        final_observations=reached[stops - 1, lane_of],
+        seconds_env_step=seconds,
+    )

@@ -1,0 +1,277 @@
+"""Whole episodes in worker processes, the batch back through shared memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import cloudpickle  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import _core
+from ...policies import Policy
+from ..batch import Batch
+from ..environments.recipe import Recipe
+from ..errors import WorkerError
+from .arena import Arena, ArenaLayout
+from .worker import Assignment
+
+_START_SECONDS = 120.0
+"""Least time for a worker to import what it needs and make its environment."""
+_STACK_SECONDS = 2.0
+"""How long to wait for the stack of a worker that hangs."""
+
+_STACK_BYTES = 1 << 16
+_ITS_STACK = "; its stack:"
+
+# The signals first: it must outlive those that come while it imports.
+_PROGRAM = """
+import signal, sys
+for number in signal.SIGINT, signal.SIGTERM:
+    signal.signal(number, lambda *_: None)
+from fastfisher.training.rollouts.worker import main
+main(int(sys.argv[1]))
+"""
+
+_ONE_THREAD = dict.fromkeys(
+    ("FASTFISHER_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
+
+
+class CannotRecreateError(Exception):
+    """The environment cannot be made in another process; the message says why."""
+
+    @property
+    def reason(self) -> str:
+        """The message in one line: what comes before a stack, or a traceback's last."""
+        lines = str(self).strip().splitlines()
+        return lines[0].removesuffix(_ITS_STACK) if lines[0].endswith(_ITS_STACK) else lines[-1]
+
+
+class WorkerRollouts:
+    """Episodes 0, 1, 2, ... until together they have ``batch_steps`` steps, run by persistent processes.
+
+    Told to collect, each worker takes the next episode that nobody runs, writes its transitions to
+    shared memory, and so on until the batch can do without another: one message each way an
+    iteration.  An episode is a function of the seed, the iteration, its index and the policy, and
+    the batch is always the shortest run of episodes from 0 on that is long enough, so it is the
+    same bits for any number of workers, :class:`.SerialRollouts` included.  What was begun beyond
+    it is discarded.
+
+    Raises
+    ------
+    CannotRecreateError
+        Where the environment cannot be pickled, or not be made in a worker.
+
+    Parameters
+    ----------
+    timeout
+        Seconds without a step after which a worker is given up.
+    """
+
+    def __init__(self, recipe: Recipe, seed: int, layout: ArenaLayout, timeout: float) -> None:
+        self.notes: tuple[str, ...] = ()
+        self._timeout = timeout
+        self._stacks = [tempfile.TemporaryFile() for _ in range(layout.workers)]  # noqa: SIM115 - open as long as they live
+        self._layout = layout
+        self._arena = Arena(layout)
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._connections: list[Connection[Any, Any]] = []
+        self._arena.clear()
+        self._iteration = 0
+        self._finalizer = weakref.finalize(self, _stop, self._processes, self._connections, self._arena)
+        try:
+            messages = [
+                cloudpickle.dumps(
+                    Assignment(recipe, seed, index, layout, self._arena.descriptor, stack.fileno())
+                )
+                for index, stack in enumerate(self._stacks)
+            ]
+        except Exception as error:  # pickling runs the user's code: it may raise anything
+            self.close()
+            raise CannotRecreateError(f"it cannot be pickled ({type(error).__name__}: {error})") from error
+        try:
+            for message, stack in zip(messages, self._stacks, strict=True):
+                self._start(message, stack.fileno())
+            self._receive("ready", max(self._timeout, _START_SECONDS))
+        except WorkerError as error:
+            self.close()
+            raise CannotRecreateError(str(error)) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, message: bytes, stack: int) -> None:
+        ours, theirs = Pipe()
+        # The same instructions as here, so that the bits do not depend on where an episode runs.
+        environment = os.environ | _ONE_THREAD | {"FASTFISHER_SIMD": _core.simd_level()}
+        environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-c", _PROGRAM, str(theirs.fileno())],
+                env=environment,
+                pass_fds=(theirs.fileno(), self._arena.descriptor, stack),
+                stdin=subprocess.DEVNULL,
+                # Ctrl-C goes to the whole foreground group: to the trainer alone, then.
+                start_new_session=True,
+            )
+        self._processes.append(process)
+        self._connections.append(ours)
+        ours.send_bytes(message)
+
+    def _receive(self, expected: str, timeout: float) -> list[Any]:
+        """Wait for this message from each worker; return what came with it."""
+        answers: dict[int, Any] = {}
+        patience = _Patience(timeout, len(self._connections))
+        while len(answers) < len(self._connections):
+            waiting = {
+                connection: index
+                for index, connection in enumerate(self._connections)
+                if index not in answers
+            }
+            for connection in wait(list(waiting), timeout=patience.interval):
+                assert isinstance(connection, Connection)
+                index = waiting.pop(connection)
+                answers[index] = self._answer(index, expected)
+            for index in waiting.values():
+                if patience.lost(index, self._progress(index)):
+                    raise WorkerError(self._hang(index, timeout))
+        return [answers[index] for index in range(len(self._connections))]
+
+    def _answer(self, index: int, expected: str) -> Any:
+        try:
+            kind, content = self._connections[index].recv()
+        except (EOFError, ConnectionError):
+            raise WorkerError(f"rollout worker {index} died: {self._cause_of_death(index)}") from None
+        if kind == "failed":
+            raise WorkerError(f"rollout worker {index} failed:\n{content}")
+        assert kind == expected
+        return content
+
+    def _progress(self, index: int) -> tuple[int, int]:
+        """Return the episode that a worker runs, -1 before its first, and the steps taken of it."""
+        episode = int(self._arena.running[index])
+        return episode, int(self._arena.length[episode]) if episode >= 0 else 0
+
+    def _hang(self, index: int, timeout: float) -> str:
+        """Say where a worker hangs."""
+        episode, step = self._progress(index)
+        where = (
+            f"at step {step} of episode {episode} of iteration {self._iteration}"
+            if episode >= 0
+            else "before its first episode"
+        )
+        return (
+            f"rollout worker {index} hangs: {timeout:g} s without a step {where} "
+            f"(worker_timeout sets how long to wait){_ITS_STACK}\n{self._stack(index)}"
+        )
+
+    def _stack(self, index: int) -> str:
+        """Ask a worker for the stacks of its threads, and wait until it has written them."""
+        os.kill(self._processes[index].pid, signal.SIGUSR1)
+        deadline, before, text = time.monotonic() + _STACK_SECONDS, "", ""
+        while time.monotonic() < deadline and not (text and text == before):
+            time.sleep(0.05)
+            before, text = text, self._written_stack(index)
+        return text or "(it does not answer)"
+
+    def _written_stack(self, index: int) -> str:
+        # Not through the file object: the worker writes at an offset that it shares.
+        text = os.pread(self._stacks[index].fileno(), _STACK_BYTES, 0).decode(errors="replace")
+        return "\n".join(
+            line for line in text.splitlines() if not line.startswith("Extension modules:")
+        ).strip()
+
+    def _cause_of_death(self, index: int) -> str:
+        try:
+            code = self._processes[index].wait(timeout=5.0)
+        except subprocess.TimeoutExpired:
+            return "it closed its connection"
+        if code >= 0:
+            return f"exit status {code}"
+        stack = self._written_stack(index)
+        return f"killed by {signal.Signals(-code).name}" + (f"{_ITS_STACK}\n{stack}" if stack else "")
+
+    def collect(self, policy: Policy, iteration: int) -> Batch:
+        """Return the transitions of this iteration."""
+        if not self._processes:
+            raise WorkerError("the rollout workers have stopped")
+        arena, self._iteration = self._arena, iteration
+        arena.clear()
+        message = cloudpickle.dumps((iteration, policy))
+        try:
+            for index, connection in enumerate(self._connections):
+                try:
+                    connection.send_bytes(message)
+                except ConnectionError:
+                    raise WorkerError(f"rollout worker {index} died: {self._cause_of_death(index)}") from None
+            seconds = self._receive("done", self._timeout)
+        except BaseException:
+            # Some workers may still be writing: none of this can be used again.
+            self.close()
+            raise
+        lengths = arena.prefix()
+        count = len(lengths)
+        where = [
+            (worker, slice(start, start + length))
+            for worker, start, length in zip(arena.worker[:count], arena.start[:count], lengths, strict=True)
+        ]
+        return Batch(
+            observations=np.concatenate([arena.observations[place] for place in where]),
+            actions=np.concatenate([arena.actions[place] for place in where]),
+            rewards=np.concatenate([arena.rewards[place] for place in where]),
+            lengths=lengths,
+            terminated=arena.terminated[:count].astype(bool),
+            complete=np.ones(count, dtype=bool),
+            final_observations=arena.final_observation[:count].copy(),
+            seconds_env_step=sum(seconds) / len(seconds),
+        )
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return nothing: a batch is a function of the iteration."""
+        return {}
+
+    def close(self) -> None:
+        """Stop the processes."""
+        self._finalizer()
+
+
+class _Patience:
+    """For how long each worker has made no progress."""
+
+    def __init__(self, timeout: float, workers: int) -> None:
+        self._timeout = timeout
+        self.interval = min(1.0, timeout / 4.0)
+        """Seconds between two looks."""
+        self._seen: list[tuple[tuple[int, int], float]] = [((-2, 0), 0.0)] * workers
+
+    def lost(self, worker: int, progress: tuple[int, int]) -> bool:
+        """Note how far a worker is, and say whether it has been there for too long."""
+        before, since = self._seen[worker]
+        now = time.monotonic()
+        if progress != before:
+            self._seen[worker] = progress, now
+            return False
+        return now - since > self._timeout
+
+
+def _stop(
+    processes: list[subprocess.Popen[bytes]], connections: list[Connection[Any, Any]], arena: Arena
+) -> None:
+    for connection in connections:
+        connection.close()
+    for process in processes:
+        process.kill()
+        process.wait()
+    connections.clear()
+    processes.clear()
+    arena.close()
