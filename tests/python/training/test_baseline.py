@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastfisher import reference
-from fastfisher.training import network_baseline
+from fastfisher.training.baselines import network as network_baseline
 from fastfisher.training.baselines.make import make_baseline
 from fastfisher.training.baselines.network import NetworkBaseline
 from fastfisher.training.baselines.recent import RecentBaseline
