@@ -1,3 +1,4 @@
+#include "fastfisher/fisher.hpp"
 #include "fastfisher/natural_step.hpp"
 #include "ndarray.hpp"
 #include "register.hpp"
@@ -5,32 +6,53 @@
 namespace fastfisher::bindings {
 namespace {
 
-Solver solver_named(const std::string& text) {
-  for (const Solver solver :
-       {Solver::automatic, Solver::cholesky, Solver::gram, Solver::conjugate_gradient, Solver::lsmr}) {
-    if (text == name(solver)) return solver;
+// The one of `all` that is called `text`.
+template <class Choice>
+Choice named(const char* argument, std::span<const Choice> all, const std::string& text) {
+  std::string expected;
+  for (std::size_t k = 0; k < all.size(); ++k) {
+    if (text == name(all[k])) return all[k];
+    expected += (k == 0 ? "'" : k + 1 == all.size() ? " or '" : ", '") + std::string(name(all[k])) + "'";
   }
-  throw py::value_error("solver: expected 'auto', 'cholesky', 'gram', 'cg' or 'lsmr', got '" + text + "'");
+  throw py::value_error(std::string(argument) + ": expected " + expected + ", got '" + text + "'");
 }
 
-Precision precision_named(const std::string& text) {
-  for (const Precision precision :
-       {Precision::automatic, Precision::single_precision, Precision::double_precision, Precision::mixed}) {
-    if (text == name(precision)) return precision;
-  }
-  throw py::value_error("precision: expected 'auto', 'single', 'double' or 'mixed', got '" + text + "'");
+Solver solver_named(const std::string& text) { return named("solver", solvers(), text); }
+Precision precision_named(const std::string& text) { return named("precision", precisions(), text); }
+
+template <class Choice>
+py::tuple names_of(std::span<const Choice> all) {
+  py::list names;
+  for (const Choice choice : all) names.append(std::string(name(choice)));
+  return py::tuple(names);
+}
+
+// (code, solver, {name: number}, sentence): what fastfisher.natural.Event is made from.
+py::tuple to_tuple(const Event& event) {
+  py::dict numbers;
+  const auto& names = number_names(event.code);
+  for (std::size_t k = 0; k < event.numbers.size(); ++k) numbers[py::str(std::string(names[k]))] = event.numbers[k];
+  return py::make_tuple(std::string(name(event.code)), std::string(name(event.solver)), numbers, sentence(event));
 }
 
 py::dict fields_of(NaturalStep&& result) {
   using namespace py::literals;
+  py::list events;
+  for (const Event& event : result.events) events.append(to_tuple(event));
   py::dict fields("step"_a = to_array(std::move(result.step)), "direction"_a = to_array(std::move(result.direction)),
                   "gradient"_a = to_array(std::move(result.gradient)), "step_size"_a = result.step_size,
                   "predicted_kl"_a = result.predicted_kl, "predicted_improvement"_a = result.predicted_improvement,
                   "solver"_a = std::string(name(result.solver)), "precision"_a = std::string(name(result.precision)),
                   "damping"_a = result.damping, "iterations"_a = result.iterations, "residual"_a = result.residual,
-                  "sample_weights"_a = py::none(), "notes"_a = py::tuple(py::cast(result.notes)));
+                  "sample_weights"_a = py::none(), "events"_a = events);
   if (!result.sample_weights.empty()) fields["sample_weights"] = to_array(std::move(result.sample_weights));
   return fields;
+}
+
+py::list to_list(std::vector<NaturalStep>&& results) {
+  py::list steps;
+  for (NaturalStep& result : results) steps.append(fields_of(std::move(result)));
+  return steps;
 }
 
 // One step for each damping.
@@ -73,9 +95,59 @@ py::list py_natural_steps(const py::object& scores, const std::optional<Vector>&
       results = natural_steps(batch, dampings, options, interruptible(threads));
     }
   }
-  py::list steps;
-  for (NaturalStep& result : results) steps.append(fields_of(std::move(result)));
-  return steps;
+  return to_list(std::move(results));
+}
+
+// F x for each direction, by a function of the caller's that reads the rows again: (k, d) -> (k, d), or where it
+// cannot, (rows that came, rows of the first pass); none where the rows can be read but once.
+std::optional<Event> multiply_by(const py::object& read_again, const std::vector<std::vector<double>>& directions,
+                                 std::vector<std::vector<double>>& products) {
+  const py::gil_scoped_acquire locked;
+  if (read_again.is_none()) return Event{EventCode::residual_of_matrix, Solver::cholesky};
+  py::list arrays;
+  for (const std::vector<double>& direction : directions) arrays.append(to_array(std::vector<double>(direction)));
+  const py::object answer = read_again(arrays);
+  if (py::isinstance<py::tuple>(answer)) {
+    const auto rows = answer.cast<std::pair<double, double>>();
+    return Event{EventCode::second_pass_changed, Solver::cholesky, {rows.first, rows.second}};
+  }
+  const auto arrays_out = answer.cast<std::vector<Vector>>();
+  for (std::size_t k = 0; k < products.size(); ++k) {
+    const auto size = static_cast<Index>(products[k].size());
+    const double* data = vector_data(arrays_out.at(k), size, "products");
+    products[k].assign(data, data + size);
+  }
+  return std::nullopt;
+}
+
+// One step for each damping, of sums.
+py::list py_accumulated_steps(const Fisher& fisher, const Vector& gradient, std::optional<double> count,
+                              const std::vector<double>& dampings, bool relative_damping, std::optional<double> max_kl,
+                              const std::string& solver, double tolerance, std::optional<Index> max_iterations,
+                              double momentum, const std::optional<Vector>& previous,
+                              std::optional<double> memory_limit, const py::object& read_again, int threads) {
+  AccumulatedBatch batch;
+  batch.fisher = &fisher;
+  batch.gradient = vector_data(gradient, fisher.dimension(), "gradient");
+  batch.count = count;
+  batch.momentum = momentum;
+  batch.previous = vector_data(previous, fisher.dimension(), "previous");
+  batch.multiply = [&read_again](const auto& directions, auto& products) {
+    return multiply_by(read_again, directions, products);
+  };
+  StepOptions options;
+  options.relative_damping = relative_damping;
+  options.max_kl = max_kl;
+  options.solver = solver_named(solver);
+  options.tolerance = tolerance;
+  options.max_iterations = max_iterations;
+  options.memory_limit = memory_limit;
+  std::vector<NaturalStep> results;
+  {
+    const py::gil_scoped_release unlocked;
+    results = natural_steps(batch, dampings, options, interruptible(threads));
+  }
+  return to_list(std::move(results));
 }
 
 // What the model behind solver="auto" expects; the advantages matter to neither.
@@ -118,6 +190,12 @@ void register_natural_step(py::module_& module) {
              py::arg("max_kl"), py::arg("solver"), py::arg("precision"), py::arg("tol"), py::arg("max_iterations"),
              py::arg("initial"), py::arg("momentum"), py::arg("previous"), py::arg("precondition"),
              py::arg("memory_limit"), py::arg("threads"));
+  module.def("accumulated_steps", &py_accumulated_steps, py::arg("fisher"), py::arg("gradient"), py::arg("count"),
+             py::arg("dampings"), py::arg("relative_damping"), py::arg("max_kl"), py::arg("solver"), py::arg("tol"),
+             py::arg("max_iterations"), py::arg("momentum"), py::arg("previous"), py::arg("memory_limit"),
+             py::arg("read_again"), py::arg("threads"));
+  module.attr("solver_names") = names_of(solvers());
+  module.attr("precision_names") = names_of(precisions());
   module.def("predicted_costs", &py_predicted_costs, py::arg("scores"), py::arg("damping"),
              py::arg("relative_damping") = false, py::arg("precision") = "auto", py::arg("memory_limit") = py::none(),
              py::arg("threads") = 0);

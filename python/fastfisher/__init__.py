@@ -6,12 +6,11 @@ import importlib
 from typing import TYPE_CHECKING
 
 from ._core import __version__
-from .cmake_package import get_cmake_dir
 from .diagnosis.diagnose import diagnose
 from .diagnosis.report import FisherReport
 from .fisher import Fisher
-from .natural import NaturalStep, natural_step
-from .runtime import get_num_threads, set_num_threads, show_config
+from .natural import Event, NaturalStep, natural_step
+from .runtime import get_cmake_dir, get_num_threads, set_num_threads, show_config
 from .scores import Scores
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ _LAZY = {
 __all__ = [
     "NPG",
     "TRPO",
+    "Event",
     "Fisher",
     "FisherReport",
     "NaturalStep",

@@ -121,6 +121,26 @@ def natural_steps(
     memory_limit: float | None,
     threads: int,
 ) -> list[dict[str, Any]]: ...
+def accumulated_steps(
+    fisher: Fisher,
+    gradient: _Vector,
+    count: float | None,
+    dampings: Sequence[float],
+    relative_damping: bool,
+    max_kl: float | None,
+    solver: str,
+    tol: float,
+    max_iterations: int | None,
+    momentum: float,
+    previous: _Vector | None,
+    memory_limit: float | None,
+    read_again: Callable[[list[_Vector]], list[_Vector] | tuple[int, int]] | None,
+    threads: int,
+) -> list[dict[str, Any]]: ...
+
+solver_names: tuple[str, ...]
+precision_names: tuple[str, ...]
+
 def predicted_costs(
     scores: _Scores,
     damping: float,

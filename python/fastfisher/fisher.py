@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core
+from ._core import Fisher as _Accumulator
 from .arguments import flag, number, whole
 from .scores import ScoresLike, as_float_array, as_scores, as_vector, as_weights, describe
-from .streams import Stream, for_each, is_stream, refuse_empty, start
+from .streaming import Stream, for_each, is_stream, refuse_empty, start
 
 
 class Fisher:
@@ -38,7 +38,7 @@ class Fisher:
     __slots__ = ("_accumulator",)
 
     def __init__(self, d: int) -> None:
-        self._accumulator = _core.Fisher(whole(d, "d", least=1, most=2**62))
+        self._accumulator = _Accumulator(whole(d, "d", least=1, most=2**62))
 
     @property
     def d(self) -> int:
@@ -168,11 +168,12 @@ class Fisher:
     def solve(
         self, g: ArrayLike, *, damping: float = 1e-4, relative_damping: bool = False
     ) -> NDArray[np.float64]:
-        """(F + lambda I)^-1 g by a Cholesky factorisation.
+        """(F + lambda I)^-1 g, as `natural_step` solves: by a Cholesky factor, refined, and what comes after it.
 
         Parameters
         ----------
         g : (d,) or (d, k) array
+            One factor serves all columns.
         damping : float
             lambda >= 0.
         relative_damping : bool
@@ -185,7 +186,7 @@ class Fisher:
         Raises
         ------
         numpy.linalg.LinAlgError
-            If F + lambda I is not positive definite to rounding; increase damping.
+            If F + lambda I is singular to rounding, so that a residual is above 1e-6; increase damping.
         OverflowError
             If the solution leaves the range of float64.
         """
@@ -202,16 +203,16 @@ class Fisher:
 
     def __copy__(self) -> Fisher:
         twin = object.__new__(Fisher)
-        twin._accumulator = _core.Fisher(self._accumulator)
+        twin._accumulator = _Accumulator(self._accumulator)
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Fisher:
         return self.__copy__()
 
-    def __getstate__(self) -> _core.Fisher:
+    def __getstate__(self) -> _Accumulator:
         return self._accumulator
 
-    def __setstate__(self, state: _core.Fisher) -> None:
+    def __setstate__(self, state: _Accumulator) -> None:
         self._accumulator = state
 
     def __repr__(self) -> str:

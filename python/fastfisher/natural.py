@@ -7,24 +7,48 @@ checks and the result.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, Literal, TypeAlias, get_args, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core
+from ._core import natural_steps
 from .arguments import choice, flag, fraction, number, whole
 from .scores import ScoresLike, as_scores, as_vector, as_weights
-from .streaming import steps_of_stream
-from .streams import Stream, is_stream
+from .streaming import Stream, is_stream, steps_of_stream
 
 Solver: TypeAlias = Literal["auto", "cholesky", "gram", "cg", "lsmr"]
 Precision: TypeAlias = Literal["auto", "single", "double", "mixed"]
 Vector: TypeAlias = NDArray[np.float64]
 
 MOST_THREADS = 1024
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened on the way to a step: what decisions are made by, where people read sentences.
+
+    Attributes
+    ----------
+    code : str
+        What it was, such as "chosen", "jittered", "iteration_limit" or "untrusted".
+    solver : str
+        The solver that it happened to; "auto" where it was none.
+    numbers : mapping of str to float
+        Its figures, by name; costs are in operations, residuals are relative.
+    sentence : str
+        The event in words.
+    """
+
+    code: str
+    solver: str
+    numbers: Mapping[str, float]
+    sentence: str
+
+    def __str__(self) -> str:
+        return self.sentence
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +83,11 @@ class NaturalStep:
     sample_weights : (N,) float64 or None
         u with direction = S^T u, where advantages were given: the natural gradient is the plain policy
         gradient with u in place of advantages / N.  With damping u = (A - S x) / (N lambda).
-    notes : tuple of str
-        Plain sentences: why solver="auto" chose what it did, and anything out of the ordinary: a fallback
-        taken, a jitter added, part of the gradient outside the span of the scores.
+    events : tuple of Event
+        What happened on the way, in that order: why solver="auto" chose what it did, and anything out of the
+        ordinary: a fallback taken, a jitter added, part of the gradient outside the span of the scores.  One
+        of the code "untrusted" says that the residual is above what can be relied on, by one rule for every
+        solver: 1e-6, 1e-3 in single precision, or the `tol` that was asked for.
     """
 
     step: Vector
@@ -76,7 +102,12 @@ class NaturalStep:
     iterations: int
     residual: float
     sample_weights: Vector | None
-    notes: tuple[str, ...]
+    events: tuple[Event, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The events as plain sentences."""
+        return tuple(event.sentence for event in self.events)
 
     def __repr__(self) -> str:
         work = ("iteration" if self.solver in ("cg", "lsmr") else "refinement") + "s" * (self.iterations != 1)
@@ -95,51 +126,13 @@ class NaturalStep:
 
 @overload
 def natural_step(
-    scores: ScoresLike | Stream,
-    advantages: ArrayLike | None = None,
-    *,
-    gradient: ArrayLike | None = None,
-    weights: ArrayLike | None = None,
-    count: float | None = None,
-    center: bool = False,
-    damping: float = 1e-4,
-    relative_damping: bool = False,
-    max_kl: float | None = None,
-    solver: Solver = "auto",
-    precision: Precision = "auto",
-    tol: float = 1e-8,
-    max_iterations: int | None = None,
-    initial: ArrayLike | None = None,
-    momentum: float = 0.0,
-    previous: ArrayLike | None = None,
-    precondition: bool = True,
-    memory_limit: float | None = None,
-    num_threads: int | None = None,
+    scores: ScoresLike | Stream, advantages: ArrayLike | None = None, *, damping: float = ..., **options: Any
 ) -> NaturalStep: ...
 
 
 @overload
 def natural_step(
-    scores: ScoresLike | Stream,
-    advantages: ArrayLike | None = None,
-    *,
-    gradient: ArrayLike | None = None,
-    weights: ArrayLike | None = None,
-    count: float | None = None,
-    center: bool = False,
-    damping: Sequence[float],
-    relative_damping: bool = False,
-    max_kl: float | None = None,
-    solver: Solver = "auto",
-    precision: Precision = "auto",
-    tol: float = 1e-8,
-    max_iterations: int | None = None,
-    initial: ArrayLike | None = None,
-    momentum: float = 0.0,
-    previous: ArrayLike | None = None,
-    precondition: bool = True,
-    memory_limit: float | None = None,
-    num_threads: int | None = None,
+    scores: ScoresLike | Stream, advantages: ArrayLike | None = None, *, damping: Sequence[float], **options: Any
 ) -> tuple[NaturalStep, ...]: ...
 
 
@@ -203,7 +196,8 @@ def natural_step(
         Factor the d x d matrix, factor the N x N Gram matrix (the same step, by the Woodbury identity),
         conjugate gradients, or LSMR: least squares without F, two passes over the scores an iteration for
         one of CG, but safer where tr(F) / damping is above 1e8 (a `gradient` is left to CG).  "auto" takes
-        the cheapest that fits in memory, by a model of what each costs, and says why in the notes.
+        the cheapest that fits in memory, by a model of what each costs, and says why in the events; where
+        that one fails it goes on to others, until one meets `tol` or the last has done what it can.
     precision : {"auto", "single", "double", "mixed"}
         Arithmetic of the matrix and its factor: "mixed" factors in float32 and refines to a float64 residual,
         or falls back to "double" where the condition is too bad for it.  Of CG it is that of the products:
@@ -269,8 +263,8 @@ def natural_step(
         "center": flag(center, "center"),
         "relative_damping": flag(relative_damping, "relative_damping"),
         "max_kl": None if max_kl is None else number(max_kl, "max_kl", positive=True),
-        "solver": choice(solver, "solver", ("auto", "cholesky", "gram", "cg", "lsmr")),
-        "precision": choice(precision, "precision", ("auto", "single", "double", "mixed")),
+        "solver": choice(solver, "solver", get_args(Solver)),
+        "precision": choice(precision, "precision", get_args(Precision)),
         "tol": number(tol, "tol"),
         "max_iterations": None if max_iterations is None else whole(max_iterations, "max_iterations"),
         "momentum": share,
@@ -297,7 +291,7 @@ def natural_step(
         if (advantages is None) == (gradient is None):
             given = "neither" if advantages is None else "both"
             raise TypeError(f"advantages, gradient: expected exactly one of them, got {given}")
-        steps = _core.natural_steps(
+        steps = natural_steps(
             matrix.native,
             advantages=None if advantages is None else as_vector(advantages, samples, "advantages", "row"),
             gradient=None if gradient is None else as_vector(gradient, parameters, "gradient", "parameter"),
@@ -306,7 +300,9 @@ def natural_step(
             previous=None if previous is None else as_vector(previous, parameters, "previous", "parameter"),
             **numbers,
         )
-    results = tuple(NaturalStep(**step) for step in steps)
+    results = tuple(
+        NaturalStep(**{**step, "events": tuple(Event(*event) for event in step["events"])}) for step in steps
+    )
     return results if several else results[0]
 
 

@@ -1,13 +1,18 @@
-"""What the compiled core runs on: instruction set, threads, versions."""
+"""The compiled core: what it runs on, its versions, and where CMake finds the library that the wheel carries."""
 
 from __future__ import annotations
 
 import platform
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
-from . import _core
+from ._core import __version__, available_simd_levels, build_type, compiler, eigen_version, simd_level
+from ._core import get_num_threads as _get_num_threads
+from ._core import set_num_threads as _set_num_threads
+from ._core import usable_processors as _usable_processors
 from .arguments import whole
 from .natural import MOST_THREADS
 
@@ -18,25 +23,25 @@ def get_num_threads() -> int:
     In order of precedence: `set_num_threads`, the environment's FASTFISHER_NUM_THREADS, and what the
     process may use (its affinity mask and its cgroup's quota).
     """
-    return _core.get_num_threads()
+    return _get_num_threads()
 
 
 def set_num_threads(threads: int | None) -> None:
     """Set `get_num_threads` for the process; None returns to the environment's choice."""
-    _core.set_num_threads(0 if threads is None else whole(threads, "threads", least=1, most=MOST_THREADS))
+    _set_num_threads(0 if threads is None else whole(threads, "threads", least=1, most=MOST_THREADS))
 
 
 def show_config() -> dict[str, object]:
     """Versions and choices of the compiled core, for bug reports and benchmark records."""
     return {
-        "fastfisher": _core.__version__,
-        "simd": _core.simd_level(),
-        "simd_available": _core.available_simd_levels(),
-        "threads": _core.get_num_threads(),
-        "processors": _core.usable_processors(),
-        "eigen": _core.eigen_version,
-        "compiler": _core.compiler,
-        "build_type": _core.build_type,
+        "fastfisher": __version__,
+        "simd": simd_level(),
+        "simd_available": available_simd_levels(),
+        "threads": _get_num_threads(),
+        "processors": _usable_processors(),
+        "eigen": eigen_version,
+        "compiler": compiler,
+        "build_type": build_type,
         "numpy": np.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -54,3 +59,21 @@ def _cpu_name() -> str:
         except OSError:
             pass
     return platform.processor() or platform.machine()
+
+
+def get_cmake_dir() -> str:
+    """Folder of fastfisherConfig.cmake, for `find_package(fastfisher CONFIG REQUIRED)` as fastfisher_DIR.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the extension module was built in place, without installing the C++ library beside it.
+    """
+    # Beside the extension module: an editable installation has the Python files elsewhere.
+    spec = find_spec("fastfisher._core")
+    assert spec is not None
+    assert spec.origin is not None
+    folder = Path(spec.origin).parent / "lib" / "cmake" / "fastfisher"
+    if not (folder / "fastfisherConfig.cmake").is_file():
+        raise FileNotFoundError(f"no fastfisherConfig.cmake in {folder}: install fastfisher with pip")
+    return str(folder)

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeAlias, Union
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core
+from ._core import fisher_product, gram_product, matvec, rmatvec, to_dense
 from .arguments import choice, number
 
 FloatArray: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
@@ -145,7 +145,7 @@ class Scores:
 
     def __matmul__(self, v: ArrayLike) -> NDArray[np.float64]:
         """S v, (N,), for v of shape (d,)."""
-        return _core.matvec(self.native, as_vector(v, self._shape[1], "v", "parameter"))
+        return matvec(self.native, as_vector(v, self._shape[1], "v", "parameter"))
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> Scores:
         """Some rows: a view for a slice, a copy for an array of indices or booleans."""
@@ -158,7 +158,7 @@ class Scores:
     ) -> FloatArray:
         """diag(sqrt w) S S^T diag(sqrt w), (N, N), exactly symmetric; a pair costs p + q an entry."""
         w = None if weights is None else as_weights(weights, len(self))
-        return _core.gram_product(self.native, w, _single_or_double(precision))
+        return gram_product(self.native, w, _single_or_double(precision))
 
     def fisher(
         self,
@@ -173,13 +173,13 @@ class Scores:
             divisor = number(count, "count", positive=True)
         else:
             divisor = float(len(self)) if w is None else _finite_sum(w)
-        F = _core.fisher_product(self.native, w, _single_or_double(precision))
+        F = fisher_product(self.native, w, _single_or_double(precision))
         F /= divisor
         return F
 
     def to_dense(self, *, precision: Literal["single", "double"] = "double") -> FloatArray:
         """The matrix itself, (N, d), C-ordered: a new array."""
-        return _core.to_dense(self.native, _single_or_double(precision))
+        return to_dense(self.native, _single_or_double(precision))
 
     def __repr__(self) -> str:
         def words(block: NativeBlock) -> str:
@@ -211,7 +211,7 @@ class TransposedScores:
 
     def __matmul__(self, u: ArrayLike) -> NDArray[np.float64]:
         """S^T u, (d,), for u of shape (N,)."""
-        return _core.rmatvec(self._scores.native, as_vector(u, len(self._scores), "u", "row"))
+        return rmatvec(self._scores.native, as_vector(u, len(self._scores), "u", "row"))
 
 
 def as_scores(scores: ScoresLike) -> Scores:

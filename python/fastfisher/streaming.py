@@ -1,17 +1,65 @@
-"""The natural-gradient step of a stream: what does not fit in memory is read once and summed."""
+"""Streams: scores that come block by block, and the natural-gradient step of what does not fit in memory.
+
+A stream is an iterator of blocks of rows (a generator, ``map(...)``), an object whose ``__iter__`` starts a
+fresh pass, or a function of no arguments that returns either.  An array, `Scores`, a list and a tuple are
+never streams: a list stands for blocks of *columns*, side by side.  docs/streaming.md has examples.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
+from numpy.typing import NDArray
 
-from . import _core
-from .accumulated import System, Vector, check_range, norm
+from ._core import Fisher, accumulated_steps, fisher_matvec, rmatvec
 from .scores import Scores, as_float_array, as_scores, as_vector, as_weights
-from .streams import Stream, for_each, refuse_empty, start
+
+Vector: TypeAlias = NDArray[np.float64]
+Stream: TypeAlias = Iterable[Any] | Callable[[], Iterable[Any]]
+
+_OF_ARRAYS = ("shape", "__array__", "__dlpack__", "__array_interface__", "__array_struct__")
+
+
+def is_stream(value: object) -> TypeGuard[Stream]:
+    """Whether `value` gives blocks of rows one after another, rather than being scores itself."""
+    if isinstance(value, (np.ndarray, Scores, Sequence, Mapping, Set, type)):
+        return False
+    if any(hasattr(value, name) for name in _OF_ARRAYS):
+        return False
+    return isinstance(value, Iterable) or callable(value)
+
+
+def start(stream: Stream) -> Iterator[Any]:
+    """A pass over a stream; the stream itself where it is an iterator, which gives only one."""
+    source = stream if isinstance(stream, Iterable) else stream()
+    if not isinstance(source, Iterable):
+        raise TypeError(f"scores: expected a function that returns an iterator, got {type(source).__name__}")
+    return iter(source)
+
+
+def for_each(items: Iterator[Any], take: Callable[[Any], None]) -> int:
+    """Hand over items one at a time, none of them kept; returns how many there were.
+
+    What `take` raises comes with the item's index; what the iterator raises is left as it is.
+    """
+    index = 0
+    for item in items:
+        try:
+            take(item)
+        except (TypeError, OverflowError, ValueError) as error:
+            kind = next(k for k in (TypeError, OverflowError, ValueError) if isinstance(error, k))
+            raise kind(f"item {index}: {error}") from error
+        del item  # before the iterator makes the next: one block in memory, not two
+        index += 1
+    return index
+
+
+def refuse_empty(items: int) -> None:
+    """An iterator without a single block has most likely been used up before."""
+    if items == 0:
+        raise ValueError("scores: expected at least one block of rows, got an iterator that gives none")
 
 
 def steps_of_stream(
@@ -38,69 +86,34 @@ def steps_of_stream(
     blocks = start(stream)
     sums = _Sums(g, None if known is None else known.size, options)
     refuse_empty(for_each(blocks, sums.add))
-    system = System(sums.fisher, options["count"], sums.threads)
-    g = sums.mean_gradient() if g is None else g
-    mu_previous = np.zeros(system.d) if prior is None else options["momentum"] * prior
-    # x = mu previous + y, as in the core, whose residual is that of y.
-    b = g if prior is None else g - system.apply(mu_previous)
-    unit = system.mean_eigenvalue if options["relative_damping"] else 1.0
-    dampings = [damping * unit for damping in options["dampings"]]
-    found = [system.solve(b, damping) for damping in dampings]
-    directions = [mu_previous + y for y, _, _ in found]
-    products, shared = _measure(stream, blocks, sums, system, directions)
-    if options["solver"] == "auto":
-        shared.insert(0, "auto chose cholesky: of an iterator's rows only sums are kept.")
+    if not sums.fisher.total_weight > 0.0:
+        raise ValueError("weights: expected a positive sum, got all zeros")
 
-    steps = []
-    for damping, x, (_, refinements, own), product in zip(dampings, directions, found, products, strict=True):
-        residual = norm(g - product - damping * (x - mu_previous)) / (norm(b) or 1.0)
-        notes = [*shared, *own]
-        if residual > 1e-3:
-            notes.append(
-                f"The residual is {residual:.1e}: the system is singular to rounding, or a second pass gave "
-                "other rows than the first; the direction is not to be trusted."
-            )
-        line = _along(x, g, product, prior, {**options, "dampings": [damping]})
-        with np.errstate(over="ignore", invalid="ignore"):
-            step = line["step_size"] * x
-        if line["step_size"] > 0.0 and x.any():
-            check_range(step)
-        line.update(step=step, direction=x, gradient=g.copy(), iterations=refinements, residual=residual)
-        line.update(damping=damping, notes=(*notes, *line["notes"]))
-        steps.append(line)
-    return steps
+    def read_again(directions: list[Vector]) -> list[Vector] | tuple[int, int]:
+        return _second_pass(stream, sums, directions)
 
-
-def _along(
-    x: Vector, g: Vector, product: Vector, prior: Vector | None, options: dict[str, Any]
-) -> dict[str, Any]:
-    """The core's step for the same problem, with the parameters confined to the line along x.
-
-    With u = x / ||x|| that is one parameter, F' = u^T F u, g' = u^T g, and its solution is ||x||; `product`
-    is F x.  The step rule, which is the core's, sees x only through g^T x and x^T F x, which are the same.
-    A root R of all of F, R^T R = F, in place of S would give the same step, but at d^3 operations more, and
-    by an eigendecomposition, as F may be singular.  The root of one number loses nothing.
-    """
-    length = norm(x) or 1.0
-    u = x / length
-    curvature = max(float(u @ (product / length)), 0.0)
-    (line,) = _core.natural_steps(
-        np.array([[math.sqrt(curvature)]]),
-        advantages=None,
-        gradient=np.array([u @ g]),
-        weights=None,
-        initial=None,
-        previous=None if prior is None else np.array([u @ prior]),
-        **{
-            **options,
-            "count": 1.0,
-            "relative_damping": False,
-            "solver": "cholesky",
-            "precision": "double",
-            "memory_limit": None,
-        },
+    return accumulated_steps(
+        sums.fisher,
+        sums.mean_gradient() if g is None else g,
+        read_again=None if blocks is stream else read_again,
+        previous=prior,
+        **{name: options[name] for name in _OF_SUMS},
     )
-    return line
+
+
+_OF_SUMS = (
+    "count",
+    "dampings",
+    "relative_damping",
+    "max_kl",
+    "solver",
+    "tol",
+    "max_iterations",
+    "momentum",
+    "memory_limit",
+    "threads",
+)  # fmt: skip
+"""The options of a step that apply where only sums of the rows are kept."""
 
 
 def _refuse_what_needs_rows(advantages: object, weights: object, options: dict[str, Any]) -> None:
@@ -140,25 +153,31 @@ class _Sums:
         self.expects_advantages = gradient is None
         self.threads: int = options["threads"]
         self._memory_limit: float | None = options["memory_limit"]
-        self._fisher: _core.Fisher | None = None if d is None else self._begin(d)
+        self._count: float | None = options["count"]
+        self._fisher: Fisher | None = None if d is None else self._begin(d)
         self._gradient: Vector | float = 0.0
 
-    def _begin(self, d: int) -> _core.Fisher:
+    def _begin(self, d: int) -> Fisher:
         if self._memory_limit is not None and 8.0 * d * d > self._memory_limit:
             raise MemoryError(
                 f"memory_limit: expected at least {8 * d * d} bytes, a float64 matrix of {d} x {d}, "
                 f"got {self._memory_limit:g}"
             )
-        return _core.Fisher(d)
+        return Fisher(d)
 
     @property
-    def fisher(self) -> _core.Fisher:
+    def fisher(self) -> Fisher:
         assert self._fisher is not None
         return self._fisher
 
     @property
     def rows(self) -> int:
         return self.fisher.count
+
+    @property
+    def divisor(self) -> float:
+        """What the sum is divided by to be F."""
+        return self.fisher.total_weight if self._count is None else self._count
 
     def read(self, item: object) -> tuple[Scores, Vector | None, Vector | None]:
         """The scores, advantages and weights of an item, checked."""
@@ -186,7 +205,7 @@ class _Sums:
             return
         with np.errstate(over="ignore", invalid="ignore"):
             weighted = advantages if weights is None else weights * advantages
-            self._gradient = self._gradient + _core.rmatvec(matrix.native, weighted, threads=self.threads)
+            self._gradient = self._gradient + rmatvec(matrix.native, weighted, threads=self.threads)
         if not np.isfinite(self._gradient).all():
             raise OverflowError("advantages: their product with the scores leaves the range of float64")
 
@@ -194,14 +213,11 @@ class _Sums:
         return np.asarray(self._gradient) / self.fisher.total_weight
 
 
-def _measure(
-    stream: Stream, blocks: Iterator[Any], sums: _Sums, system: System, directions: list[Vector]
-) -> tuple[list[Vector], list[str]]:
-    """F x for each direction, from the scores where they can be read again, and a note where they cannot."""
-    from_matrix = "The residual was measured in float64 against the accumulated matrix: "
-    if blocks is stream:
-        return [system.apply(x) for x in directions], [from_matrix + "an iterator gives its rows only once."]
-    products = [np.zeros(system.d) for _ in directions]
+def _second_pass(
+    stream: Stream, sums: _Sums, directions: list[Vector]
+) -> list[Vector] | tuple[int, int]:
+    """F x for each direction, from the rows; or how many rows came, and how many the first time, if others."""
+    products = [np.zeros(sums.fisher.d) for _ in directions]
     rows = 0
 
     def add(item: object) -> None:
@@ -209,11 +225,9 @@ def _measure(
         matrix, _, weights = sums.read(item)
         rows += len(matrix)
         for x, product in zip(directions, products, strict=True):
-            product += _core.fisher_matvec(matrix.native, x, weights, threads=sums.threads)
+            product += fisher_matvec(matrix.native, x, weights, threads=sums.threads)
 
     for_each(start(stream), add)
     if rows != sums.rows:
-        why = f"a second pass gave {rows} rows, the first {sums.rows}."
-        return [system.apply(x) for x in directions], [from_matrix + why]
-    divisor = sums.fisher.total_weight / system.scale
-    return [product / divisor for product in products], []
+        return rows, sums.rows
+    return [product / sums.divisor for product in products]

@@ -1,13 +1,38 @@
 // The Fisher matrix accumulated over blocks of rows: d^2 memory, any number of rows.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "fastfisher/context.hpp"
-#include "fastfisher/views.hpp"
+#include "fastfisher/errors.hpp"
+#include "fastfisher/step_types.hpp"
 
 namespace fastfisher {
+
+class Fisher;
+
+// One batch of which only sums are kept.
+struct AccumulatedBatch {
+  const Fisher* fisher = nullptr;    // of at least one row of positive weight
+  const double* gradient = nullptr;  // g, (d,), finite
+  std::optional<double> count;       // divisor of F; default: the sum of the weights
+  double momentum = 0.0;             // as of Batch
+  const double* previous = nullptr;
+  // Where the rows can be read again: writes F x for each direction x, from the rows, and returns nothing; or returns
+  // an event that says why it could not, and F x is then that of the matrix.  May be empty.
+  std::function<std::optional<Event>(const std::vector<std::vector<double>>& directions,
+                                     std::vector<std::vector<double>>& products)>
+      multiply;
+};
+
+// A step for each damping, by "cholesky" in double, or by CG where no factor is good enough and the solver is
+// "automatic".  Without sample weights.  Throws like natural_step.
+std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std::vector<double>& dampings,
+                                       const StepOptions& options = {}, const Context& context = {});
 
 // F = sum w s s^T / sum w over all rows seen, in double.  Every member may be called from several threads at once, and
 // from a context's poll, which is never called under the object's lock.
@@ -35,9 +60,11 @@ class Fisher {
   // y = F v, without a poll.
   void multiply(const double* v, double* y, const Context& context = {}) const;
 
-  // x <- (F + damping I)^-1 x for `right_hand_sides` columns, one after another in memory.
-  // Throws NotPositiveDefinite where the damping is too small for the matrix, and std::overflow_error where x leaves
-  // the range of double.
+  // x <- (F + damping I)^-1 x for `right_hand_sides` columns, one after another in memory, as natural_step solves:
+  // factored once, with a jitter or raised eigenvalues where rounding asks for them, refined, and by CG where that is
+  // not enough.
+  // Throws NotPositiveDefinite where a residual is not to be trusted, and std::overflow_error where x leaves the range
+  // of double.
   void solve(double* x, Index right_hand_sides, double damping, const Context& context = {}) const;
 
   double trace() const;  // tr(F)
@@ -47,7 +74,10 @@ class Fisher {
   std::vector<double> sum() const;
   void restore(const double* sum, Index count, double total_weight);
 
+  class Snapshot;  // of the sum at one moment, for the library's own steps
+
  private:
+  std::vector<double>& own_sum();
   void mirror() const;
   double sum_trace() const noexcept;
   double checked_weight() const;
@@ -55,7 +85,8 @@ class Fisher {
   Index dimension_;
   Index count_ = 0;
   double total_weight_ = 0.0;
-  mutable std::vector<double> sum_;  // sum w s s^T, lower triangle; both once mirrored_
+  // sum w s s^T, lower triangle; both once mirrored_.  Whoever changes it copies it first where a snapshot has it too.
+  mutable std::shared_ptr<std::vector<double>> sum_;
   mutable bool mirrored_ = true;
   mutable std::mutex mutex_;
 };

@@ -4,80 +4,13 @@
 // arXiv 1703.02660, equations 3 to 5.
 #pragma once
 
-#include <optional>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "fastfisher/context.hpp"
 #include "fastfisher/errors.hpp"
-#include "fastfisher/views.hpp"
+#include "fastfisher/step_types.hpp"
 
 namespace fastfisher {
-
-enum class Solver {
-  automatic,           // the cheapest that fits in memory, by a model of what each costs
-  cholesky,            // factors F + lambda I, d x d
-  gram,                // factors S S^T / N + lambda I, N x N
-  conjugate_gradient,  // products with F only
-  lsmr,                // products with S and S^T only: conjugate gradients for an ill-conditioned F
-};
-
-enum class Precision {
-  automatic,  // mixed where it pays and the condition allows it, else double
-  single_precision,
-  double_precision,
-  mixed,  // factor in single, residual and refinement in double
-};
-
-std::string_view name(Solver solver) noexcept;
-std::string_view name(Precision precision) noexcept;
-
-// One batch.  F = S^T diag(w) S / count; g = S^T (w A) / sum w, or given.
-struct Batch {
-  ScoresView scores;                   // (N, d), N > 0, d > 0, finite
-  const double* advantages = nullptr;  // A, (N,), finite: exactly one of advantages and gradient
-  const double* gradient = nullptr;    // g, (d,), finite
-  const double* weights = nullptr;     // w, (N,), finite, non-negative, not all zero; null: ones
-  std::optional<double> count;         // default: sum w
-  bool centre = false;                 // subtract the mean score, by the same weights: F is then a covariance matrix
-  // Momentum (SPRING, arXiv 2401.10190): the step stays near momentum * previous, x solves
-  // (F + lambda I) x = g + lambda momentum previous.
-  double momentum = 0.0;             // in [0, 1)
-  const double* previous = nullptr;  // the direction of the step before, (d,), finite; null: zero
-};
-
-struct StepOptions {
-  double damping = 1e-4;          // lambda >= 0
-  bool relative_damping = false;  // lambda = damping * tr(F) / min(N, d)
-  std::optional<double> max_kl;   // KL that the step is scaled to; none: the step is the direction
-  Solver solver = Solver::automatic;
-  Precision precision = Precision::automatic;
-  double tolerance = 1e-8;              // CG, LSMR: ||g - (F + lambda I) x|| / ||g|| to stop at, >= 0
-  std::optional<Index> max_iterations;  // CG, LSMR: >= 0; default min(10 min(N, d) + 100, 10,000)
-  const double* initial = nullptr;      // CG, LSMR: where to start, (d,), finite
-  bool precondition = true;             // CG, LSMR: by a sample of the rows, where that pays
-  // Bytes that a factored matrix may take, and what is kept of it for other dampings; default: 40% of the machine's.
-  std::optional<double> memory_limit;
-};
-
-struct NaturalStep {
-  std::vector<double> step;       // alpha x, (d,)
-  std::vector<double> direction;  // x, (d,)
-  std::vector<double> gradient;   // g, (d,)
-  // (N,) with direction = S^T sample_weights (+ momentum previous); empty where advantages were not given or where they
-  // are not unique.
-  std::vector<double> sample_weights;
-  double step_size = 1.0;              // alpha
-  double predicted_kl = 0.0;           // alpha^2 x^T F x / 2
-  double predicted_improvement = 0.0;  // alpha g^T x
-  Solver solver = Solver::automatic;   // the one that ran
-  Precision precision = Precision::automatic;
-  double damping = 0.0;   // lambda, absolute
-  Index iterations = 0;   // of CG or LSMR, or refinements of a direct solve
-  double residual = 0.0;  // ||g - (F + lambda I) x|| / ||g||, from the scores, in double
-  std::vector<std::string> notes;
-};
 
 // Throws std::invalid_argument naming the argument, std::overflow_error where squared scores, the gradient or the step
 // leave double's range, NotPositiveDefinite, MemoryLimitExceeded, std::bad_alloc, and whatever context.poll throws.
@@ -89,19 +22,6 @@ NaturalStep natural_step(const Batch& batch, const StepOptions& options = {}, co
 // the matrix to a band, at the price of four or five factors, and then cost little more than the residual.
 std::vector<NaturalStep> natural_steps(const Batch& batch, const std::vector<double>& dampings,
                                        const StepOptions& options = {}, const Context& context = {});
-
-// What the model behind Solver::automatic expects a step to cost, in operations at the speed of a factorisation in
-// double precision; infinite where a solver cannot run.
-struct PredictedCosts {
-  double cholesky = 0.0;
-  double gram = 0.0;
-  // cg_setup + cg_iterations cg_iteration, preconditioned where that is less; without a preconditioner cg_iterations is
-  // a bound.
-  double cg_setup = 0.0;
-  double cg_iteration = 0.0;
-  double cg_iterations = 0.0;
-  Solver choice = Solver::automatic;  // of options.solver = automatic
-};
 
 // Looks the batch through, which the model needs for tr(F) / damping, but solves nothing.  Throws like natural_step.
 PredictedCosts predicted_costs(const Batch& batch, const StepOptions& options = {}, const Context& context = {});

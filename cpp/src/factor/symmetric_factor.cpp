@@ -2,32 +2,23 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <type_traits>
 
 #include "factor/tridiagonal.hpp"
-#include "fastfisher/errors.hpp"
 #include "fastfisher/linalg.hpp"
 
 namespace fastfisher::detail {
 namespace {
 
-std::string in_words(double value) {
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.1e", value);
-  return text;
-}
-
 template <class Real>
-class DenseCholesky final : public SymmetricFactor {
+class DenseCholesky final : public ShiftedFactor {
  public:
-  DenseCholesky(Index n, const Context& context) : n_(n), factor_(n * n), context_(&context) {}
+  DenseCholesky(Index n, MatrixSource<Real>& matrix, const Context& context)
+      : n_(n), matrix_(&matrix), factor_(n * n), context_(&context) {}
 
-  // Tries A + shift I; `form` writes A's lower triangle.
-  template <class Form>
-  bool factor(double shift, const Form& form) {
-    form(factor_.data());
+  bool factor(double shift) override {
+    matrix_->write(factor_.data());
     largest_diagonal_ = largest_diagonal(n_, factor_);
     for (Index k = 0; k < n_; ++k) {
       Real& entry = factor_[k * (n_ + 1)];
@@ -35,7 +26,7 @@ class DenseCholesky final : public SymmetricFactor {
     }
     return cholesky(n_, factor_.data(), *context_) < 0;
   }
-  double largest() const noexcept { return largest_diagonal_; }
+  double largest() const noexcept override { return largest_diagonal_; }
 
   void solve(Vector& x) const override {
     if constexpr (std::is_same_v<Real, double>) {
@@ -53,29 +44,10 @@ class DenseCholesky final : public SymmetricFactor {
 
  private:
   Index n_;
+  MatrixSource<Real>* matrix_;  // of the tries only
   Buffer<Real> factor_;
   const Context* context_;
   double largest_diagonal_ = 0.0;
-};
-
-// Shares the band form with the factors of other dampings.
-template <class Real>
-class BandedCholesky final : public SymmetricFactor {
- public:
-  explicit BandedCholesky(const MatrixCache::Reduced<Real>& reduced) : reduced_(&reduced) {}
-
-  bool factor(double shift) { return factor_.factor(reduced_->form.band(), shift); }
-  double largest() const noexcept { return reduced_->largest_diagonal; }
-
-  void solve(Vector& x) const override {
-    reduced_->form.to_band(x);
-    factor_.solve(x);
-    reduced_->form.from_band(x);
-  }
-
- private:
-  const MatrixCache::Reduced<Real>* reduced_;
-  BandCholesky factor_;
 };
 
 template <class Real>
@@ -123,18 +95,15 @@ class Clamped final : public SymmetricFactor {
 };
 
 // Rounding moves eigenvalues by about n eps of the largest: that is the first jitter, a hundred times as much the
-// second.  True if attempt(shift) succeeded with one of them or with none.
-template <class Attempt, class Largest>
-bool climb(Index n, double shift, double rounding, const Attempt& attempt, const Largest& largest,
-           std::vector<std::string>& notes) {
-  if (attempt(shift)) return true;
-  const double scale = largest();
+// second.  True if the factor exists with one of them or with none.
+bool climb(Index n, double shift, double rounding, ShiftedFactor& tried, FactorReport& report) {
+  if (tried.factor(shift)) return true;
+  const double scale = tried.largest();
   if (!(scale > 0.0) || !std::isfinite(scale)) return false;
   double jitter = static_cast<double>(n) * rounding * scale;
   for (int rung = 0; rung < 2; ++rung, jitter *= 100.0) {
-    if (!attempt(shift + jitter)) continue;
-    notes.push_back("The damping is below the rounding of the matrix, whose Cholesky factor broke down; a jitter of " +
-                    in_words(jitter / scale) + " times its largest diagonal entry was added to the factored matrix.");
+    if (!tried.factor(shift + jitter)) continue;
+    report.relative_jitter = jitter / scale;
     return true;
   }
   return false;
@@ -143,55 +112,35 @@ bool climb(Index n, double shift, double rounding, const Attempt& attempt, const
 }  // namespace
 
 template <class Real>
-std::unique_ptr<SymmetricFactor> factor_symmetric(Index n, double shift, const Former<Real>& form, MatrixCache* cache,
-                                                  LastRung last, const Context& context,
-                                                  std::vector<std::string>& notes) {
-  const double rounding = std::numeric_limits<Real>::epsilon();
-  const auto copy = [&](Real* target) {
-    if (cache == nullptr) {
-      form(target);
-    } else {
-      cache->copy<Real>(n, form, target);
-    }
-  };
-  if (const auto* reduced = cache == nullptr ? nullptr : cache->reduced<Real>(n, form, context)) {
-    auto banded = std::make_unique<BandedCholesky<Real>>(*reduced);
-    if (climb(
-            n, shift, rounding, [&](double shifted) { return banded->factor(shifted); },
-            [&] { return banded->largest(); }, notes)) {
-      return banded;
-    }
-  } else {
-    auto dense = std::make_unique<DenseCholesky<Real>>(n, context);
-    if (climb(
-            n, shift, rounding, [&](double shifted) { return dense->factor(shifted, copy); },
-            [&] { return dense->largest(); }, notes)) {
-      return dense;
-    }
-  }
+std::unique_ptr<SymmetricFactor> factor_symmetric(Index n, double shift, MatrixSource<Real>& matrix, LastRung last,
+                                                  const Context& context, FactorReport& report) {
+  report = {};
+  std::unique_ptr<ShiftedFactor> tried = matrix.cheaper_factor();
+  report.reduced_to_band = tried != nullptr;
+  if (tried == nullptr) tried = std::make_unique<DenseCholesky<Real>>(n, matrix, context);
+  if (climb(n, shift, std::numeric_limits<Real>::epsilon(), *tried, report)) return tried;
+  tried.reset();
   if (last == LastRung::clamp && n <= most_clamped) {
-    Buffer<Real> matrix(n * n);
-    copy(matrix.data());
-    auto clamped = std::make_unique<Clamped<Real>>(n, std::move(matrix), context);
+    Buffer<Real> copy(n * n);
+    matrix.write(copy.data());
+    auto clamped = std::make_unique<Clamped<Real>>(n, std::move(copy), context);
     if (clamped->factor(shift, context)) {
-      notes.push_back("Rounding has left the matrix indefinite beyond a jitter; " + std::to_string(clamped->raised()) +
-                      " of its " + std::to_string(n) + " eigenvalues were below the bound on its rounding, " +
-                      in_words(clamped->relative_bound()) + " times the largest, and were raised to that.");
+      report.raised = clamped->raised();
+      report.size = n;
+      report.relative_bound = clamped->relative_bound();
       return clamped;
     }
   }
-  throw NotPositiveDefinite(
-      "the damped Fisher matrix has no Cholesky factor in this precision, even with jitter, and no positive "
-      "eigenvalue above its rounding; increase damping");
+  return nullptr;
 }
 
 double guaranteed_shift(double depth, double n, double rounding_unit, double square_norm) noexcept {
   return 11.0 * (depth * n + n * (n + 1.0)) * rounding_unit * square_norm;
 }
 
-template std::unique_ptr<SymmetricFactor> factor_symmetric<float>(Index, double, const Former<float>&, MatrixCache*,
-                                                                  LastRung, const Context&, std::vector<std::string>&);
-template std::unique_ptr<SymmetricFactor> factor_symmetric<double>(Index, double, const Former<double>&, MatrixCache*,
-                                                                   LastRung, const Context&, std::vector<std::string>&);
+template std::unique_ptr<SymmetricFactor> factor_symmetric<float>(Index, double, MatrixSource<float>&, LastRung,
+                                                                  const Context&, FactorReport&);
+template std::unique_ptr<SymmetricFactor> factor_symmetric<double>(Index, double, MatrixSource<double>&, LastRung,
+                                                                   const Context&, FactorReport&);
 
 }  // namespace fastfisher::detail

@@ -3,30 +3,31 @@
 //   1. Cholesky, which cannot break down where the shift is at least guaranteed_shift();
 //   2. Cholesky with a jitter on the diagonal, of the size of rounding, reported;
 //   3. the eigendecomposition, with eigenvalues below the rounding bound raised to it, reported;
-//   4. NotPositiveDefinite.
+//   4. none.
 #pragma once
 
 #include <memory>
-#include <string>
-#include <vector>
 
-#include "factor/matrix_cache.hpp"
+#include "factor/matrix_source.hpp"
 
 namespace fastfisher::detail {
 
-class SymmetricFactor {
- public:
-  virtual ~SymmetricFactor() = default;
-  virtual void solve(Vector& x) const = 0;  // x <- (A + shift I)^-1 x
-};
-
 enum class LastRung { jitter, clamp };
 
-// Of A, n x n, in Real.  The cache may be null.
+// Which rung the factor is from; all zero of the first.
+struct FactorReport {
+  bool reduced_to_band = false;
+  double relative_jitter = 0.0;  // over the largest diagonal entry
+  Index raised = 0, size = 0;    // eigenvalues, of how many
+  double relative_bound = 0.0;   // that they were raised to, over the largest
+
+  bool exact() const noexcept { return relative_jitter == 0.0 && size == 0; }
+};
+
+// Of A, n x n, in Real; null where the last rung is not enough.
 template <class Real>
-std::unique_ptr<SymmetricFactor> factor_symmetric(Index n, double shift, const Former<Real>& form, MatrixCache* cache,
-                                                  LastRung last, const Context& context,
-                                                  std::vector<std::string>& notes);
+std::unique_ptr<SymmetricFactor> factor_symmetric(Index n, double shift, MatrixSource<Real>& matrix, LastRung last,
+                                                  const Context& context, FactorReport& report);
 
 // Rows beyond which the eigendecomposition is not tried: its reduction is bound by memory, and takes minutes there.
 inline constexpr Index most_clamped = 4096;

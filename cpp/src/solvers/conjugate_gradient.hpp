@@ -1,10 +1,10 @@
-// The conjugate gradient method on a NormalSystem.
+// The conjugate gradient method on a linear system.
 #pragma once
 
 #include <functional>
 #include <limits>
 
-#include "solvers/normal_system.hpp"
+#include "solvers/linear_system.hpp"
 #include "solvers/preconditioner.hpp"
 
 namespace fastfisher::detail {
@@ -18,6 +18,9 @@ struct ConjugateGradientResult {
   Vector residual_vector, scores_times_x;  // b - M x and S x, as measured
 };
 
+// y = M p, in the arithmetic that the recurrence is to have.
+using Product = std::function<void(const Vector& p, Vector& y)>;
+
 struct ConjugateGradientOptions {
   double tolerance = 1e-8;
   Index max_iterations = 0;
@@ -25,6 +28,10 @@ struct ConjugateGradientOptions {
   double trust = std::numeric_limits<double>::epsilon();
   // ... and the method stops where that has not brought the true one down by this.
   double least_gain = 2.0;
+  // An x whose residual is above this many times the least one that was met on the way is given up for that one, where
+  // neither the tolerance nor go_on has ended the method: M is singular to rounding then, and x grows along what it
+  // takes to nothing.
+  double most_rise = 1.0;
   // Asked after each iteration, with the residual of the recurrence over ||b||.  May be empty.
   std::function<bool(Index iterations, double residual)> go_on;
 };
@@ -33,11 +40,9 @@ struct ConjugateGradientOptions {
 //
 // Hestenes and Stiefel 1952.  The recursive residual drifts from the true one: when it says that x is good enough, the
 // true one is measured, and the method restarts from it until that agrees or no longer falls.
-// Products are taken in Real with `scores` less their `mean`, the system's or a narrower copy; residuals are measured
-// with the system's, in double.  Mean and preconditioner may be null.
-template <class Real>
-ConjugateGradientResult conjugate_gradient(const NormalSystem& system, const ScoresView& scores, const Vector* mean,
-                                           const Vector& b, const Preconditioner* preconditioner,
+// Residuals are measured with the system's product, in double.  The preconditioner may be null.
+ConjugateGradientResult conjugate_gradient(const LinearSystem& system, const Product& product, const Vector& b,
+                                           const Preconditioner* preconditioner,
                                            const ConjugateGradientOptions& options, Vector& x);
 
 }  // namespace fastfisher::detail

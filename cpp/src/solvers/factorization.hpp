@@ -1,9 +1,7 @@
-// Direct solvers of a NormalSystem, behind one interface: factor once, solve many times.
+// Direct solvers of a linear system, behind one interface: factor once, solve many times.
 #pragma once
 
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "factor/symmetric_factor.hpp"
 #include "solvers/normal_system.hpp"
@@ -17,11 +15,16 @@ class Factorization {
   virtual void solve(Vector& x) const = 0;
 };
 
-// M, d x d, in Real, by the ladder of symmetric_factor.hpp as far as its last rung.  The cache may be null.
-// Throws NotPositiveDefinite.
+// How a factor is made: by which rungs, and from matrices that other solves share, if the provider is not null.
+struct FactorOptions {
+  LastRung last = LastRung::clamp;
+  MatrixProvider* provider = nullptr;
+};
+
+// M, d x d, in Real, by the ladder of symmetric_factor.hpp as far as its last rung; null where that is not enough.
 template <class Real>
-std::unique_ptr<Factorization> factor_primal(const NormalSystem& system, MatrixCache* cache, LastRung last,
-                                             std::vector<std::string>& notes);
+std::unique_ptr<Factorization> factor_primal(const LinearSystem& system, const FactorOptions& options,
+                                             FactorReport& report);
 
 // R R^T + shift I, N x N, with R = diag(sqrt w) S.  M^-1 follows from the Woodbury identity, which divides by the
 // shift.
@@ -32,7 +35,7 @@ class DualFactorization : public Factorization {
 };
 
 template <class Real>
-std::unique_ptr<DualFactorization> factor_dual(const NormalSystem& system, MatrixCache* cache, LastRung last,
-                                               std::vector<std::string>& notes);
+std::unique_ptr<DualFactorization> factor_dual(const NormalSystem& system, const FactorOptions& options,
+                                               FactorReport& report);
 
 }  // namespace fastfisher::detail

@@ -1,23 +1,22 @@
 // The linear system of the natural step, unnormalised: M x = b with M = S^T diag(w) S + shift I,
 // shift = count * lambda, b = count * g.  With a mean score m, S stands for S - 1 m^T throughout.  That is a correction
 // of rank one to S^T diag(w) S too, but as such it would cancel twice the digits: m is subtracted from each product
-// with S or S^T by itself.  Products are taken from the scores, always in double: this is what residuals are measured
-// with, whatever precision a factor has.
+// with S or S^T by itself.  Products are taken from the scores.
 #pragma once
 
 #include <cmath>
 
 #include "fastfisher/linalg.hpp"
-#include "runtime/vector.hpp"
+#include "solvers/linear_system.hpp"
 
 namespace fastfisher::detail {
 
-class NormalSystem {
+class NormalSystem final : public LinearSystem {
  public:
   // `mean`: the mean score to subtract, (d,), or null; all pointers must outlive the system.
   NormalSystem(const ScoresView& scores, const double* weights, double shift, const Vector* mean,
                const Context& context)
-      : scores_(scores), weights_(weights), shift_(shift), mean_(mean), context_(&context) {
+      : LinearSystem(columns(scores), shift, context), scores_(scores), weights_(weights), mean_(mean) {
     if (mean_ == nullptr) return;
     for (std::size_t n = 0; n < samples(); ++n) total_weight_ += weight(n);
   }
@@ -25,18 +24,15 @@ class NormalSystem {
   const ScoresView& scores() const noexcept { return scores_; }  // not centred
   const double* weights() const noexcept { return weights_; }
   double weight(std::size_t n) const noexcept { return weights_ == nullptr ? 1.0 : weights_[n]; }
-  double shift() const noexcept { return shift_; }
-  const Context& context() const noexcept { return *context_; }
   bool centred() const noexcept { return mean_ != nullptr; }
   const Vector* mean() const noexcept { return mean_; }
   double total_weight() const noexcept { return total_weight_; }  // of a centred system
-  std::size_t samples() const noexcept { return static_cast<std::size_t>(rows(scores_)); }
-  std::size_t parameters() const noexcept { return static_cast<std::size_t>(columns(scores_)); }
+  std::size_t samples() const noexcept override { return static_cast<std::size_t>(rows(scores_)); }
 
   // u = S v.
   void multiply(const Vector& v, Vector& u) const {
     u.resize(samples());
-    matvec<double>(scores_, v.data(), u.data(), *context_);
+    matvec<double>(scores_, v.data(), u.data(), context());
     if (mean_ == nullptr) return;
     const double along = dot(*mean_, v);
     for (double& value : u) value -= along;
@@ -46,14 +42,13 @@ class NormalSystem {
   void multiply_transposed(const Vector& u, Vector& y) const {
     y.resize(parameters());
     if (mean_ != nullptr) return multiply_transposed_centred(u, y);
-    rmatvec<double>(scores_, u.data(), y.data(), *context_);
+    rmatvec<double>(scores_, u.data(), y.data(), context());
   }
 
   // norms[n] = ||s_n||^2.
   void square_norms(Vector& norms) const;
 
-  // y = M x; `scores_times_x`, if not null, receives S x.
-  void apply(const Vector& x, Vector& y, Vector* scores_times_x = nullptr) const {
+  void apply(const Vector& x, Vector& y, Vector* scores_times_x = nullptr) const override {
     y.resize(parameters());
     if (mean_ != nullptr) {
       Vector u;
@@ -61,33 +56,27 @@ class NormalSystem {
     } else {
       if (scores_times_x != nullptr) scores_times_x->resize(samples());
       fisher_matvec<double>(scores_, weights_, x.data(), scores_times_x == nullptr ? nullptr : scores_times_x->data(),
-                            y.data(), *context_);
+                            y.data(), context());
     }
-    for (std::size_t k = 0; k < y.size(); ++k) y[k] += shift_ * x[k];
+    for (std::size_t k = 0; k < y.size(); ++k) y[k] += shift() * x[k];
   }
 
-  // S^T diag(w) S, d x d, and diag(sqrt w) S S^T diag(sqrt w), N x N, lower triangles.
-  template <class Real>
-  void form_primal(Real* c) const;
+  void form_primal(float* c) const override { form_rows_product(c); }
+  void form_primal(double* c) const override { form_rows_product(c); }
+
+  // diag(sqrt w) S S^T diag(sqrt w), N x N, lower triangle.
   template <class Real>
   void form_dual(Real* k) const;
-
-  // r = b - M x; returns ||r||.
-  double residual(const Vector& b, const Vector& x, Vector& r, Vector* scores_times_x = nullptr) const {
-    apply(x, r, scores_times_x);
-    for (std::size_t k = 0; k < r.size(); ++k) r[k] = b[k] - r[k];
-    return norm(r);
-  }
 
  private:
   void multiply_transposed_centred(const Vector& u, Vector& y) const;
   void apply_centred(const Vector& x, Vector& y, Vector& u) const;
+  template <class Real>
+  void form_rows_product(Real* c) const;
 
   ScoresView scores_;
   const double* weights_;
-  double shift_;
   const Vector* mean_;
-  const Context* context_;
   double total_weight_ = 0.0;
 };
 

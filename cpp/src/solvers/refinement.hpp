@@ -4,7 +4,7 @@
 #include <limits>
 #include <utility>
 
-#include "solvers/normal_system.hpp"
+#include "solvers/linear_system.hpp"
 
 namespace fastfisher::detail {
 
@@ -18,7 +18,7 @@ struct Solution {
   Index refinements = 0;
 };
 
-inline void measure(const NormalSystem& system, const Vector& b, Solution& solution) {
+inline void measure(const LinearSystem& system, const Vector& b, Solution& solution) {
   solution.residual = system.residual(b, solution.x, solution.residual_vector, &solution.scores_times_x);
 }
 
@@ -26,7 +26,7 @@ inline void measure(const NormalSystem& system, const Vector& b, Solution& solut
 // while the residual falls by `least_gain`, to where the rounding of the residual itself is met.  True if it got there,
 // or as far as a float64 factor could.
 template <class Correct>
-bool refine(const NormalSystem& system, const Correct& correct, const Vector& b, double scale, double least_gain,
+bool refine(const LinearSystem& system, const Correct& correct, const Vector& b, double scale, double least_gain,
             int most, Solution& solution) {
   const auto at_rounding = [&] {
     return solution.residual <= 2.0 * double_rounding * norm(b) ||

@@ -99,12 +99,6 @@ SampledRun sampled_run(const SolveShape& shape, double rows) {
   return run;
 }
 
-std::string in_words(double operations) {
-  char text[32];
-  std::snprintf(text, sizeof(text), operations < 1e8 ? "%.2g" : "%.3g", operations / 1e9);
-  return std::string(text) + " GFLOP";
-}
-
 }  // namespace
 
 SolveShape shape_of(const ScoresView& scores) {
@@ -192,14 +186,11 @@ SolverChoice choose_solver(const SolveShape& shape) {
   }
   choice.affordable = direct / (choice.sample_rows > 0 ? sampled.iteration : iteration);
   choice.patience = static_cast<Index>(std::clamp(1.5 * choice.affordable, 8.0, 1e6));
-  const auto option = [](const char* name, double cost, bool possible, const char* otherwise) {
-    return std::string(name) + " " + (possible ? in_words(cost) : otherwise);
-  };
-  choice.reason = "auto chose " + std::string(name(choice.solver)) + ": " +
-                  option("cholesky", primal, primal_fits, "does not fit in memory") + ", " +
-                  option("gram", dual, dual_fits, shape.dual_possible ? "does not fit in memory" : "needs damping") +
-                  ", cg " + in_words(iteration) + " an iteration" +
-                  (sampled.rows > 0 ? " or " + in_words(sampled.cost()) + " with a preconditioner" : "") + ".";
+  constexpr double never = std::numeric_limits<double>::infinity();
+  choice.reason = {EventCode::chosen,
+                   choice.solver,
+                   {primal_fits ? primal : never, dual_fits ? dual : never, iteration,
+                    sampled.rows > 0 ? sampled.cost() : 0.0, shape.dual_possible ? 1.0 : 0.0}};
   return choice;
 }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <optional>
-#include <string>
 
 #include "fastfisher/natural_step.hpp"
 
@@ -37,7 +36,7 @@ struct SolverChoice {
   double affordable = 0.0;  // further iterations that cost as much as the factorisation
   Index patience = 0;       // at the most
   Index sample_rows = 0;    // of the preconditioner that it starts with; 0: none
-  std::string reason;       // a sentence
+  Event reason{EventCode::chosen};
 };
 
 SolverChoice choose_solver(const SolveShape& shape);

@@ -7,7 +7,6 @@
 #include <string>
 
 #include "fastfisher/linalg.hpp"
-#include "fastfisher/natural_step.hpp"
 #include "runtime/buffer.hpp"
 #include "scores/checks.hpp"
 
@@ -37,14 +36,14 @@ Fisher::Fisher(Index dimension) : dimension_(dimension) {
   }
   constexpr Index largest = Index{1} << 30;  // 2^63 bytes of matrix
   if (dimension >= largest) throw std::bad_alloc();
-  sum_.assign(squared(dimension), 0.0);
+  sum_ = std::make_shared<std::vector<double>>(squared(dimension), 0.0);
 }
 
 Fisher::Fisher(const Fisher& other) : dimension_(other.dimension_) {
   const std::lock_guard lock(other.mutex_);
   count_ = other.count_;
   total_weight_ = other.total_weight_;
-  sum_ = other.sum_;
+  sum_ = std::make_shared<std::vector<double>>(*other.sum_);
   mirrored_ = other.mirrored_;
 }
 
@@ -87,13 +86,15 @@ void Fisher::update(const ScoresView& scores, const double* weights, const Conte
   }
   const std::lock_guard lock(mutex_);
   check_range(sum_trace() + trace, total_weight_ + weight);
+  std::vector<double>& sum = own_sum();
   if (product.data() != nullptr) {
     for (Index j = 0; j < dimension_; ++j) {
-      for (Index i = j; i < dimension_; ++i)
-        sum_[static_cast<std::size_t>(i + j * dimension_)] += product[i + j * dimension_];
+      for (Index i = j; i < dimension_; ++i) {
+        sum[static_cast<std::size_t>(i + j * dimension_)] += product[i + j * dimension_];
+      }
     }
   } else {
-    fisher_product<double>(scores, weights, Update::add, sum_.data(), unpolled(context));
+    fisher_product<double>(scores, weights, Update::add, sum.data(), unpolled(context));
   }
   mirrored_ = false;
   count_ += samples;
@@ -108,15 +109,22 @@ void Fisher::merge(const Fisher& other) {
   const Fisher copy(other);  // no two locks at once, and merging with oneself is well defined
   const std::lock_guard lock(mutex_);
   check_range(sum_trace() + copy.sum_trace(), total_weight_ + copy.total_weight_);
-  for (std::size_t i = 0; i < sum_.size(); ++i) sum_[i] += copy.sum_[i];
+  std::vector<double>& sum = own_sum();
+  for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += (*copy.sum_)[i];
   mirrored_ = mirrored_ && copy.mirrored_;
   count_ += copy.count_;
   total_weight_ += copy.total_weight_;
 }
 
+std::vector<double>& Fisher::own_sum() {
+  if (sum_.use_count() > 1) sum_ = std::make_shared<std::vector<double>>(*sum_);
+  return *sum_;
+}
+
+// A snapshot is taken of a mirrored sum, so this changes none.
 void Fisher::mirror() const {
   if (mirrored_) return;
-  mirror_lower<double>(dimension_, sum_.data(), 1.0);
+  mirror_lower<double>(dimension_, sum_->data(), 1.0);
   mirrored_ = true;
 }
 
@@ -129,20 +137,20 @@ void Fisher::matrix(double* matrix) const {
   const std::lock_guard lock(mutex_);
   const double weight = checked_weight();
   mirror();
-  for (std::size_t i = 0; i < sum_.size(); ++i) matrix[i] = sum_[i] / weight;
+  for (std::size_t i = 0; i < sum_->size(); ++i) matrix[i] = (*sum_)[i] / weight;
 }
 
 void Fisher::multiply(const double* v, double* y, const Context& context) const {
   const std::lock_guard lock(mutex_);
   const double weight = checked_weight();
   mirror();
-  matvec<double>(row_major<const double>(sum_.data(), dimension_, dimension_), v, y, unpolled(context));
+  matvec<double>(row_major<const double>(sum_->data(), dimension_, dimension_), v, y, unpolled(context));
   for (Index k = 0; k < dimension_; ++k) y[k] /= weight;
 }
 
 double Fisher::sum_trace() const noexcept {
   double sum = 0.0;
-  for (Index k = 0; k < dimension_; ++k) sum += sum_[static_cast<std::size_t>(k * (dimension_ + 1))];
+  for (Index k = 0; k < dimension_; ++k) sum += (*sum_)[static_cast<std::size_t>(k * (dimension_ + 1))];
   return sum;
 }
 
@@ -151,30 +159,10 @@ double Fisher::trace() const {
   return sum_trace() / checked_weight();
 }
 
-void Fisher::solve(double* x, Index right_hand_sides, double damping, const Context& context) const {
-  if (!(damping >= 0.0) || !std::isfinite(damping)) {
-    throw std::invalid_argument("damping: expected a finite number >= 0");
-  }
-  detail::Buffer<double> factor(static_cast<Index>(squared(dimension_)));
-  matrix(factor.data());
-  for (Index k = 0; k < dimension_; ++k) factor[k * (dimension_ + 1)] += damping;
-  if (const Index pivot = cholesky<double>(dimension_, factor.data(), context); pivot >= 0) {
-    throw NotPositiveDefinite("F + damping I has no Cholesky factor: pivot " + std::to_string(pivot) +
-                              " is not positive; increase damping");
-  }
-  for (Index j = 0; j < right_hand_sides; ++j) {
-    double* column = x + j * dimension_;
-    cholesky_solve<double>(dimension_, factor.data(), column, context);
-    if (!std::all_of(column, column + dimension_, [](double value) { return std::isfinite(value); })) {
-      throw std::overflow_error("the solution leaves the range of float64; increase damping or rescale the scores");
-    }
-  }
-}
-
 std::vector<double> Fisher::sum() const {
   const std::lock_guard lock(mutex_);
   mirror();
-  return sum_;
+  return *sum_;
 }
 
 void Fisher::restore(const double* sum, Index count, double total_weight) {
@@ -190,7 +178,7 @@ void Fisher::restore(const double* sum, Index count, double total_weight) {
     }
   }
   const std::lock_guard lock(mutex_);
-  std::copy_n(sum, sum_.size(), sum_.begin());
+  std::copy_n(sum, sum_->size(), own_sum().begin());
   mirrored_ = false;
   count_ = count;
   total_weight_ = total_weight;

@@ -17,9 +17,7 @@ class Momentum {
  public:
   // `surveyed`: of this batch, whose arguments are good.
   Momentum(const Batch& batch, const Survey& surveyed, const Context& context) : batch_(batch) {
-    if (!(batch.momentum >= 0.0 && batch.momentum < 1.0)) {
-      throw std::invalid_argument("momentum: expected a number in [0, 1)");
-    }
+    check_momentum(batch.momentum);
     if (batch.momentum == 0.0 || batch.previous == nullptr) return;
     const auto samples = static_cast<std::size_t>(surveyed.samples);
     check_finite(batch.previous, surveyed.parameters, "previous");

@@ -1,7 +1,10 @@
 #include "step/plan.hpp"
 
-#include <limits>
+#include <algorithm>
 #include <stdexcept>
+#include <utility>
+
+#include "step/solver_table.hpp"
 
 namespace fastfisher::detail {
 namespace {
@@ -10,88 +13,143 @@ namespace {
 // 1 / eps; a bound on it by the trace is loose, but a wrong guess costs iterations only.
 constexpr double most_condition_of_mixed = 1e7;
 
-// Of R^T R + shift I, to a few per cent.
-double largest_eigenvalue(const StepState& state) {
-  Vector v = state.b, product;
+// Of M, to a few per cent.
+double largest_eigenvalue(const Workspace& workspace) {
+  Vector v = workspace.b, product;
   double eigenvalue = 0.0;
   constexpr int iterations = 8;
   for (int i = 0; i < iterations; ++i) {
     const double length = norm(v);
     if (length == 0.0) break;
     for (double& value : v) value /= length;
-    state.system.apply(v, product);
+    workspace.system->apply(v, product);
     eigenvalue = norm(product);
     v.swap(product);
   }
   return eigenvalue;
 }
 
-}  // namespace
-
-void choose_algorithm(StepState& state) {
-  const StepOptions& options = state.options;
-  const Problem& problem = state.problem;
-  SolveShape& shape = state.shape;
-  NaturalStep& result = state.result;
-  shape = shape_of(problem.batch->scores);
-  shape.condition_bound = state.system.shift() > 0.0 ? problem.system_scale() * problem.trace / state.system.shift()
-                                                     : std::numeric_limits<double>::infinity();
-  shape.tolerance = options.tolerance;
-  shape.dual_possible = problem.batch->advantages != nullptr || problem.damping > 0.0;
-  shape.memory_limit = options.memory_limit;
-  result.precision = options.precision;
-  const bool narrow = options.precision == Precision::single_precision || options.precision == Precision::mixed;
-  shape.narrow_factor = narrow;
-  shape.mixed_likely = options.precision == Precision::automatic && shape.condition_bound <= most_condition_of_mixed;
-  shape.narrow_products = narrow || shape.mixed_likely;
-  shape.precondition = options.precondition && state.system.shift() > 0.0;
-  state.choice.direct = options.solver;
-  result.solver = options.solver;
-  if (options.solver == Solver::automatic) {
-    state.choice = choose_solver(shape);
-    result.solver = state.choice.solver;
-    result.notes.push_back(state.choice.reason);
-  } else if (!is_iterative(options.solver)) {
-    check_memory(shape, options.solver);
-  }
-  if (result.solver == Solver::gram && !shape.dual_possible) {
-    throw std::invalid_argument("damping: the gram solver with a gradient (not advantages) expects damping > 0, got 0");
-  }
-  settle_precision(state);
-}
-
-// Single-precision factors pay from a few hundred rows on, where the time is in the factorisation; products from where
-// it is in the arithmetic or in reading the scores.
-void settle_precision(StepState& state) {
-  NaturalStep& result = state.result;
-  if (result.precision != Precision::automatic) return;
-  if (is_iterative(result.solver)) {
-    constexpr double least_values = 1e5;
-    const bool pays = state.shape.samples * state.shape.row_values >= least_values;
-    const bool works = result.solver != Solver::lsmr && mixed_products_may_work(state);
-    result.precision = pays && works ? Precision::mixed : Precision::double_precision;
-    return;
-  }
-  const double side = result.solver == Solver::gram ? state.shape.samples : state.shape.parameters;
-  constexpr double least_side = 512.0;
-  const bool pays = side >= least_side;
-  result.precision = pays && mixed_may_work(state) ? Precision::mixed : Precision::double_precision;
-}
-
-bool mixed_products_may_work(const StepState& state) {
-  return state.shape.condition_bound <= most_condition_of_mixed && state.problem.matrix_scale == 1.0;
+// Scores whose squares had to be brought into range leave single's range on the way.
+bool mixed_products_may_work(const Workspace& workspace, const SolveShape& shape) noexcept {
+  return shape.condition_bound <= most_condition_of_mixed && workspace.matrix_scale == 1.0;
 }
 
 // A single-precision factor carries refinement only while the condition number is well below 1 / eps.  The trace
 // bounds the largest eigenvalue; where that is not enough to tell, a few power iterations estimate it.
-bool mixed_may_work(StepState& state) {
-  const double shift = state.system.shift();
+bool mixed_may_work(const Workspace& workspace, const SolveShape& shape) {
+  const double shift = workspace.system->shift();
   if (!(shift > 0.0)) return false;
   constexpr double surely = 1e6, most = 5e6;
-  if (state.shape.condition_bound <= surely) return true;
-  std::optional<double>& known = state.shared.largest_eigenvalue;
-  if (!known.has_value()) known = largest_eigenvalue(state) / state.problem.matrix_scale;
-  return *known * state.problem.matrix_scale / shift <= most;
+  if (shape.condition_bound <= surely) return true;
+  std::optional<double> own;
+  std::optional<double>& known = workspace.largest_eigenvalue == nullptr ? own : *workspace.largest_eigenvalue;
+  if (!known.has_value()) known = largest_eigenvalue(workspace) / workspace.matrix_scale;
+  return *known * workspace.matrix_scale / shift <= most;
+}
+
+// Single-precision factors pay from a few hundred rows on, where the time is in the factorisation; products from where
+// it is in the arithmetic or in reading the scores.
+Precision settled(const Workspace& workspace, const SolveShape& shape, Solver solver) {
+  if (row_of(solver).iterative) {
+    constexpr double least_values = 1e5;
+    const bool pays = workspace.rows != nullptr && shape.samples * shape.row_values >= least_values;
+    const bool works = solver != Solver::lsmr && mixed_products_may_work(workspace, shape);
+    return pays && works ? Precision::mixed : Precision::double_precision;
+  }
+  const double side = solver == Solver::gram ? shape.samples : shape.parameters;
+  constexpr double least_side = 512.0;
+  const bool pays = side >= least_side;
+  return pays && mixed_may_work(workspace, shape) ? Precision::mixed : Precision::double_precision;
+}
+
+// The precision that was asked for, or why it cannot be had.
+Precision granted(const Workspace& workspace, const Plan& plan, Solver solver, std::vector<Event>& events) {
+  const Precision asked = plan.asked;
+  if (asked == Precision::double_precision) return asked;
+  const auto refused = [&](EventCode why) {
+    events.push_back({why, solver});
+    return Precision::double_precision;
+  };
+  if (!row_of(solver).iterative) {
+    if (asked != Precision::mixed || mixed_may_work(workspace, plan.shape)) return asked;
+    return refused(EventCode::mixed_refused_by_eigenvalue);
+  }
+  if (solver == Solver::lsmr) return refused(EventCode::lsmr_is_double);
+  if (workspace.matrix_scale != 1.0) return refused(EventCode::products_out_of_range);
+  if (asked == Precision::mixed && !mixed_products_may_work(workspace, plan.shape)) {
+    return refused(EventCode::mixed_refused_by_trace);
+  }
+  return asked;
+}
+
+}  // namespace
+
+Plan make_plan(const Workspace& workspace, SolveShape shape, const StepOptions& options) {
+  Plan plan;
+  plan.shape = std::move(shape);
+  plan.automatic = options.solver == Solver::automatic;
+  plan.asked = options.precision;
+  const bool narrow = options.precision == Precision::single_precision || options.precision == Precision::mixed;
+  plan.shape.narrow_factor = narrow;
+  plan.shape.mixed_likely =
+      options.precision == Precision::automatic && plan.shape.condition_bound <= most_condition_of_mixed;
+  plan.shape.narrow_products = narrow || plan.shape.mixed_likely;
+  plan.shape.precondition = options.precondition && workspace.system->shift() > 0.0;
+  Solver solver = options.solver;
+  plan.choice.direct = solver;
+  if (plan.automatic) {
+    plan.choice = choose_solver(plan.shape);
+    solver = plan.choice.solver;
+    plan.events.push_back(plan.choice.reason);
+  } else if (!row_of(solver).iterative) {
+    check_memory(plan.shape, solver);
+  }
+  if (solver == Solver::gram && !plan.shape.dual_possible) {
+    throw std::invalid_argument("damping: the gram solver with a gradient (not advantages) expects damping > 0, got 0");
+  }
+  if (solver == Solver::lsmr && workspace.targets.empty()) {
+    plan.events.push_back({EventCode::lsmr_needs_advantages, solver});
+    solver = Solver::conjugate_gradient;
+  }
+  if (plan.automatic && plan.choice.direct == Solver::automatic) {
+    plan.first = last_rung(workspace, plan, plan.events);
+  } else {
+    plan.first = rung_of(workspace, plan, solver, plan.events);
+    // A number of iterations that was asked for is what is to be done.
+    plan.first.trial = plan.automatic && row_of(solver).iterative && !workspace.max_iterations.has_value();
+  }
+  return plan;
+}
+
+Rung rung_of(const Workspace& workspace, const Plan& plan, Solver solver, std::vector<Event>& events) {
+  Rung rung;
+  rung.solver = solver;
+  rung.precision = plan.asked == Precision::automatic ? settled(workspace, plan.shape, solver)
+                                                      : granted(workspace, plan, solver, events);
+  return rung;
+}
+
+Rung last_rung(const Workspace& workspace, const Plan& plan, std::vector<Event>& events) {
+  Rung rung;
+  rung.solver = Solver::conjugate_gradient;
+  const bool lsmr = sample_rows(workspace, plan, rung) == 0 && lsmr_is_safer(workspace, plan.shape);
+  if (lsmr) events.push_back({EventCode::lsmr_chosen, Solver::lsmr});
+  return rung_of(workspace, plan, lsmr ? Solver::lsmr : Solver::conjugate_gradient, events);
+}
+
+// The least-squares form needs advantages; it pays from where half the digits are lost to the condition of F.
+bool lsmr_is_safer(const Workspace& workspace, const SolveShape& shape) noexcept {
+  constexpr double cg_is_safe = 1e8;
+  return workspace.rows != nullptr && !workspace.targets.empty() && shape.condition_bound > cg_is_safe;
+}
+
+Index sample_rows(const Workspace& workspace, const Plan& plan, const Rung& rung) {
+  if (workspace.rows == nullptr || !workspace.precondition || !(workspace.system->shift() > 0.0)) return 0;
+  const bool first_choice = plan.automatic && plan.choice.direct != Solver::automatic &&
+                            plan.choice.solver == rung.solver && (rung.trial || workspace.max_iterations.has_value());
+  if (first_choice) return plan.choice.sample_rows;
+  const double plain = std::min(static_cast<double>(workspace.iteration_cap()), iterations_bound(plan.shape));
+  return preconditioner_rows(plan.shape, plain);
 }
 
 }  // namespace fastfisher::detail

@@ -12,9 +12,6 @@
 namespace fastfisher::detail {
 namespace {
 
-// 2^exponent with value = 2^exponent * [1, 2).
-double power_of_two(double value) noexcept { return std::ldexp(1.0, std::ilogb(value)); }
-
 void check(const Batch& batch) {
   if (rows(batch.scores) <= 0 || columns(batch.scores) <= 0) {
     throw std::invalid_argument("scores: expected at least one row and one column");
@@ -26,21 +23,6 @@ void check(const Batch& batch) {
   if (batch.gradient != nullptr) check_finite(batch.gradient, columns(batch.scores), "gradient");
   if (batch.centre && batch.momentum > 0.0) {
     throw std::invalid_argument("center: expected no momentum together with it");
-  }
-}
-
-void check(const StepOptions& options, Index parameters) {
-  if (!(options.damping >= 0.0) || !std::isfinite(options.damping)) {
-    throw std::invalid_argument("damping: expected a finite number >= 0");
-  }
-  if (options.max_kl.has_value() && (!(*options.max_kl > 0.0) || !std::isfinite(*options.max_kl))) {
-    throw std::invalid_argument("max_kl: expected a finite number > 0");
-  }
-  if (!(options.tolerance >= 0.0)) throw std::invalid_argument("tolerance: expected a number >= 0");
-  if (options.max_iterations.value_or(0) < 0) throw std::invalid_argument("max_iterations: expected a number >= 0");
-  if (options.initial != nullptr) check_finite(options.initial, parameters, "initial");
-  if (!(options.memory_limit.value_or(0.0) >= 0.0)) {
-    throw std::invalid_argument("memory_limit: expected a number >= 0");
   }
 }
 
@@ -97,6 +79,29 @@ void scale_matrix(Problem& problem) {
 }
 
 }  // namespace
+
+void check_damping(double damping) {
+  if (damping >= 0.0 && std::isfinite(damping)) return;
+  throw std::invalid_argument("damping: expected a finite number >= 0");
+}
+
+void check_momentum(double momentum) {
+  if (momentum >= 0.0 && momentum < 1.0) return;
+  throw std::invalid_argument("momentum: expected a number in [0, 1)");
+}
+
+void check(const StepOptions& options, Index parameters) {
+  check_damping(options.damping);
+  if (options.max_kl.has_value() && (!(*options.max_kl > 0.0) || !std::isfinite(*options.max_kl))) {
+    throw std::invalid_argument("max_kl: expected a finite number > 0");
+  }
+  if (!(options.tolerance >= 0.0)) throw std::invalid_argument("tolerance: expected a number >= 0");
+  if (options.max_iterations.value_or(0) < 0) throw std::invalid_argument("max_iterations: expected a number >= 0");
+  if (options.initial != nullptr) check_finite(options.initial, parameters, "initial");
+  if (!(options.memory_limit.value_or(0.0) >= 0.0)) {
+    throw std::invalid_argument("memory_limit: expected a number >= 0");
+  }
+}
 
 Vector weighted_advantages(const Batch& batch, double total_weight) {
   Vector weighted(static_cast<std::size_t>(rows(batch.scores)));

@@ -6,6 +6,14 @@
 
 namespace fastfisher::detail {
 
+// 2^exponent with value = 2^exponent * [1, 2).
+inline double power_of_two(double value) noexcept { return std::ldexp(1.0, std::ilogb(value)); }
+
+// Each throws std::invalid_argument naming the argument.
+void check(const StepOptions& options, Index parameters);
+void check_damping(double damping);
+void check_momentum(double momentum);
+
 // w_n, one where none were given.
 inline double weight_of(const Batch& batch, std::size_t n) noexcept {
   return batch.weights == nullptr ? 1.0 : batch.weights[n];

@@ -1,13 +1,46 @@
 // From a solution of the linear system to the step.
 #pragma once
 
-#include "step/step_state.hpp"
+#include <optional>
+
+#include "step/ladder.hpp"
 
 namespace fastfisher::detail {
 
-// Everything of the result that follows from the state's solution: step, gradient, sample weights, what is predicted
-// and what is to be said of it.  The state is spent.
+// What a solution x' of M x' = b stands for: x = gradient_scale system_scale x', of M = system_scale (F + lambda I) and
+// b = g / gradient_scale.
+struct Units {
+  double gradient_scale = 1.0;
+  double system_scale = 1.0;
+
+  double solution_scale() const noexcept { return gradient_scale * system_scale; }
+};
+
+// values * factor.  Throws std::overflow_error where that leaves the range of double.
+Vector scaled(Vector values, double factor);
+
+// What of x' the step rule goes by.
+struct Along {
+  double slope = 0.0;      // b^T x'
+  double curvature = 0.0;  // x'^T M x' without the shift
+  bool momentum = false;   // x' is not M^-1 b: its own curvature scales it
+  bool zero = false;       // both b and x' are
+};
+
+// Fills step, direction, step_size, predicted_kl and predicted_improvement in, and tells where no length gives the KL.
+//
+// KL(alpha x) ~ alpha^2 x^T F x / 2, and x^T F x = g^T x but for the damping, so alpha = sqrt(2 max_kl / g^T x).  The
+// paper's delta is 2 max_kl (its equation 5).
+//
 // Throws std::overflow_error where the step leaves the range of double.
-NaturalStep finish(StepState& state);
+void scale_to_kl(const Vector& solution, const Units& units, const Along& along, std::optional<double> max_kl,
+                 NaturalStep& result);
+
+// Takes over the residual, and tells where it is above what can be relied on: one rule for every solver.
+// `second_pass`: the residual is of other rows than those that were solved for, perhaps.
+void judge(const Workspace& workspace, const Outcome& outcome, double residual, bool second_pass, NaturalStep& result);
+
+// Renders the notes: the last word.
+NaturalStep told(NaturalStep&& result);
 
 }  // namespace fastfisher::detail

@@ -12,7 +12,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from .. import _core
-from ..accumulated import System
+from ..fisher import Fisher
 from .heads.base import Head
 from .heads.functions import even_spread
 from .network import NetworkPolicy
@@ -78,12 +78,10 @@ class RBFPolicy(NetworkPolicy):
         self.shift, self.scale = shift.copy(), scale.copy()
         W, Y = self._layers()[0], _with_ones(self.features(sample))
         change = before - Y
-        squares = _core.Fisher(Y.shape[1])
-        squares.update([Y])
-        system = System(squares, count=None, threads=0)
-        for w in W.T:
-            missed = _core.matvec([change], w.copy())
-            w += system.solve(_core.rmatvec([Y], missed) / len(Y), _REFIT_RIDGE)[0]
+        squares = Fisher(Y.shape[1])
+        squares.update(Y)
+        missed = [_core.rmatvec([Y], _core.matvec([change], w.copy())) / len(Y) for w in W.T]
+        W += squares.solve(np.stack(missed, axis=1), damping=_REFIT_RIDGE)
 
     def prepare(self, obs: Array) -> None:
         if self.bandwidth is None:

@@ -8,8 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import _core
-from ...accumulated import System
+from ..._core import value_features_matvec, value_features_sums
 from ..moments import standardization
 from .base import Baseline
 
@@ -46,7 +45,7 @@ class RidgeBaseline(Baseline):
 
     def predict(self, observations: Array, times: NDArray[np.int64]) -> Array:
         """Return V, (N,)."""
-        return _core.value_features_matvec(
+        return value_features_matvec(
             observations, times, self.shift, self.scale, self.kind == "quadratic", self.coefficients
         )
 
@@ -55,11 +54,10 @@ class RidgeBaseline(Baseline):
         self.shift, self.scale = standardization(observations)
         # (X^T X / N + ridge I)^-1 X^T y / N.  The sums are taken of a few rows of X at a time, which never
         # leave the cache: written out, X would take ten times the memory of the observations.
-        XtX, Xty = _core.value_features_sums(
+        XtX, Xty = value_features_sums(
             observations, times, self.shift, self.scale, self.kind == "quadratic", targets
         )
-        system = System(XtX, count=None, threads=0)
-        self.coefficients, _, _ = system.solve(Xty / len(targets), self.ridge)
+        (self.coefficients,) = XtX.solve((Xty / len(targets)).reshape(1, -1), self.ridge)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what a checkpoint has to keep."""

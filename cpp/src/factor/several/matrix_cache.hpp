@@ -1,38 +1,28 @@
-// The matrix of a direct solver, kept from one damping to the next.
+// The matrix of a direct solver, kept from one damping to the next: the road of several dampings.
 #pragma once
 
-#include <algorithm>
-#include <functional>
 #include <memory>
 
 #include "factor/band_form.hpp"
-#include "runtime/buffer.hpp"
+#include "factor/matrix_source.hpp"
 
 namespace fastfisher::detail {
-
-// Writes the lower triangle of an unshifted matrix, n x n, column-major.
-template <class Real>
-using Former = std::function<void(Real*)>;
-
-// The largest diagonal entry of an n x n matrix.
-template <class Real>
-double largest_diagonal(Index n, const Buffer<Real>& matrix) noexcept {
-  double largest = 0.0;
-  for (Index k = 0; k < n; ++k) largest = std::max(largest, static_cast<double>(matrix[k * (n + 1)]));
-  return largest;
-}
 
 // Dampings from which on one band form is cheaper than a Cholesky factor each, for a matrix of n rows.
 template <class Real>
 Index band_crossover(Index n) noexcept;
 
 // For the dampings of one batch, one solver and one scale of the matrix.
-class MatrixCache {
+class MatrixCache final : public MatrixProvider {
  public:
   // How many dampings are expected to ask for a factor in each precision, and the bytes that what is kept and a factor
   // may take together.
   MatrixCache(Index in_single, Index in_double, double memory_limit)
       : in_single_(in_single), in_double_(in_double), memory_limit_(memory_limit) {}
+
+  // Each takes the matrix, or its band form, from what is kept.
+  std::unique_ptr<MatrixSource<float>> source(Index n, Former<float> form, const Context& context) override;
+  std::unique_ptr<MatrixSource<double>> source(Index n, Former<double> form, const Context& context) override;
 
   // Copies the matrix into `target`, a factor's memory; forms it there where it is not kept, and keeps it if it fits.
   template <class Real>

@@ -1,4 +1,4 @@
-#include "factor/matrix_cache.hpp"
+#include "factor/several/matrix_cache.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -15,6 +15,47 @@ template <class Real>
 double bytes_of(Index n) noexcept {
   return static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(sizeof(Real));
 }
+
+// Shares the band form with the factors of other dampings.
+template <class Real>
+class BandedCholesky final : public ShiftedFactor {
+ public:
+  explicit BandedCholesky(const MatrixCache::Reduced<Real>& reduced) : reduced_(&reduced) {}
+
+  bool factor(double shift) override { return factor_.factor(reduced_->form.band(), shift); }
+  double largest() const noexcept override { return reduced_->largest_diagonal; }
+
+  void solve(Vector& x) const override {
+    reduced_->form.to_band(x);
+    factor_.solve(x);
+    reduced_->form.from_band(x);
+  }
+
+ private:
+  const MatrixCache::Reduced<Real>* reduced_;
+  BandCholesky factor_;
+};
+
+template <class Real>
+class CachedMatrix final : public MatrixSource<Real> {
+ public:
+  CachedMatrix(MatrixCache& cache, Index n, Former<Real> form, const Context& context)
+      : cache_(&cache), n_(n), form_(std::move(form)), context_(&context) {}
+
+  void write(Real* target) override { cache_->copy<Real>(n_, form_, target); }
+
+  std::unique_ptr<ShiftedFactor> cheaper_factor() override {
+    const auto* reduced = cache_->reduced<Real>(n_, form_, *context_);
+    if (reduced == nullptr) return nullptr;
+    return std::make_unique<BandedCholesky<Real>>(*reduced);
+  }
+
+ private:
+  MatrixCache* cache_;
+  Index n_;
+  Former<Real> form_;
+  const Context* context_;
+};
 
 }  // namespace
 
@@ -65,6 +106,14 @@ void MatrixCache::copy(Index n, const Former<Real>& form, Real* target) {
   if (kept_bytes(n) + bytes_of<Real>(n) + factor > memory_limit_) return;
   matrix = Buffer<Real>(n * n);
   std::copy_n(target, n * n, matrix.data());
+}
+
+std::unique_ptr<MatrixSource<float>> MatrixCache::source(Index n, Former<float> form, const Context& context) {
+  return std::make_unique<CachedMatrix<float>>(*this, n, std::move(form), context);
+}
+
+std::unique_ptr<MatrixSource<double>> MatrixCache::source(Index n, Former<double> form, const Context& context) {
+  return std::make_unique<CachedMatrix<double>>(*this, n, std::move(form), context);
 }
 
 template <class Real>

@@ -1,0 +1,27 @@
+// The product with M in single precision, for CG's recurrence.
+#pragma once
+
+#include <vector>
+
+#include "scores/narrow.hpp"
+#include "solvers/normal_system.hpp"
+
+namespace fastfisher::detail {
+
+// y = M x from a copy of the scores in single precision; vectors stay in double.  The copy pays from the third product
+// on, since each would convert the scores again.
+class NarrowProduct {
+ public:
+  explicit NarrowProduct(const NormalSystem& system);
+
+  void operator()(const Vector& x, Vector& y);
+
+ private:
+  double multiply(const Vector& x);
+
+  const NormalSystem* system_;
+  NarrowScores scores_;
+  std::vector<float> x_, y_, weights_;
+};
+
+}  // namespace fastfisher::detail

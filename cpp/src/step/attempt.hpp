@@ -1,0 +1,53 @@
+// An attempt at the system of a step: a leaf, which returns what it came to and never calls another.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "fastfisher/events.hpp"
+#include "solvers/preconditioner.hpp"
+#include "solvers/refinement.hpp"
+#include "step/workspace.hpp"
+
+namespace fastfisher::detail {
+
+struct Plan;
+
+enum class Ending {
+  converged,    // to the tolerance; a direct solver, to the rounding of its residual
+  gave_up,      // a trial whose progress promises to cost more than the next rung
+  cut,          // at its number of iterations
+  stagnated,    // at the limit of its arithmetic
+  singular,     // the system has no solution of this solver's kind
+  indefinite,   // the matrix has no factor in this precision
+  over_memory,  // the matrix takes more than the limit
+};
+
+struct Outcome {
+  Ending ending = Ending::converged;
+  Solver solver = Solver::automatic;
+  Precision precision = Precision::automatic;
+  Solution solution;  // measured; empty where there is none
+  Vector dual;        // sample weights, where a direct solver found them
+  Index iterations = 0;
+  Index limit = 0;                                       // of iterations; of an iterative solver
+  std::shared_ptr<const Preconditioner> preconditioner;  // that it ran with, or null
+  std::vector<Event> events;
+};
+
+// What is to be tried.
+struct Rung {
+  Solver solver = Solver::automatic;
+  Precision precision = Precision::automatic;
+  bool trial = false;             // there is a next rung: progress is watched, and patience ends
+  const Outcome* from = nullptr;  // what an iterative solver goes on from; null: the workspace's start
+  std::optional<Index> limit = {};  // of iterations, below the workspace's
+};
+
+// Cholesky of the d x d matrix, or of the Gram matrix, in the rung's precision.
+Outcome attempt_direct(const Workspace& workspace, const Plan& plan, const Rung& rung);
+Outcome attempt_conjugate_gradient(const Workspace& workspace, const Plan& plan, const Rung& rung);
+Outcome attempt_lsmr(const Workspace& workspace, const Plan& plan, const Rung& rung);
+
+}  // namespace fastfisher::detail

@@ -1,0 +1,157 @@
+#include "step/posed_step.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "step/ladder.hpp"
+#include "step/step_rule.hpp"
+
+namespace fastfisher::detail {
+namespace {
+
+// options.initial, less what momentum adds in the end, in the units of the solution; zero by default.
+Vector start_of(const StepOptions& options, const Momentum& momentum, const Problem& problem) {
+  Vector x(static_cast<std::size_t>(problem.parameters), 0.0);
+  if (options.initial == nullptr) return x;
+  for (std::size_t k = 0; k < x.size(); ++k) {
+    const double prior = momentum.active() ? momentum.prior()[k] : 0.0;
+    x[k] = (options.initial[k] - prior) / problem.solution_scale();
+  }
+  return x;
+}
+
+Workspace workspace_of(const StepOptions& options, SharedBatch& shared, const Problem& problem,
+                       const NormalSystem& system) {
+  Workspace workspace;
+  workspace.system = &system;
+  workspace.rows = &system;
+  workspace.b = problem.right_hand_side();
+  if (problem.batch->advantages != nullptr) {
+    workspace.targets.resize(system.samples());
+    for (std::size_t n = 0; n < workspace.targets.size(); ++n) workspace.targets[n] = problem.dual_target(n);
+  }
+  workspace.start = start_of(options, shared.momentum, problem);
+  workspace.samples = problem.samples;
+  workspace.parameters = problem.parameters;
+  workspace.trace = problem.trace;
+  workspace.product_scale = problem.product_scale();
+  workspace.matrix_scale = problem.matrix_scale;
+  workspace.tolerance = options.tolerance;
+  workspace.max_iterations = options.max_iterations;
+  workspace.precondition = options.precondition;
+  workspace.largest_eigenvalue = &shared.largest_eigenvalue;
+  return workspace;
+}
+
+SolveShape posed_shape(const StepOptions& options, const Problem& problem, const NormalSystem& system) {
+  SolveShape shape = shape_of(problem.batch->scores);
+  shape.condition_bound = system.shift() > 0.0 ? problem.system_scale() * problem.trace / system.shift()
+                                               : std::numeric_limits<double>::infinity();
+  shape.tolerance = options.tolerance;
+  shape.dual_possible = problem.batch->advantages != nullptr || problem.damping > 0.0;
+  shape.memory_limit = options.memory_limit;
+  return shape;
+}
+
+}  // namespace
+
+PosedStep::PosedStep(SharedBatch& shared, const StepOptions& options)
+    : options_(options),
+      shared_(&shared),
+      problem_(pose(shared.surveyed, options)),
+      system_(shared.original.scores, problem_.system_weights(), problem_.shift(), problem_.system_mean(),
+              shared.context),
+      workspace_(workspace_of(options_, shared, problem_, system_)),
+      plan_(make_plan(workspace_, posed_shape(options_, problem_, system_), options_)) {}
+
+NaturalStep PosedStep::take(MatrixProvider* matrices) {
+  workspace_.matrices = matrices;
+  NaturalStep result;
+  result.events = plan_.events;
+  Outcome outcome = solve_or_stay(result.events);
+  result.solver = outcome.solver;
+  result.precision = outcome.precision;
+  result.iterations = outcome.iterations;
+  result.damping = problem_.damping;
+  result.sample_weights = sample_weights(outcome, result.events);
+  tell_what_the_scores_do_not_span(outcome, result.events);
+  const double b_norm = norm(workspace_.b);
+  judge(workspace_, outcome, b_norm == 0.0 ? 0.0 : outcome.solution.residual / b_norm, false, result);
+
+  Along along;
+  along.momentum = shared_->momentum.active();
+  along.slope = dot(workspace_.b, outcome.solution.x);
+  result.gradient = problem_.gradient;
+  if (along.momentum) along.slope = add_prior(outcome.solution, result.gradient);
+  const Vector& products = outcome.solution.scores_times_x;  // x'^T M x' without the shift: sum w (S x')^2
+  for (std::size_t n = 0; n < products.size(); ++n) along.curvature += system_.weight(n) * products[n] * products[n];
+  along.zero = b_norm == 0.0 && norm(outcome.solution.x) == 0.0;
+  scale_to_kl(outcome.solution.x, {problem_.gradient_scale, problem_.system_scale()}, along, options_.max_kl, result);
+  return told(std::move(result));
+}
+
+Outcome PosedStep::solve_or_stay(std::vector<Event>& events) {
+  if (norm(workspace_.b) != 0.0) return solve(workspace_, plan_, events);
+  Outcome outcome;
+  outcome.solver = plan_.first.solver;
+  outcome.precision = plan_.first.precision;
+  outcome.solution.x.assign(workspace_.b.size(), 0.0);
+  measure(system_, workspace_.b, outcome.solution);
+  const bool prior = norm(shared_->momentum.prior()) != 0.0;
+  events.push_back({prior ? EventCode::momentum_kept : EventCode::zero_gradient, outcome.solver});
+  return outcome;
+}
+
+// direction = S^T u.  With damping u = (A - S x) / (N lambda), weights and count in their places; without, u is what
+// the dual solve found.
+std::vector<double> PosedStep::sample_weights(Outcome& outcome, std::vector<Event>& events) const {
+  if (problem_.batch->advantages == nullptr) return {};
+  Vector u = std::move(outcome.dual);
+  if (u.empty()) {
+    u.assign(system_.samples(), 0.0);
+    if (norm(workspace_.b) == 0.0 && system_.shift() == 0.0) return u;
+    if (system_.shift() == 0.0) {
+      events.push_back({EventCode::no_sample_weights, outcome.solver});
+      return {};
+    }
+    for (std::size_t n = 0; n < u.size(); ++n) {
+      u[n] = system_.weight(n) * (workspace_.targets[n] - outcome.solution.scores_times_x[n]) / system_.shift();
+    }
+  }
+  if (system_.centred()) {  // S^T u with S as it is: (S - 1 m^T)^T u = S^T (u - w sum u / sum w)
+    double sum = 0.0;
+    for (const double value : u) sum += value;
+    for (std::size_t n = 0; n < u.size(); ++n) u[n] -= system_.weight(n) * sum / system_.total_weight();
+  }
+  return scaled(std::move(u), problem_.solution_scale());
+}
+
+void PosedStep::tell_what_the_scores_do_not_span(const Outcome& outcome, std::vector<Event>& events) const {
+  if (problem_.batch->gradient == nullptr || problem_.samples >= problem_.parameters) return;
+  // In the span's complement F x = 0, so lambda x is the part of the gradient there.
+  const double b_norm = norm(workspace_.b);
+  const double share = b_norm == 0.0 ? 0.0 : system_.shift() * norm(outcome.solution.x) / b_norm;
+  if (share > 0.01) events.push_back({EventCode::outside_span, outcome.solver, {std::min(share, 1.0)}});
+}
+
+// x' becomes the whole direction, and g what it was without momentum; returns g^T x in the scaled units.
+double PosedStep::add_prior(Solution& solution, Vector& gradient) const {
+  const double unit = problem_.solution_scale();
+  const Momentum& momentum = shared_->momentum;
+  const Vector& prior = momentum.prior();
+  for (std::size_t k = 0; k < prior.size(); ++k) solution.x[k] += prior[k] / unit;
+  for (std::size_t n = 0; n < solution.scores_times_x.size(); ++n) {
+    solution.scores_times_x[n] += momentum.scores_times_prior()[n] / unit;
+  }
+  const Batch& original = shared_->original;
+  if (original.gradient != nullptr) {
+    gradient.assign(original.gradient, original.gradient + prior.size());
+  } else {
+    const Vector weighted = weighted_advantages(original, problem_.total_weight);
+    rmatvec<double>(system_.scores(), weighted.data(), gradient.data(), shared_->context);
+  }
+  return dot(gradient, solution.x) / problem_.gradient_scale;
+}
+
+}  // namespace fastfisher::detail

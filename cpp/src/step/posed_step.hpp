@@ -1,0 +1,57 @@
+// One step of a batch, from its options to its result.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "step/momentum.hpp"
+#include "step/plan.hpp"
+#include "step/problem.hpp"
+
+namespace fastfisher::detail {
+
+// What the steps of several dampings share: the batch is looked through once.
+struct SharedBatch {
+  SharedBatch(const Batch& batch, const Context& call)
+      : original(batch), context(call), surveyed(survey(batch, call)), momentum(batch, surveyed, call) {
+    find_gradient(momentum.batch(), call, surveyed);
+  }
+  SharedBatch(const SharedBatch&) = delete;  // what is surveyed points into the momentum
+  SharedBatch& operator=(const SharedBatch&) = delete;
+
+  const Batch& original;
+  const Context& context;
+  Survey surveyed;
+  Momentum momentum;
+  std::optional<double> largest_eigenvalue;  // of count F, estimated where it was needed
+};
+
+// Works on x / solution_scale, whose size does not depend on the units of scores and advantages (problem.hpp).
+class PosedStep {
+ public:
+  // Poses the problem and plans its solution.  Throws like natural_step.
+  PosedStep(SharedBatch& shared, const StepOptions& options);
+  PosedStep(const PosedStep&) = delete;  // the system points into the problem
+  PosedStep& operator=(const PosedStep&) = delete;
+
+  const Problem& problem() const noexcept { return problem_; }
+  const Plan& plan() const noexcept { return plan_; }
+
+  // Solves and scales; `matrices`, if not null, is where other dampings' matrices are.
+  NaturalStep take(MatrixProvider* matrices = nullptr);
+
+ private:
+  Outcome solve_or_stay(std::vector<Event>& events);
+  std::vector<double> sample_weights(Outcome& outcome, std::vector<Event>& events) const;
+  void tell_what_the_scores_do_not_span(const Outcome& outcome, std::vector<Event>& events) const;
+  double add_prior(Solution& solution, Vector& gradient) const;
+
+  StepOptions options_;
+  SharedBatch* shared_;
+  Problem problem_;
+  NormalSystem system_;
+  Workspace workspace_;
+  Plan plan_;
+};
+
+}  // namespace fastfisher::detail

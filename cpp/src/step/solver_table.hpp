@@ -1,0 +1,22 @@
+// One row a solver: to add one is a file with its attempt, and a row here.
+#pragma once
+
+#include <string_view>
+
+#include "step/attempt.hpp"
+
+namespace fastfisher::detail {
+
+struct SolverRow {
+  Solver solver;
+  std::string_view name;      // in Python, on the command line and in results
+  std::string_view in_words;  // in notes
+  bool iterative;             // needs products with the scores only, and may stop at a tolerance
+  bool needs_rows;            // cannot run where only the sum of s s^T is kept
+  // Null for the automatic one.
+  Outcome (*attempt)(const Workspace& workspace, const Plan& plan, const Rung& rung);
+};
+
+const SolverRow& row_of(Solver solver) noexcept;
+
+}  // namespace fastfisher::detail
