@@ -32,6 +32,7 @@ class Ladder {
       rung = next(tried, outcome);
       keep(tried, outcome);
     }
+    if (best_ == nullptr || (indefinite_ && norm(best_->solution.x) == 0.0)) refuse();  // CG found nothing either
     note_the_end_of(*best_);
     return std::move(*best_);
   }
@@ -67,16 +68,21 @@ class Ladder {
         return iterate_after(EventCode::over_memory, nullptr);
       case Ending::indefinite:
         if (mixed) return again_in_double(rung, EventCode::mixed_indefinite);
-        if (plan_->automatic) return iterate_after(EventCode::indefinite, nullptr);
-        throw NotPositiveDefinite(
-            "the damped Fisher matrix has no Cholesky factor in this precision, even with jitter, and no positive "
-            "eigenvalue above its rounding; increase damping");
+        if (!plan_->automatic) refuse();
+        indefinite_ = true;
+        return iterate_after(EventCode::indefinite, nullptr);
       case Ending::stagnated:
         if (mixed) return again_in_double(rung, EventCode::mixed_stagnated);
         [[fallthrough]];
       default:
         return plan_->automatic ? improve(outcome) : std::nullopt;
     }
+  }
+
+  [[noreturn]] static void refuse() {
+    throw NotPositiveDefinite(
+        "the damped Fisher matrix has no Cholesky factor in this precision, even with jitter, and no positive "
+        "eigenvalue above its rounding; increase damping");
   }
 
   std::optional<Rung> again_in_double(const Rung& rung, EventCode why) {
@@ -115,7 +121,8 @@ class Ladder {
                          best_->solver == Solver::conjugate_gradient;
     if (went_on) {
       keep_what_lsmr_gained(outcome);
-    } else if (best_ == nullptr || outcome.solution.residual < best_->solution.residual) {
+    } else if (!outcome.solution.x.empty() &&
+               (best_ == nullptr || outcome.solution.residual < best_->solution.residual)) {
       best_ = &outcome;
     }
   }
@@ -151,6 +158,7 @@ class Ladder {
   double b_norm_;
   std::vector<std::unique_ptr<Outcome>> tried_;  // a rung may go on from any of them
   Outcome* best_ = nullptr;
+  bool indefinite_ = false;  // the matrix has no factor in double
 };
 
 }  // namespace

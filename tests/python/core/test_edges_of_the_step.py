@@ -25,7 +25,8 @@ def test_the_memory_limit_holds_where_mixed_precision_gives_way_to_double() -> N
     call: dict[str, Any] = {"precision": "mixed", "solver": "cholesky", "damping": 1e-12}
     assert ff.natural_step(S, A, **call).precision == "double"
     limited = ff.natural_step(S, A, memory_limit=4.0 * 300 * 300, **call)
-    assert limited.solver == "cg"
+    assert limited.solver in ("cg", "lsmr")
+    assert limited.residual <= 1e-8
     assert any("memory limit" in note for note in limited.notes)
     with pytest.raises(MemoryError, match="memory limit"):
         ff.natural_step(S, A, memory_limit=4.0 * 300 * 300, **{**call, "precision": "double"})

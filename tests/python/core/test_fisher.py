@@ -221,9 +221,13 @@ def test_no_infinity_gets_in() -> None:
 
 
 def test_too_little_damping_is_a_linalg_error() -> None:
+    """Of a singular matrix, where no x solves for g; where one does, it is found as natural_step finds it."""
     F = shown(np.outer(np.ones(20), G))
     with pytest.raises(np.linalg.LinAlgError, match=r"damping"):
-        F.solve(G, damping=0.0)
+        F.solve(np.eye(len(G))[0], damping=0.0)
+    with pytest.raises(np.linalg.LinAlgError, match=r"damping"):
+        shown(np.zeros((20, len(G)))).solve(G, damping=0.0)
+    np.testing.assert_allclose(F @ F.solve(G, damping=0.0), G, rtol=1e-8)
 
 
 def test_a_solution_that_overflows_is_refused() -> None:

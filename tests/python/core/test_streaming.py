@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastfisher as ff
-from fastfisher.streams import is_stream
+from fastfisher.streaming import is_stream
 
 from .helpers import Array, DlpackOnly, batch, parts, run_python
 
