@@ -40,8 +40,8 @@ struct Outcome {
 struct Rung {
   Solver solver = Solver::automatic;
   Precision precision = Precision::automatic;
-  bool trial = false;             // there is a next rung: progress is watched, and patience ends
-  const Outcome* from = nullptr;  // what an iterative solver goes on from; null: the workspace's start
+  bool trial = false;               // there is a next rung: progress is watched, and patience ends
+  const Outcome* from = nullptr;    // what an iterative solver goes on from; null: the workspace's start
   std::optional<Index> limit = {};  // of iterations, below the workspace's
 };
 

@@ -195,7 +195,9 @@ const std::vector<Row>& rows() {
       {EventCode::over_memory,
        "over_memory",
        {},
-       [](const Event&) { return std::string("The matrix in double takes more than the memory limit; CG was used."); }},
+       [](const Event& e) {
+         return "The matrix in double takes more than the memory limit; " + in_words(e) + " was used.";
+       }},
       {EventCode::mixed_stagnated,
        "mixed_stagnated",
        {},

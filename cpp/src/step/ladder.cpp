@@ -63,14 +63,14 @@ class Ladder {
     const bool mixed = rung.precision == Precision::mixed;
     switch (outcome.ending) {
       case Ending::singular:
-        return iterate_after(EventCode::gram_singular, nullptr);
+        return iterate_after(EventCode::gram_singular);
       case Ending::over_memory:
-        return iterate_after(EventCode::over_memory, nullptr);
+        return factor_what_fits(rung);
       case Ending::indefinite:
         if (mixed) return again_in_double(rung, EventCode::mixed_indefinite);
         if (!plan_->automatic) refuse();
         indefinite_ = true;
-        return iterate_after(EventCode::indefinite, nullptr);
+        return iterate_after(EventCode::indefinite);
       case Ending::stagnated:
         if (mixed) return again_in_double(rung, EventCode::mixed_stagnated);
         [[fallthrough]];
@@ -90,11 +90,20 @@ class Ladder {
     return Rung{.solver = rung.solver, .precision = Precision::double_precision};
   }
 
-  std::optional<Rung> iterate_after(EventCode why, const Outcome* from) {
+  // The smaller of the two matrices, where "auto" had the larger one in single precision.
+  std::optional<Rung> factor_what_fits(const Rung& rung) {
+    const Solver other = rung.solver == Solver::gram ? Solver::cholesky : Solver::gram;
+    SolveShape wide = plan_->shape;
+    wide.narrow_factor = false;
+    const bool possible = other == Solver::cholesky || (workspace_->rows != nullptr && wide.dual_possible);
+    if (!plan_->automatic || !possible || !fits_in_memory(wide, other)) return iterate_after(EventCode::over_memory);
+    events_->push_back({EventCode::over_memory, other});
+    return Rung{.solver = other, .precision = Precision::double_precision};
+  }
+
+  std::optional<Rung> iterate_after(EventCode why) {
     events_->push_back({why, Solver::conjugate_gradient});
-    Rung rung = last_rung(*workspace_, *plan_, *events_);
-    rung.from = from;
-    return rung;
+    return last_rung(*workspace_, *plan_, *events_);
   }
 
   // Where a factor's solution is not what "auto" promises, CG or LSMR goes on: to the end, or, from a solution that
@@ -108,8 +117,9 @@ class Ladder {
     if (residual <= std::max(goal, workspace_->tolerance)) return std::nullopt;
     events_->push_back({EventCode::iterations_went_on, Solver::conjugate_gradient, {residual}});
     Rung rung = last_rung(*workspace_, *plan_, *events_);
-    // Without damping the solution is not unique, and only a start from zero leads to the shortest.
-    if (workspace_->system->shift() > 0.0) rung.from = &outcome;
+    // Without damping the solution is not unique, and only a start from zero leads to the shortest; and a residual
+    // above one is that of a solution that is worse than none.
+    if (workspace_->system->shift() > 0.0 && residual < 1.0) rung.from = &outcome;
     if (will_do) rung.limit = static_cast<Index>(std::clamp(plan_->choice.affordable, 8.0, 1e6));
     return rung;
   }
