@@ -1,4 +1,4 @@
-"""Batches, layouts and LAPACK's test ratio: what the tests of the core share."""
+"""Batches, layouts and LAPACK's test ratio: what the tests of the step and of its diagnosis share."""
 
 from __future__ import annotations
 

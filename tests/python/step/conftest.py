@@ -1,4 +1,4 @@
-"""What the tests of the core change for the whole process, put back."""
+"""What the tests of the step change for the whole process, put back."""
 
 from __future__ import annotations
 

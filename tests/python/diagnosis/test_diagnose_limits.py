@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from step.helpers import Array, same_bits
 
 import fastfisher as ff
-
-from .helpers import Array, same_bits
 
 N, D = 300, 12
 RNG = np.random.default_rng(0)

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from step.helpers import Array, same_bits
 
 import fastfisher as ff
 from fastfisher.diagnosis.causes import CAUSES
-
-from .helpers import Array, same_bits
 
 N, D = 300, 12
 RNG = np.random.default_rng(0)

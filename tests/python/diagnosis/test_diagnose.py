@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from step.helpers import Array, DlpackOnly, layouts
 
 import fastfisher as ff
-
-from .helpers import Array, DlpackOnly, layouts
 
 N, D = 300, 12
 RNG = np.random.default_rng(0)

@@ -1,0 +1,2 @@
+// For a test of the test: see layers.py.  Never compiled.
+#include "fastfisher/index.hpp"
