@@ -28,9 +28,10 @@ struct ConjugateGradientOptions {
   double trust = std::numeric_limits<double>::epsilon();
   // ... and the method stops where that has not brought the true one down by this.
   double least_gain = 2.0;
+  // tr(M) without its shift: along a p with p^T M p below the rounding of such a sum M is zero, and a step has no end.
+  double trace = 0.0;
   // An x whose residual is above this many times the least one that was met on the way is given up for that one, where
-  // neither the tolerance nor go_on has ended the method: M is singular to rounding then, and x grows along what it
-  // takes to nothing.
+  // neither the tolerance nor go_on has ended the method.
   double most_rise = 1.0;
   // Asked after each iteration, with the residual of the recurrence over ||b||.  May be empty.
   std::function<bool(Index iterations, double residual)> go_on;

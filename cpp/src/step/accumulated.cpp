@@ -112,7 +112,7 @@ class AccumulatedStep {
     workspace_.samples = sums.count();
     workspace_.parameters = sums.dimension();
     workspace_.start.assign(system_.parameters(), 0.0);
-    workspace_.trace = sums.trace();
+    workspace_.trace = workspace_.matrix_trace = sums.trace();
     const auto smaller = static_cast<double>(std::min(sums.count(), sums.dimension()));
     workspace_.product_scale = sums.trace() / smaller + system_.shift();
     workspace_.tolerance = options.tolerance;

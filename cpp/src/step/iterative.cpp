@@ -110,6 +110,7 @@ Outcome attempt_conjugate_gradient(const Workspace& workspace, const Plan& plan,
   Prospect prospect(workspace.tolerance, plan.choice.affordable);
   ConjugateGradientOptions options;
   options.tolerance = workspace.tolerance;
+  options.trace = workspace.matrix_trace;
   if (rung.trial) {
     outcome.limit = std::min(outcome.limit, plan.choice.patience);
     options.go_on = [&](Index iterations, double residual) { return prospect.good(iterations, residual); };

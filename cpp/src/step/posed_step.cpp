@@ -35,6 +35,7 @@ Workspace workspace_of(const StepOptions& options, SharedBatch& shared, const Pr
   workspace.samples = problem.samples;
   workspace.parameters = problem.parameters;
   workspace.trace = problem.trace;
+  workspace.matrix_trace = problem.system_scale() * problem.trace;
   workspace.product_scale = problem.product_scale();
   workspace.matrix_scale = problem.matrix_scale;
   workspace.tolerance = options.tolerance;

@@ -28,6 +28,7 @@ struct Workspace {
 
   Index samples = 0, parameters = 0;
   double trace = 0.0;          // tr(F)
+  double matrix_trace = 0.0;   // tr(M) without its shift
   double product_scale = 0.0;  // what the rounding of a product with M is measured by
   double matrix_scale = 1.0;   // of M, beside the divisor of F
 

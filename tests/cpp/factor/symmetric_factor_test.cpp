@@ -4,6 +4,7 @@
 #include <random>
 
 #include "factor/band_form.hpp"
+#include "factor/several/matrix_cache.hpp"
 #include "factor/tridiagonal.hpp"
 #include "support.hpp"
 
@@ -198,22 +199,27 @@ TEST(TridiagonalEigen, SaysThatANaNHasNone) {
   EXPECT_FALSE(eigen.decompose(matrix, Context{}));
 }
 
+enum class Reached { cholesky, jitter, clamp };
+
 // Each rung, from a matrix whose least eigenvalue is as far below zero as it takes.
 template <class Real>
-void expect_rung(double least, double shift, const char* word, detail::MatrixCache* cache = nullptr) {
+void expect_rung(double least, double shift, Reached reached, detail::MatrixCache* cache = nullptr) {
   SCOPED_TRACE("least eigenvalue " + std::to_string(least));
   const Index n = 520;
   Vector eigenvalues = geometric(n, 1e-2);
   eigenvalues.back() = least;
   const Matrix a = with_eigenvalues(eigenvalues);
   const Context context;
-  std::vector<std::string> notes;
-  const auto factor =
-      detail::factor_symmetric<Real>(n, shift, former_of<Real>(a, n), cache, detail::LastRung::clamp, context, notes);
-  ASSERT_EQ(notes.size(), word == nullptr ? 0U : 1U);
-  if (word != nullptr) {
-    EXPECT_NE(notes[0].find(word), std::string::npos) << notes[0];
-  }
+  detail::FormedMatrix<Real> formed_matrix(former_of<Real>(a, n));
+  const auto cached = cache == nullptr ? nullptr : cache->source(n, former_of<Real>(a, n), context);
+  detail::MatrixSource<Real>& matrix = cached == nullptr ? formed_matrix : *cached;
+  detail::FactorReport report;
+  const auto factor = detail::factor_symmetric<Real>(n, shift, matrix, detail::LastRung::clamp, context, report);
+  ASSERT_NE(factor, nullptr);
+  EXPECT_EQ(report.exact(), reached == Reached::cholesky);
+  EXPECT_EQ(report.relative_jitter > 0.0, reached == Reached::jitter);
+  EXPECT_EQ(report.raised > 0 && report.size == n && report.relative_bound > 0.0, reached == Reached::clamp);
+  EXPECT_EQ(report.reduced_to_band, cache != nullptr);
   // Along every other eigenvector it is the inverse.
   Vector x = vector_of<double>(n, 3), v = vector_of<double>(n, 7), last(x.size(), 0.0);
   v[0] += 3.0;
@@ -229,36 +235,36 @@ void expect_rung(double least, double shift, const char* word, detail::MatrixCac
   factor->solve(solution);
   for (const double value : solution) ASSERT_TRUE(std::isfinite(value));
   project(solution);
-  const double loss = word == nullptr || std::string(word) == "eigenvalues" ? 1e3 : 1e8;  // a jitter is on all of them
+  const double loss = reached == Reached::jitter ? 1e8 : 1e3;  // a jitter is on all of them
   EXPECT_LT(error_of(a, shift, solution, x), loss * static_cast<double>(std::numeric_limits<Real>::epsilon()));
 }
 
 TEST_P(SymmetricFactor, EachRungOfTheLadderIsReached) {
-  expect_rung<double>(1e-3, 0.0, nullptr);
-  expect_rung<double>(-1e-14, 0.0, "jitter");
-  expect_rung<double>(-1e-12, 0.0, "jitter");
-  expect_rung<double>(-1e-6, 0.0, "eigenvalues");
-  expect_rung<double>(-1e-3, 1e-4, "eigenvalues");
-  expect_rung<double>(-1e-3, 2e-3, nullptr);
-  expect_rung<float>(-1e-6, 0.0, "jitter");
-  expect_rung<float>(-8e-3, 0.0, "eigenvalues");
+  expect_rung<double>(1e-3, 0.0, Reached::cholesky);
+  expect_rung<double>(-1e-14, 0.0, Reached::jitter);
+  expect_rung<double>(-1e-12, 0.0, Reached::jitter);
+  expect_rung<double>(-1e-6, 0.0, Reached::clamp);
+  expect_rung<double>(-1e-3, 1e-4, Reached::clamp);
+  expect_rung<double>(-1e-3, 2e-3, Reached::cholesky);
+  expect_rung<float>(-1e-6, 0.0, Reached::jitter);
+  expect_rung<float>(-8e-3, 0.0, Reached::clamp);
 }
 
 TEST_P(SymmetricFactor, EachRungOfTheLadderIsReachedFromABand) {
-  for (const auto& [least, word] :
-       {std::pair{1e-3, static_cast<const char*>(nullptr)}, {-1e-14, "jitter"}, {-1e-6, "eigenvalues"}}) {
+  for (const auto& [least, reached] :
+       {std::pair{1e-3, Reached::cholesky}, {-1e-14, Reached::jitter}, {-1e-6, Reached::clamp}}) {
     detail::MatrixCache cache(0, 100, 1e9);
     ASSERT_TRUE(cache.reduces<double>(520));
-    expect_rung<double>(least, 0.0, word, &cache);
+    expect_rung<double>(least, 0.0, reached, &cache);
   }
 }
 
-TEST_P(SymmetricFactor, TheLastRungIsAnError) {
+TEST_P(SymmetricFactor, BelowTheLastRungThereIsNone) {
   const auto expect_refused = [](const Matrix& a, Index n, detail::LastRung last) {
-    std::vector<std::string> notes;
-    EXPECT_THROW(detail::factor_symmetric<double>(n, 0.0, former_of<double>(a, n), nullptr, last, Context{}, notes),
-                 NotPositiveDefinite);
-    EXPECT_TRUE(notes.empty());
+    detail::FormedMatrix<double> matrix(former_of<double>(a, n));
+    detail::FactorReport report;
+    EXPECT_EQ(detail::factor_symmetric<double>(n, 0.0, matrix, last, Context{}, report), nullptr);
+    EXPECT_TRUE(report.exact());
   };
   const Index n = 40;
   expect_refused(Matrix(n * n, 0.0), n, detail::LastRung::clamp);
