@@ -168,7 +168,7 @@ class Fisher:
     def solve(
         self, g: ArrayLike, *, damping: float = 1e-4, relative_damping: bool = False
     ) -> NDArray[np.float64]:
-        """(F + lambda I)^-1 g, as `natural_step` solves: by a Cholesky factor, refined, and what comes after it.
+        """(F + lambda I)^-1 g, as `natural_step` solves it: by a factor, refined, and what comes after that.
 
         Parameters
         ----------

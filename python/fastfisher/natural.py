@@ -126,13 +126,51 @@ class NaturalStep:
 
 @overload
 def natural_step(
-    scores: ScoresLike | Stream, advantages: ArrayLike | None = None, *, damping: float = ..., **options: Any
+    scores: ScoresLike | Stream,
+    advantages: ArrayLike | None = None,
+    *,
+    gradient: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    count: float | None = None,
+    center: bool = False,
+    damping: float = 1e-4,
+    relative_damping: bool = False,
+    max_kl: float | None = None,
+    solver: Solver = "auto",
+    precision: Precision = "auto",
+    tol: float = 1e-8,
+    max_iterations: int | None = None,
+    initial: ArrayLike | None = None,
+    momentum: float = 0.0,
+    previous: ArrayLike | None = None,
+    precondition: bool = True,
+    memory_limit: float | None = None,
+    num_threads: int | None = None,
 ) -> NaturalStep: ...
 
 
 @overload
 def natural_step(
-    scores: ScoresLike | Stream, advantages: ArrayLike | None = None, *, damping: Sequence[float], **options: Any
+    scores: ScoresLike | Stream,
+    advantages: ArrayLike | None = None,
+    *,
+    gradient: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    count: float | None = None,
+    center: bool = False,
+    damping: Sequence[float],
+    relative_damping: bool = False,
+    max_kl: float | None = None,
+    solver: Solver = "auto",
+    precision: Precision = "auto",
+    tol: float = 1e-8,
+    max_iterations: int | None = None,
+    initial: ArrayLike | None = None,
+    momentum: float = 0.0,
+    previous: ArrayLike | None = None,
+    precondition: bool = True,
+    memory_limit: float | None = None,
+    num_threads: int | None = None,
 ) -> tuple[NaturalStep, ...]: ...
 
 

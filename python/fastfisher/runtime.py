@@ -1,4 +1,4 @@
-"""The compiled core: what it runs on, its versions, and where CMake finds the library that the wheel carries."""
+"""The compiled core: what it runs on, its versions, and where CMake finds the library in the wheel."""
 
 from __future__ import annotations
 

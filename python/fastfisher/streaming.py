@@ -213,10 +213,8 @@ class _Sums:
         return np.asarray(self._gradient) / self.fisher.total_weight
 
 
-def _second_pass(
-    stream: Stream, sums: _Sums, directions: list[Vector]
-) -> list[Vector] | tuple[int, int]:
-    """F x for each direction, from the rows; or how many rows came, and how many the first time, if others."""
+def _second_pass(stream: Stream, sums: _Sums, directions: list[Vector]) -> list[Vector] | tuple[int, int]:
+    """F x for each direction, from the rows; or how many rows came, and how many came the first time."""
     products = [np.zeros(sums.fisher.d) for _ in directions]
     rows = 0
 
