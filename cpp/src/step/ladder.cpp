@@ -177,14 +177,13 @@ Outcome solve(const Workspace& workspace, const Plan& plan, std::vector<Event>& 
   return Ladder(workspace, plan, events).climb();
 }
 
-// A number of iterations that was asked for is an accuracy that was asked for: the step of TRPO is such a one.  What is
-// then left may be large, but where the solution is worse than none by far, M is singular to rounding.
+// A number of iterations that was asked for is an accuracy that was asked for: TRPO's step is such a one, with residuals
+// of 1e-3 to 0.1.  Above one, the residual is that of a solution which is worse than none.
 double trusted_residual(const Workspace& workspace, const Outcome& outcome) noexcept {
   const double expected = expected_residual(outcome.precision);
   if (!row_of(outcome.solver).iterative) return expected;
-  constexpr double of_a_cut = 10.0;
   const bool asked_for = outcome.ending == Ending::cut && workspace.max_iterations.has_value();
-  return asked_for ? std::max(of_a_cut, workspace.tolerance) : std::max(expected, workspace.tolerance);
+  return std::max(asked_for ? 1.0 : expected, workspace.tolerance);
 }
 
 }  // namespace fastfisher::detail
