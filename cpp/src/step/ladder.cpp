@@ -177,8 +177,8 @@ Outcome solve(const Workspace& workspace, const Plan& plan, std::vector<Event>& 
   return Ladder(workspace, plan, events).climb();
 }
 
-// A number of iterations that was asked for is an accuracy that was asked for: TRPO's step is such a one, with residuals
-// of 1e-3 to 0.1.  Above one, the residual is that of a solution which is worse than none.
+// A number of iterations that was asked for is an accuracy that was asked for: TRPO's step is such a one, with
+// residuals of 1e-3 to 0.1.  Above one, the residual is that of a solution which is worse than none.
 double trusted_residual(const Workspace& workspace, const Outcome& outcome) noexcept {
   const double expected = expected_residual(outcome.precision);
   if (!row_of(outcome.solver).iterative) return expected;
