@@ -27,8 +27,7 @@ from fastfisher.training.presets import completed
 
 from . import measures
 from .factors import PRESET, Planned
-from .locks import claimed, held
-from .results import BENCHMARKS, RUNS, Record, describe, differences, read_json
+from .results import BENCHMARKS, RUNS, Record, claimed, describe, differences, held, read_json
 from .rules import agent_of
 from .training import RefusedError
 

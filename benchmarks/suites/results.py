@@ -5,16 +5,19 @@
     results/learning/<suite>/<environment>-<policy>/seed0.npz      `fastfisher export` of the first seed
     results/learning/peers/<peer>-<environment>-seed<k>.json       another library, on this machine
 
-No file is of two seeds, so processes that run side by side never write the same one.
+No file is of two seeds, so processes that run side by side never write the same one; and each holds a lock on
+what it works on, so that the others leave it alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +83,31 @@ class Seed:
     def policy(self) -> Path:
         """The exported policy."""
         return self.record.with_suffix(".npz")
+
+
+@contextlib.contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Hold a lock in the block, and say whether it was to be had: False where another process has it.
+
+    The lock is given up however its holder ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a lock in the block, after waiting for whoever has it; it is given up however its holder ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def read_json(path: Path) -> Any:

@@ -18,8 +18,7 @@ from fastfisher.runs.seed_process import SeedProcess
 from fastfisher.training.config import TrainConfig
 
 from . import measures
-from .locks import claimed
-from .results import Differences, Record, Seed, describe, differences, read_json
+from .results import Differences, Record, Seed, claimed, describe, differences, read_json
 
 _LOOK_EVERY = 0.2
 _NOTE_EVERY = 2.0

@@ -37,8 +37,9 @@ def _git(*words: str) -> str:
 
 
 def command() -> str:
-    """The script's command, for a shell."""
-    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    """The script's command, for a shell in the checkout's root."""
+    script = os.path.relpath(Path(sys.argv[0]).resolve(), ROOT)
+    return shlex.join(["python", script, *sys.argv[1:]])
 
 
 def header(options: dict[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:
