@@ -24,7 +24,7 @@ class Push(gymnasium.Wrapper[Any, Any, Any, Any]):
     Parameters
     ----------
     env
-        One of :data:`~fastfisher.training.environments.locomotion.ROBOTS`, in any wrappers.
+        A robot that :func:`locomotion` knows, in any wrappers.
     strength
         The force, in weights of the robot.
     start, duration
