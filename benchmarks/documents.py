@@ -32,7 +32,7 @@ DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "
 _BLOCK = re.compile(r"(<!-- (table|figure|factor|tasks)(?:: (.+?))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Blocks = Mapping[str, Mapping[str, Callable[[], str]]]
-"""By a block's kind and name, what makes its content."""
+"""The functions that make a block's content, by its kind and its name."""
 
 
 class Made:

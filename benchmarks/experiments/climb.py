@@ -36,7 +36,7 @@ RESULTS = BENCHMARKS / "results" / "climb"
 SCALES = (0.3, 0.5, 0.7, 1.0, 1.5)
 """Multiples of the weights, of which the search begins at the best: actions are clipped, so it matters."""
 FIRST_SEED, FRESH_SEED = 2_000_000, 3_000_000
-"""Of the episodes that the search plays, and of those that judge it."""
+"""The first seeds of the episodes that the search plays, and of those that judge it."""
 
 Array = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ class LastLayer:
         self._env = trained.environment()
 
     def weights(self) -> Array:
-        """Return those that training ended with."""
+        """Return the weights that training ended with."""
         return self._arrays[self._name].ravel().copy()
 
     def policy(self, weights: Array) -> NumpyPolicy:

@@ -44,15 +44,15 @@ RESULTS = BENCHMARKS / "results"
 GALLERY = RESULTS / "gallery"
 PAGE = ROOT / "docs" / "gallery.md"
 IMAGES, SECONDS, FIRST_SECOND = 8, 3.0, 1.0
-"""Not half a second apart: of strides that take so long or half as long all images would be one."""
+"""Images are not half a second apart: of a stride that takes so long, or half of it, all would look alike."""
 SIZE = 180
 """Height and width of an image, in pixels."""
 COLORS = 96
-"""Of a filmstrip: with more it would not be smaller than 150 kB."""
+"""Colors of a filmstrip: with more it would not be smaller than 150 kB."""
 EPISODES = 5
-"""Played, of which the one of the median return is shown."""
+"""Episodes that are played; the one of the median return is shown."""
 MOVING = 6
-"""Images of a moving one for each of the strip's."""
+"""How many images a moving image has for each of the strip's."""
 
 Pixels = NDArray[np.uint8]
 
@@ -98,7 +98,7 @@ def shown(config: TrainConfig) -> TrainConfig:
 
 
 PLANAR = ("InvertedPendulum", "InvertedDoublePendulum", "Reacher", "Pusher", "HumanoidStandup")
-"""MuJoCo's others."""
+"""MuJoCo's other environments."""
 
 
 def square(image: Any) -> Pixels:

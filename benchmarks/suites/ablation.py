@@ -33,7 +33,7 @@ from .training import RefusedError
 
 RESULTS = BENCHMARKS / "results" / "ablations"
 EPISODES = 20
-"""Of the mean policy, after training."""
+"""Episodes that the mean policy plays after training."""
 
 
 @dataclass(frozen=True)

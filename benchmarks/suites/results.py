@@ -36,7 +36,7 @@ CURVE_COLUMNS = ("steps", "episodes", "seconds", "return_mean", "return_std", "k
 
 Record = dict[str, Any]
 Differences = Mapping[str, tuple[Any, Any]]
-"""Of two configs: the fields that differ, with both values."""
+"""The fields in which two configs differ, with both values."""
 
 # What may differ between the seeds of a row, and between the runs that a row's results stand for.
 _NOT_THE_METHOD = frozenset({"seed", "workers", "worker_timeout", "checkpoint_every", "preset"})

@@ -101,7 +101,7 @@ class SameBatchLearner(Learner):
 
 
 class WithoutTimeLearner(Learner):
-    """Its baseline knows the observation only."""
+    """A learner whose baseline knows the observation only."""
 
     def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
         super().__init__(config, policy, observation_size)
@@ -109,7 +109,7 @@ class WithoutTimeLearner(Learner):
 
 
 class WithTimeLearner(Learner):
-    """Its baseline knows the time, too."""
+    """A learner whose baseline knows the time, too."""
 
     def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
         super().__init__(config, policy, observation_size)

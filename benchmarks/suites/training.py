@@ -40,7 +40,7 @@ class Settings:
 
     cores: int
     episodes: int = 50
-    """Of sampled actions, and as many of the mean policy."""
+    """Episodes of sampled actions, and as many of the mean policy."""
     again: bool = False
     """Train anew; what is recorded stays until there is another record."""
     export: bool = False
