@@ -65,7 +65,7 @@ class Evaluate:
         with contextlib.ExitStack() as stack:
             recorder = None
             if self.video is not None:
-                from ..training.environments.video import Recorder
+                from ..training.environments.drawing import Recorder
 
                 recorder = stack.enter_context(
                     Recorder(folder.read_config(), self.video, self.video_episodes)

@@ -1,4 +1,4 @@
-"""The agent: what a user trains, asks, saves and loads."""
+"""The agents: what a user trains, asks, saves and loads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from os import PathLike
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import gymnasium
 from gymnasium.spaces.utils import flatdim
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
@@ -18,32 +17,23 @@ from ..policies import Policy
 from .batch import Batch, first_not_finite
 from .checkpoint import read_checkpoint, write_checkpoint
 from .config import AlgorithmName, PolicyName, TrainConfig
-from .environments.recipe import (
-    Env,
-    action_converter,
-    bare_environment,
-    episode_limit,
-    make_head,
-    observation_rows,
-    prepared,
-    recipe_for,
-    with_defaults,
-)
+from .environments.recipe import EnvLike, OpenEnvironment, episode_limit, prepared, with_defaults
+from .environments.spaces import action_converter, observation_rows
 from .errors import UserError
 from .evaluation import Evaluation, evaluate
-from .iteration import IterationInfo
+from .iteration import IterationInfo, describe
 from .learner import Learner
-from .make_policy import config_name, make_policy
+from .make_policy import config_name, make_head, make_policy
 from .presets import completed
-from .report import describe
+from .rollouts import Rollouts
 from .rollouts.make import batch_steps_for, horizon_for, make_rollouts
-from .rollouts.serial import Rollouts
 from .seeding import Stream, stream
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-EnvLike = str | Env | Callable[..., Env] | VectorEnv[Any, Any, Any]
+__all__ = ["NPG", "TRPO", "Callback", "EnvLike"]
+
 Callback = Callable[[IterationInfo], bool | None]
 
 
@@ -129,8 +119,10 @@ class NPG:
         """Mean return of the last batch's whole episodes."""
         self._rollouts: Rollouts | None = None
         self._rollouts_state: dict[str, NDArray[Any]] = {}
-        self._open_environment(env, config)
-        limit = episode_limit(self._env)
+        self._environment = OpenEnvironment.of(env, config)
+        self.observation_space = self._environment.observation_space
+        self.action_space = self._environment.action_space
+        limit = episode_limit(self._environment.env)
         self.config = config = with_defaults(config, self.action_space, limit)
         head = make_head(self.action_space, config)
         size = flatdim(self.observation_space)
@@ -141,32 +133,6 @@ class NPG:
         self._batch_steps = batch_steps_for(config, limit)
         self._limit = limit
         self._prediction_rng = stream(config.seed, Stream.PREDICTION)[1]
-
-    def _open_environment(self, env: EnvLike, config: TrainConfig) -> None:
-        self._recipe = None
-        self._env: Env | VectorEnv[Any, Any, Any]
-        if isinstance(env, VectorEnv):
-            if config.init_noise:
-                raise UserError("init_noise is for single environments: wrap the vector's in InitNoise")
-            self._env = env
-            self.observation_space = env.single_observation_space
-            self.action_space = env.single_action_space
-            return
-        if isinstance(env, gymnasium.Env):
-            bare = env
-        else:
-            if not callable(env) and not isinstance(env, str):
-                raise TypeError(
-                    "env: expected an environment's id, an environment, a vector environment or a function "
-                    f"that makes an environment, got {env!r} ({type(env).__name__})"
-                )
-            self._recipe = recipe_for(env, config)
-            bare = bare_environment(self._recipe)
-        self._bare_env = bare
-        """As it comes: unflattened, without the config's time limit and noise of initial states."""
-        self._env = prepared(bare, config.max_episode_steps, config.init_noise)
-        self.observation_space = bare.observation_space
-        self.action_space = self._env.action_space
 
     @property
     def policy(self) -> Policy:
@@ -214,8 +180,8 @@ class NPG:
         start = perf_counter()
         if self._rollouts is None:
             self._rollouts = make_rollouts(
-                self.config, self._env, self._recipe, self.policy, self._batch_steps, self._limit,
-                self._rollouts_state,
+                self.config, self._environment.env, self._environment.recipe, self.policy,
+                self._batch_steps, self._limit, self._rollouts_state,
             )  # fmt: skip
         saved = self._learner.state()
         try:
@@ -322,16 +288,16 @@ class NPG:
         TypeError
             Where ``episodes`` or ``seed`` is no integer.
         """
-        if isinstance(self._env, VectorEnv):
+        env, bare = self._environment.env, self._environment.bare
+        if isinstance(env, VectorEnv) or bare is None:
             raise UserError(
                 "evaluate needs a single environment; load the agent with one: NPG.load(path, env=...)"
             )
         noise = self.config.init_noise if init_noise is None else init_noise
         if not 0.0 <= noise < math.inf:
             raise ValueError(f"init_noise: expected a number at least 0.0, got {noise}")
-        env = self._env
         if noise != self.config.init_noise:
-            env = prepared(self._bare_env, self.config.max_episode_steps, noise)
+            env = prepared(bare, self.config.max_episode_steps, noise)
         horizon = horizon_for(self._batch_steps, self._limit)
         return evaluate(self.policy, env, horizon, episodes, deterministic=deterministic, seed=seed)
 
@@ -402,8 +368,7 @@ class NPG:
     def close(self) -> None:
         """Stop the worker processes and close the environment that the agent made."""
         self._close_rollouts()
-        if self._recipe is not None:
-            self._env.close()
+        self._environment.close()
 
     def __enter__(self) -> Self:
         """Return the agent."""
@@ -415,8 +380,31 @@ class NPG:
         return False
 
 
+class TRPO(NPG):
+    """Trust region policy optimization, arXiv 1502.05477: the natural step, checked and shortened.
+
+    As :class:`NPG`, but the step is scaled back until the KL divergence that it has really brought about is
+    at most ``max_kl`` and the surrogate objective has improved; where no length does both, the policy stays
+    as it was, to the bit, and ``notes`` says why each was rejected.  ``fisher`` is "exact" unless said
+    otherwise: what the Hessian-vector products of the paper compute.
+
+    ``max_kl`` is the bound on the KL divergence, this paper's delta (NPG's paper calls twice that delta).
+
+    Parameters
+    ----------
+    env, policy, seed, **overrides
+        As of :class:`NPG`; ``line_search_factor`` and ``line_search_steps`` are this algorithm's own.
+
+    Examples
+    --------
+    >>> agent = TRPO("CartPole-v1", workers=1).learn(2_000)
+    >>> agent.config.fisher
+    'exact'
+    """
+
+    algorithm = "trpo"
+
+
 def _class_of(algorithm: AlgorithmName) -> type[NPG]:
     """Return the class that trains by an algorithm."""
-    from .trpo import TRPO
-
     return {kind.algorithm: kind for kind in (NPG, TRPO)}[algorithm]

@@ -14,14 +14,11 @@ from ..natural import NaturalStep
 from ..policies import Policy, Snapshot
 from .advantages import discounted_returns, generalized_advantages
 from .baselines.make import make_baseline
-from .batch import Batch
+from .batch import Array, Batch
 from .config import TrainConfig
-from .moments import RunningMoments
-from .move import Move, stay, take, take_within
-from .reward_unit import RewardUnit
+from .moments import RewardUnit, RunningMoments
+from .move import ALGORITHMS, Move, stay, take, take_within
 from .stepper import Stepper
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +30,13 @@ class Update:
     move: Move
     """How much of the step was taken, and what came of it."""
     max_kl: float
-    """Asked of the step."""
+    """The KL divergence that was asked of the step, in nats."""
     damping: float
-    """That of the step, in the units of the config's."""
+    """The damping of the step, in the units of the config's field."""
     explained_variance: float
+    """Share of the variance of the targets that the values of the baseline before explain."""
     notes: tuple[str, ...]
+    """What is worth telling of the step, in plain sentences."""
 
 
 class Learner:
@@ -78,7 +77,7 @@ class Learner:
         Parameters
         ----------
         batch
-            Of the policy as it is.
+            Transitions of the policy as it is.
         progress
             Share of the run's environment steps that came before the batch, which ``final_max_kl`` and
             ``final_min_log_std`` go by.
@@ -141,7 +140,7 @@ class Learner:
         config = self.config
         if step is None:
             return stay(before)
-        if config.algorithm == "npg":
+        if not ALGORITHMS[config.algorithm].line_search:
             return take(self.policy, before, step, act, A)
         return take_within(
             self.policy, before, step, act, A,

@@ -1,19 +1,57 @@
-"""Moving the policy along a step, and measuring where that leads."""
+"""Moving the policy along a step, and measuring where that leads.
+
+NPG takes the whole step.  TRPO (Schulman, Levine, Moritz, Jordan and Abbeel, arXiv 1502.05477, appendix C)
+backtracks along it until KL divergence and surrogate allow it: the natural step is made from models of both,
+linear and quadratic, so its last word is a measurement.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..natural import NaturalStep
 from ..policies import Policy, Snapshot
-from .line_search import Candidate, backtrack
+from .batch import Array
+from .config import AlgorithmName, FisherName
 
-Array = NDArray[np.float64]
+Measure: TypeAlias = Callable[[float], tuple[float, float]]
+"""From a fraction of the step to the KL divergence and the improvement of the surrogate that it gives."""
+
+
+class Algorithm(NamedTuple):
+    """All that training does differently from one algorithm to another."""
+
+    fisher: FisherName
+    """The Fisher matrix of a config that names none."""
+    line_search: bool
+    """Whether a step is measured, and shortened or refused, before it is taken."""
+
+
+ALGORITHMS: Mapping[AlgorithmName, Algorithm] = {
+    "npg": Algorithm(fisher="empirical", line_search=False),
+    "trpo": Algorithm(fisher="exact", line_search=True),
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A step length that was tried."""
+
+    fraction: float
+    """Share of the full step."""
+    kl: float
+    """KL(old || new), in nats."""
+    improvement: float
+    """Change of the surrogate."""
+    rejection: str
+    """Why it was not taken; empty for the one that was."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +67,11 @@ class Move:
     ratio: float
     """Achieved over predicted improvement of the full step, NaN where the policy stays."""
     entropy: float
-    """Of the policy now."""
+    """Entropy of the policy now."""
     std: float
     """Mean standard deviation of the policy now, over observations and actions; NaN where there is none."""
     candidates: tuple[Candidate, ...] = ()
-    """Of the line search, in the order of trial."""
+    """What the line search tried, in the order of trial."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -96,6 +134,48 @@ def take_within(
         return dataclasses.replace(stay(before), candidates=candidates)
     ratio, here = _ratio(candidates[0].improvement, step), walk.here
     return Move(last.fraction, last.kl, last.improvement, ratio, here.entropy(), here.std(), candidates)
+
+
+def backtrack(
+    measure: Measure, *, max_kl: float, factor: float = 0.8, tries: int = 10
+) -> tuple[Candidate, ...]:
+    """Try the step, then ``factor`` of it, ``factor``^2, ..., until one keeps within ``max_kl`` and gains.
+
+    Parameters
+    ----------
+    measure
+        Called once a candidate; it may move the policy there, so the last call is the accepted candidate's.
+    max_kl
+        Largest KL divergence accepted, in nats, without any slack.
+    factor
+        In (0, 1).
+    tries
+        Candidates at most.
+
+    Returns
+    -------
+    tuple of Candidate
+        In the order of trial.  All but the last are rejected; where the last is too, none was fit.
+    """
+    tried: list[Candidate] = []
+    for power in range(tries):
+        fraction = factor**power
+        kl, improvement = measure(fraction)
+        tried.append(Candidate(fraction, kl, improvement, rejection(kl, improvement, max_kl)))
+        if not tried[-1].rejection:
+            break
+    return tuple(tried)
+
+
+def rejection(kl: float, improvement: float, max_kl: float) -> str:
+    """Return why a step must not be taken; empty where it may be."""
+    if not (math.isfinite(kl) and math.isfinite(improvement)):
+        return f"not finite: KL {kl:.3g}, improvement {improvement:.3g}"
+    if kl > max_kl:
+        return f"KL too large: {kl:.6g} > {max_kl:.6g}"
+    if improvement <= 0.0:
+        return f"surrogate not improved: {improvement:.3g}"
+    return ""
 
 
 class _Walk:

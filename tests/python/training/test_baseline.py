@@ -9,13 +9,12 @@ import pytest
 
 from fastfisher import reference
 from fastfisher.training.baselines import network as network_baseline
+from fastfisher.training.baselines.base import RecentBaseline
 from fastfisher.training.baselines.make import make_baseline
 from fastfisher.training.baselines.network import NetworkBaseline
-from fastfisher.training.baselines.recent import RecentBaseline
 from fastfisher.training.baselines.ridge import RidgeBaseline
 from fastfisher.training.config import TrainConfig
-from fastfisher.training.moments import RunningMoments
-from fastfisher.training.reward_unit import RewardUnit
+from fastfisher.training.moments import RewardUnit, RunningMoments
 
 
 def problem(entries: int = 3) -> tuple[np.ndarray, np.ndarray]:

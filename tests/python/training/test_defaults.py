@@ -14,7 +14,7 @@ from fastfisher.training.baselines.ridge import RidgeBaseline
 from fastfisher.training.config import PolicyName, TrainConfig
 from fastfisher.training.environments.recipe import with_defaults
 from fastfisher.training.errors import UserError
-from fastfisher.training.reward_unit import RewardUnit
+from fastfisher.training.moments import RewardUnit
 from fastfisher.training.rollouts.make import batch_steps_for
 
 BOX, DISCRETE = spaces.Box(-1.0, 1.0, (2,)), spaces.Discrete(3)

@@ -10,8 +10,7 @@ import pytest
 
 from fastfisher.training import NPG, UserError
 from fastfisher.training.config import TrainConfig
-from fastfisher.training.environments.init_noise import InitNoise, _penetration
-from fastfisher.training.environments.locomotion import ROBOTS
+from fastfisher.training.environments.init_noise import ROBOTS, InitNoise, _penetration
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*compiler attribute")
 

@@ -10,8 +10,7 @@ import pytest
 from learners import make_batch, make_learner, make_policy
 
 from fastfisher.policies import GaussianHead, LinearPolicy, Policy
-from fastfisher.training.line_search import backtrack, rejection
-from fastfisher.training.move import Move, take_within
+from fastfisher.training.move import Move, backtrack, rejection, take_within
 
 
 def test_the_longest_fit_step_is_taken() -> None:

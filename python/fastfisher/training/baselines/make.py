@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from ..config import TrainConfig
-from ..reward_unit import RewardUnit
+from ..moments import RewardUnit
 from ..seeding import Stream, stream
-from .base import Baseline
+from .base import Baseline, RecentBaseline
 from .network import NetworkBaseline
-from .recent import RecentBaseline
 from .ridge import RidgeBaseline
 
 _QUADRATIC_UP_TO = 40

@@ -8,7 +8,7 @@ import gymnasium
 import mujoco
 import numpy as np
 
-from .locomotion import locomotion
+from .init_noise import locomotion
 
 TORSO = 1
 """Body that is pushed."""
@@ -24,7 +24,7 @@ class Push(gymnasium.Wrapper[Any, Any, Any, Any]):
     Parameters
     ----------
     env
-        One of :data:`.locomotion.ROBOTS`, in any wrappers.
+        One of :data:`.init_noise.ROBOTS`, in any wrappers.
     strength
         The force, in weights of the robot.
     start, duration

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ... import _core
+from ..._core import usable_processors
 from ..errors import UserError
 
 CORES = "FASTFISHER_CORES"
@@ -22,7 +22,7 @@ def usable_cores() -> int:
         Where the variable is not a positive integer.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _core.usable_processors(), _share())
+    return min(cores, usable_processors(), _share())
 
 
 def _share() -> int:

@@ -1,5 +1,7 @@
 """Rollouts on EnvPool: environments in C++, on threads of its own."""
 
+# ruff: noqa: D102 - the base class documents what is overridden here
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -12,15 +14,14 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ...policies import Policy
-from ..batch import Batch
+from ..batch import Array, Batch
 from ..config import TrainConfig
 from ..environments.recipe import Env
 from ..errors import UserError
 from ..seeding import Stream, stream
+from . import Rollouts
 from .cores import usable_cores
 from .episode import Slot, make_chooser
-
-Array = NDArray[np.float64]
 
 _MOST_DEFAULT_ENVS = 10
 
@@ -30,7 +31,7 @@ def default_count(batch_steps: int, limit: int | None) -> int:
     return _MOST_DEFAULT_ENVS if limit is None else max(1, min(_MOST_DEFAULT_ENVS, batch_steps // limit))
 
 
-class EnvPoolRollouts:
+class EnvPoolRollouts(Rollouts):
     """Steps all environments until together they have at least ``batch_steps`` transitions.
 
     Each iteration resets all of them.  EnvPool resets an environment whose episode has ended on its next
@@ -47,7 +48,7 @@ class EnvPoolRollouts:
     Parameters
     ----------
     config
-        Its environment, seed, number of environments, time limit and keyword arguments.
+        The run's, for its environment, seed, number of environments, time limit and keyword arguments.
     env
         Gymnasium's own environment of that name, whose spaces EnvPool's must have.
     batch_steps
@@ -55,7 +56,7 @@ class EnvPoolRollouts:
     limit
         Steps of the longest episode, if there is such a limit.
     state
-        Of :meth:`state`.
+        What :meth:`state` returned, for rollouts that continue others.
 
     Raises
     ------
@@ -71,7 +72,6 @@ class EnvPoolRollouts:
         limit: int | None,
         state: Mapping[str, NDArray[Any]],
     ) -> None:
-        self.notes: tuple[str, ...] = ()
         self._seed, self._batch_steps = config.seed, batch_steps
         count = config.num_envs or default_count(batch_steps, limit)
         if state:  # as many as the run began with
@@ -94,7 +94,6 @@ class EnvPoolRollouts:
         self.resets = resets.copy()
 
     def collect(self, policy: Policy, iteration: int) -> Batch:
-        """Return the transitions of this iteration."""
         count, rows = len(self.resets), -(-self._batch_steps // len(self.resets))
         lanes = [
             # There is at most one reset to a transition, so an environment is stepped no more often.
@@ -131,11 +130,9 @@ class EnvPoolRollouts:
         return sum(not lane.resetting for lane in group)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return what a checkpoint has to keep."""
         return {"resets": self.resets.copy()}
 
     def close(self) -> None:
-        """Stop the threads."""
         for pool in self._pools:
             pool.close()
         self._pools.clear()
@@ -146,8 +143,7 @@ class _Lane:
 
     def __init__(self, policy: Policy, pool: Any, rows: int, rng: Generator) -> None:
         size = int(np.prod(pool.observation_space.shape))
-        actions: NDArray[Any] = np.empty((rows, *policy.action_shape), policy.action_dtype)
-        self.slot = Slot(np.empty((rows, size)), actions, np.empty(rows), np.empty(size))
+        self.slot = Slot.empty(policy, rows, size)
         self._choose = make_chooser(policy, rng, pool.action_space, self.slot)
         self._action: Any = None
         self._observation: Array = self.slot.final_observation

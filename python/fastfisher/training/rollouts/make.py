@@ -15,9 +15,10 @@ from ...policies import Policy
 from ..config import TrainConfig
 from ..environments.recipe import Env, Recipe
 from ..errors import UserError
+from . import Rollouts
 from .cores import usable_cores
 from .envpool import EnvPoolRollouts
-from .serial import Rollouts, SerialRollouts
+from .serial import SerialRollouts
 from .vector import VectorRollouts
 
 _EPISODES = 10
@@ -54,13 +55,18 @@ def make_rollouts(
     Parameters
     ----------
     env
-        For use in this process; it stays the caller's.
+        The environment for use in this process; it stays the caller's.
     recipe
         How to make more; None where ``env`` is all there is.
     limit
         Steps after which an episode ends at the latest, if the environment has such a limit.
     state
-        Of the rollouts that these continue.
+        The state of the rollouts that these continue.
+
+    Raises
+    ------
+    UserError
+        Where the config's backend or number of environments needs more than ``env``.
     """
     if config.backend == "envpool":
         if recipe is None or recipe.spec is None or isinstance(env, VectorEnv):

@@ -1,5 +1,7 @@
 """Rollouts on a gymnasium vector environment: all copies take each step together, in this process."""
 
+# ruff: noqa: D102 - the base class documents what is overridden here
+
 from __future__ import annotations
 
 from time import perf_counter
@@ -11,15 +13,15 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from ...policies import Policy
-from ..batch import Batch
-from ..environments.recipe import Recipe, action_converter
+from ..batch import Array, Batch
+from ..environments.recipe import Recipe
+from ..environments.spaces import action_converter
 from ..errors import UserError
 from ..seeding import Stream, stream
+from . import Rollouts
 
-Array = NDArray[np.float64]
 
-
-class VectorRollouts:
+class VectorRollouts(Rollouts):
     """Steps all copies until together they have at least ``batch_steps`` transitions.
 
     Each iteration starts all copies anew, from seeds of its own.  Episodes that the end of the batch cuts are
@@ -30,9 +32,14 @@ class VectorRollouts:
     Parameters
     ----------
     envs
-        Stays the caller's, unless made by :meth:`from_recipe`.
+        The vector environment, which stays the caller's, unless :meth:`from_recipe` made it.
     seed, batch_steps
-        From the config.
+        The config's.
+
+    Raises
+    ------
+    UserError
+        Where its autoreset mode or its observations are none that training knows, or it is EnvPool's.
     """
 
     def __init__(self, envs: VectorEnv[Any, Any, Any], seed: int, batch_steps: int) -> None:
@@ -46,7 +53,6 @@ class VectorRollouts:
             raise UserError(
                 f"the vector environment observes {space}; wrap it to a 1-D Box (FlattenObservation)"
             )
-        self.notes: tuple[str, ...] = ()
         self._owns_envs = False
         self._envs, self._seed, self._batch_steps = envs, seed, batch_steps
         self._observation_dtype = space.dtype
@@ -66,7 +72,6 @@ class VectorRollouts:
         return rollouts
 
     def collect(self, policy: Policy, iteration: int) -> Batch:
-        """Return the transitions of this iteration."""
         n = self._envs.num_envs
         convert = action_converter(self._envs.single_action_space, batch=True, squash=policy.squash)
         env_seeds = [stream(self._seed, Stream.VECTOR, iteration, lane)[0] for lane in range(n)]
@@ -114,12 +119,7 @@ class VectorRollouts:
             seconds=seconds,
         )
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return nothing: a batch is a function of the iteration."""
-        return {}
-
     def close(self) -> None:
-        """Close the environments that :meth:`from_recipe` made."""
         if self._owns_envs:
             self._envs.close()
 
