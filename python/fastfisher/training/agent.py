@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..policies import Policy
 from .batch import Batch, first_not_finite
-from .checkpoint import read_checkpoint, write_checkpoint
+from .checkpoint import joined, part_of, read_checkpoint, write_checkpoint
 from .config import AlgorithmName, PolicyName, TrainConfig
 from .environments.recipe import EnvLike, OpenEnvironment, episode_limit, prepared, with_defaults
 from .environments.spaces import action_converter, observation_rows
@@ -50,7 +50,7 @@ class NPG:
         kind, one of the user's own those of "linear"; None: the preset's where one is asked for and has it,
         else "mlp".
     seed
-        Of everything random.
+        Seed of everything random.
     **overrides
         Other fields of :class:`~fastfisher.training.config.TrainConfig`; ``preset=True`` takes those not
         given from the environment's preset, if it has one (:mod:`fastfisher.training.presets`).
@@ -158,9 +158,9 @@ class NPG:
         Parameters
         ----------
         total_steps
-            Default: what is left of the config's ``steps``.
+            How many; None: what is left of the config's ``steps``.
         callback
-            Called after each iteration; True stops.
+            What is called after each iteration; True stops training.
 
         Raises
         ------
@@ -235,9 +235,9 @@ class NPG:
         Parameters
         ----------
         observation
-            Of the environment's observation space, or rows of such.
+            An observation of the environment's space, or rows of such.
         state, episode_start
-            For recurrent policies; ``state`` is returned as it came.
+            Arguments of recurrent policies, which these are not; ``state`` is returned as it came.
         deterministic
             The most likely action instead of a sample.
 
@@ -275,9 +275,9 @@ class NPG:
         deterministic
             The most likely action instead of a sample.
         seed
-            Of the episodes; they differ from those of training whatever it is.
+            Seed of the episodes; they differ from those of training whatever it is.
         init_noise
-            Of the initial states, in the place of the config's; 0: the environment's own states.
+            Noise of the initial states, in the place of the config's; 0: the environment's own states.
 
         Raises
         ------
@@ -311,8 +311,7 @@ class NPG:
             "last_return": self.last_return,
             "custom_policy": self._custom_policy,
         }
-        rollouts = {f"rollouts/{name}": array for name, array in self._rollouts_state.items()}
-        write_checkpoint(path, header, self._learner.state() | rollouts)
+        write_checkpoint(path, header, self._learner.state() | joined({"rollouts": self._rollouts_state}))
 
     @classmethod
     def load(
@@ -350,11 +349,7 @@ class NPG:
             )
         agent = cls.from_config(config, env, policy)
         agent._learner.load_state(arrays)
-        agent._rollouts_state = {
-            name.removeprefix("rollouts/"): array
-            for name, array in arrays.items()
-            if name.startswith("rollouts/")
-        }
+        agent._rollouts_state = part_of(arrays, "rollouts")
         for name, value in header["counters"].items():
             setattr(agent, name, int(value))
         agent.last_return = float(header.get("last_return", "nan"))
@@ -393,7 +388,7 @@ class TRPO(NPG):
     Parameters
     ----------
     env, policy, seed, **overrides
-        As of :class:`NPG`; ``line_search_factor`` and ``line_search_steps`` are this algorithm's own.
+        The same as :class:`NPG`'s; ``line_search_factor`` and ``line_search_steps`` are this algorithm's own.
 
     Examples
     --------

@@ -107,20 +107,10 @@ def describe(
     seconds_rollout: float,
     seconds: float,
 ) -> IterationInfo:
-    """Return the measurements of an iteration, from its batch and its update.
+    """Return the measurements of an iteration.
 
-    Parameters
-    ----------
-    config
-        The run's.
-    counters
-        Iterations, steps and episodes so far, these included.
-    batch, update
-        The batch that was collected, and what the learner made of it.
-    notes
-        Sentences about the rollouts, which come before those about the update.
-    seconds_rollout, seconds
-        Wall time of the rollouts and of the whole iteration.
+    ``counters`` are the iterations, steps and episodes so far; ``notes``, about the rollouts, come before
+    those about the update.
     """
     iteration, steps, episodes = counters
     step, move, whole = update.step, update.move, batch.complete

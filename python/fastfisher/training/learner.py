@@ -15,6 +15,7 @@ from ..policies import Policy, Snapshot
 from .advantages import discounted_returns, generalized_advantages
 from .baselines.make import make_baseline
 from .batch import Array, Batch
+from .checkpoint import joined, part_of
 from .config import TrainConfig
 from .moments import RewardUnit, RunningMoments
 from .move import ALGORITHMS, Move, stay, take, take_within
@@ -156,27 +157,18 @@ class Learner:
             "reward_unit": self.reward_unit.state() if self.config.normalize_rewards else {},
             "stepper": self.stepper.state(),
         }
-        return {
-            f"{part}/{name}": np.array(array)
-            for part, arrays in parts.items()
-            for name, array in arrays.items()
-        }
+        return {name: np.array(array) for name, array in joined(parts).items()}
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take back what :meth:`state` returned."""
-
-        def part(name: str) -> dict[str, NDArray[Any]]:
-            prefix = f"{name}/"
-            return {key.removeprefix(prefix): array for key, array in state.items() if key.startswith(prefix)}
-
-        policy = part("policy")
+        policy = part_of(state, "policy")
         self.policy.load_constants(policy)
         self.policy.parameters = policy["parameters"]
-        self.baseline.load_state(part("baseline"))
-        self.moments.load_state(part("moments"))
+        self.baseline.load_state(part_of(state, "baseline"))
+        self.moments.load_state(part_of(state, "moments"))
         if self.config.normalize_rewards:
-            self.reward_unit.load_state(part("reward_unit"))
-        self.stepper.load_state(part("stepper"))
+            self.reward_unit.load_state(part_of(state, "reward_unit"))
+        self.stepper.load_state(part_of(state, "stepper"))
 
 
 def _notes(step: NaturalStep | None, move: Move, cg_iterations: int | None) -> tuple[str, ...]:

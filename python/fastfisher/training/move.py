@@ -144,18 +144,19 @@ def backtrack(
     Parameters
     ----------
     measure
-        Called once a candidate; it may move the policy there, so the last call is the accepted candidate's.
+        The function that tries a candidate, called once for each.  It may move the policy there, so the last
+        call is the accepted candidate's.
     max_kl
         Largest KL divergence accepted, in nats, without any slack.
     factor
-        In (0, 1).
+        From one candidate's length to the next one's, in (0, 1).
     tries
-        Candidates at most.
+        How many candidates there are at most.
 
     Returns
     -------
     tuple of Candidate
-        In the order of trial.  All but the last are rejected; where the last is too, none was fit.
+        Those that were tried, in order.  All but the last are rejected; where the last is too, none was fit.
     """
     tried: list[Candidate] = []
     for power in range(tries):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..batch import Array
+from ..checkpoint import joined, part_of
 from ..moments import RewardUnit
 
 Times: TypeAlias = NDArray[np.int64]
@@ -76,18 +77,17 @@ class RecentBaseline(Baseline):
         self._inner.fit(every_observation, every_time, every_target / self._unit.value)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        kept = {
-            f"{_PREFIX}{age}/{name}": array
-            for age, batch in enumerate(self._recent)
-            for name, array in zip(("observations", "times", "targets"), batch, strict=True)
+        names = ("observations", "times", "targets")
+        batches = (dict(zip(names, batch, strict=True)) for batch in self._recent)
+        return {
+            **self._inner.state(),
+            **joined({f"{_PREFIX}{age}": batch for age, batch in enumerate(batches)}),
         }
-        return {**self._inner.state(), **kept}
 
     def load_state(self, values: Mapping[str, NDArray[Any]]) -> None:
         self._recent.clear()
         for age in range(self._recent.maxlen or 0):
-            name = f"{_PREFIX}{age}"
-            if f"{name}/targets" in values:
-                observations, times = values[f"{name}/observations"], values[f"{name}/times"]
-                self._recent.append((observations, times, values[f"{name}/targets"]))
+            batch = part_of(values, f"{_PREFIX}{age}")
+            if batch:
+                self._recent.append((batch["observations"], batch["times"], batch["targets"]))
         self._inner.load_state(values)

@@ -53,9 +53,9 @@ class NetworkBaseline(Baseline):
     hidden
         Sizes of the hidden layers.
     steps
-        Gauss-Newton steps a fit.
+        Gauss-Newton steps of a fit.
     rng
-        For the initial weights; the last layer starts at zero.
+        Source of the initial weights; the last layer starts at zero.
     """
 
     def __init__(self, observation_size: int, hidden: Sequence[int], steps: int, rng: Generator) -> None:

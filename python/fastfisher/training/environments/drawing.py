@@ -14,7 +14,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import gymnasium
 import numpy as np
@@ -23,9 +22,6 @@ from gymnasium.wrappers import RecordVideo
 from ..config import TrainConfig
 from ..errors import UserError
 from .recipe import Env, bare_environment, recipe_for
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 _CAMERA_ARGUMENTS = {"camera_id", "camera_name", "default_camera_config"}
 
@@ -134,7 +130,7 @@ def _quiet_finalizers() -> Iterator[None]:
         sys.unraisablehook = hook
 
 
-class Recorder:
+class Recorder(contextlib.AbstractContextManager["Recorder"]):
     """The environment of a config, recording the first episodes after each :meth:`begin`.
 
     Parameters
@@ -177,10 +173,6 @@ class Recorder:
         """Count the episodes from 0 again, under this name."""
         self.env.name_prefix = kind
         self.env.episode_id = -1
-
-    def __enter__(self) -> Self:
-        """Return the recorder."""
-        return self
 
     def __exit__(self, *_: object) -> None:
         """Write what is still to be written."""

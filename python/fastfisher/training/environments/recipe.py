@@ -226,8 +226,8 @@ class OpenEnvironment:
         TypeError
             Where ``env`` is nothing of the kind.
         UserError
-            As of :func:`recipe_for`, :func:`bare_environment` and :func:`prepared`, and where a vector
-            environment is to get noise.
+            Where :func:`recipe_for`, :func:`bare_environment` or :func:`prepared` raise it, and where a
+            vector environment is to get noise.
         """
         if isinstance(env, VectorEnv):
             if config.init_noise:

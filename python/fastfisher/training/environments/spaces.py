@@ -26,7 +26,7 @@ def action_converter(
     Parameters
     ----------
     space
-        Of one environment.
+        The action space of one environment.
     batch
         The function takes rows of actions.
     squash
@@ -62,7 +62,7 @@ def observation_rows(space: spaces.Space[Any], observation: Any) -> tuple[Array,
     Parameters
     ----------
     space
-        Of one observation, before it was flattened.
+        The space of one observation, before it is flattened.
     observation
         One, or several: an array of rows, a list, or what a gymnasium vector environment gives, for a
         Dict or Tuple space a dict or tuple of such.

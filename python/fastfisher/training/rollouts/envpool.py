@@ -210,7 +210,7 @@ def make_pool(config: TrainConfig, env: Env, lanes: list[int]) -> Any:
     Raises
     ------
     UserError
-        As of :class:`EnvPoolRollouts`.
+        Where :class:`EnvPoolRollouts` raises it.
     """
     try:
         import envpool

@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from ...policies import Policy
-from ..batch import Array, Batch
+from ..batch import Batch
 from ..environments.recipe import Recipe
 from ..environments.spaces import action_converter
 from ..errors import UserError
@@ -76,78 +76,54 @@ class VectorRollouts(Rollouts):
         convert = action_converter(self._envs.single_action_space, batch=True, squash=policy.squash)
         env_seeds = [stream(self._seed, Stream.VECTOR, iteration, lane)[0] for lane in range(n)]
         _, rng = stream(self._seed, Stream.VECTOR, iteration)
-        seen: list[Array] = []
-        reached: list[Array] = []
-        chosen: list[NDArray[Any]] = []
-        earned: list[Array] = []
-        terminations: list[NDArray[np.bool_]] = []
-        ends: list[NDArray[np.bool_]] = []
+        steps: list[tuple[NDArray[Any], ...]] = []
         resetting = np.zeros(n, dtype=bool)
         transitions, seconds = 0, 0.0
         raw, _ = self._envs.reset(seed=env_seeds)  # type: ignore[arg-type]
         while transitions < self._batch_steps:
-            seen.append(np.array(raw, dtype=np.float64))
-            chosen.append(policy.act(seen[-1], rng))
+            seen = np.array(raw, dtype=np.float64)
+            chosen = policy.act(seen, rng)
             transitions += n - int(resetting.sum())
-            env_actions = convert(chosen[-1])
+            env_actions = convert(chosen)
             start = perf_counter()
             raw, rewards, terminated, truncated, infos = self._envs.step(env_actions)
             seconds += perf_counter() - start
             # Copies: the environment may use its arrays again.
-            earned.append(np.array(rewards, dtype=np.float64))
-            terminations.append(np.array(terminated))
-            ends.append(np.array(terminated | truncated))
-            reached.append(np.array(raw, dtype=np.float64))
+            reached, ended = np.array(raw, dtype=np.float64), np.array(terminated | truncated)
+            earned = np.array(rewards, dtype=np.float64)
+            steps.append((seen, chosen, earned, np.array(terminated), ended, reached))
             if self._mode == AutoresetMode.NEXT_STEP:
-                resetting = ends[-1]
-            elif not ends[-1].any():
+                resetting = ended
+            elif not ended.any():
                 continue
             elif self._mode == AutoresetMode.SAME_STEP:
-                for lane in np.flatnonzero(ends[-1]):
+                for lane in np.flatnonzero(ended):
                     # As the environment's space says, which is what the other observations were cast to.
-                    reached[-1][lane] = np.asarray(infos["final_obs"][lane], self._observation_dtype)
+                    reached[lane] = np.asarray(infos["final_obs"][lane], self._observation_dtype)
             else:
-                raw, _ = self._envs.reset(options={"reset_mask": ends[-1]})
-        return _by_lane(
-            seen=np.array(seen),
-            chosen=np.array(chosen),
-            earned=np.array(earned),
-            reached=np.array(reached),
-            terminations=np.array(terminations),
-            ends=np.array(ends),
-            resetting_steps=int(self._mode == AutoresetMode.NEXT_STEP),
-            seconds=seconds,
-        )
+                raw, _ = self._envs.reset(options={"reset_mask": ended})
+        return _by_lane(steps, int(self._mode == AutoresetMode.NEXT_STEP), seconds)
 
     def close(self) -> None:
         if self._owns_envs:
             self._envs.close()
 
 
-def _by_lane(
-    *,
-    seen: Array,
-    chosen: NDArray[Any],
-    earned: Array,
-    reached: Array,
-    terminations: NDArray[np.bool_],
-    ends: NDArray[np.bool_],
-    resetting_steps: int,
-    seconds: float,
-) -> Batch:
-    """Cut (T, n) steps into trajectories, one lane after the other.
+def _by_lane(steps: list[tuple[NDArray[Any], ...]], resetting_steps: int, seconds: float) -> Batch:
+    """Cut steps of all copies into trajectories, one copy after the other.
 
-    ``seen`` holds the observations before each step, and ``reached`` those after it.
+    A step is what each copy saw, chose and earned, whether its task terminated and its episode ended, and
+    the observation that it reached.
     """
-    steps, lanes = ends.shape
+    seen, chosen, earned, terminated, ended, reached = (np.array(part) for part in zip(*steps, strict=True))
     pieces: list[tuple[int, int, int]] = []
-    for lane in range(lanes):
+    for lane, ends in enumerate(ended.T):
         start = 0
-        for stop in (int(end) + 1 for end in np.flatnonzero(ends[:, lane])):
+        for stop in (int(end) + 1 for end in np.flatnonzero(ends)):
             pieces.append((lane, start, stop))
             start = stop + resetting_steps
-        if start < steps:
-            pieces.append((lane, start, steps))
+        if start < len(steps):
+            pieces.append((lane, start, len(steps)))
     lane_of, starts, stops = np.array(pieces).T
     rows = np.concatenate([np.arange(start, stop) for _, start, stop in pieces])
     columns = np.repeat(lane_of, stops - starts)
@@ -156,8 +132,8 @@ def _by_lane(
         actions=chosen[rows, columns],
         rewards=earned[rows, columns],
         lengths=stops - starts,
-        terminated=terminations[stops - 1, lane_of],
-        complete=ends[stops - 1, lane_of],
+        terminated=terminated[stops - 1, lane_of],
+        complete=ended[stops - 1, lane_of],
         final_observations=reached[stops - 1, lane_of],
         seconds_env_step=seconds,
     )

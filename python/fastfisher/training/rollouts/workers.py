@@ -241,7 +241,7 @@ class WorkerRollouts(Rollouts):
 
 
 class _Patience:
-    """For how long each worker has made no progress."""
+    """How long each worker has made no progress."""
 
     def __init__(self, timeout: float, workers: int) -> None:
         self._timeout = timeout
