@@ -18,7 +18,7 @@ from .batch import Array, Batch
 from .checkpoint import joined, part_of
 from .config import TrainConfig
 from .moments import RewardUnit, RunningMoments
-from .move import ALGORITHMS, Move, stay, take, take_within
+from .move import ALGORITHMS, Move, Walk, stay
 from .stepper import Stepper
 
 
@@ -141,12 +141,10 @@ class Learner:
         config = self.config
         if step is None:
             return stay(before)
+        walk = Walk(self.policy, before, step, act, A)
         if not ALGORITHMS[config.algorithm].line_search:
-            return take(self.policy, before, step, act, A)
-        return take_within(
-            self.policy, before, step, act, A,
-            max_kl=max_kl, factor=config.line_search_factor, tries=config.line_search_steps,
-        )  # fmt: skip
+            return walk.whole()
+        return walk.within(max_kl=max_kl, factor=config.line_search_factor, tries=config.line_search_steps)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return everything that the next update depends on, as copies, by names of the form part/name."""

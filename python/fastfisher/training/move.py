@@ -88,52 +88,73 @@ def stay(before: Snapshot) -> Move:
     return Move(0.0, 0.0, 0.0, float("nan"), before.entropy(), before.std())
 
 
-def take(policy: Policy, before: Snapshot, step: NaturalStep, act: NDArray[Any], A: Array) -> Move:
-    """Take the whole step, whatever comes of it: NPG."""
-    walk = _Walk(policy, before, step, act, A)
-    kl, improvement = walk.to(1.0)
-    return Move(1.0, kl, improvement, _ratio(improvement, step), walk.here.entropy(), walk.here.std())
+class Walk:
+    """The line from the policy as it is along a step, measured on the step's batch.
 
-
-def take_within(
-    policy: Policy,
-    before: Snapshot,
-    step: NaturalStep,
-    act: NDArray[Any],
-    A: Array,
-    *,
-    max_kl: float,
-    factor: float,
-    tries: int,
-) -> Move:
-    """Take as much of the step as keeps within ``max_kl`` and improves the surrogate: TRPO.
-
-    Where no candidate does, the policy is what it was to the bit: theta, and its constants, which a policy's
-    ``constrain`` may touch.  ``max_kl``, ``factor`` and ``tries`` are those of :func:`.backtrack`.
+    Parameters
+    ----------
+    policy, before
+        The policy, which is moved, and its snapshot on the batch's observations.
+    step
+        The step to go along.
+    act, A
+        The batch's actions, (N, m) or (N,), and advantages, (N,).
     """
-    walk = _Walk(policy, before, step, act, A)
-    constants = {name: np.array(values) for name, values in policy.constants().items()}
 
-    def restore() -> None:
-        if constants:
-            policy.load_constants(constants)
-        policy.parameters = walk.start
+    def __init__(
+        self, policy: Policy, before: Snapshot, step: NaturalStep, act: NDArray[Any], A: Array
+    ) -> None:
+        self._policy, self._before, self._here = policy, before, before
+        self._step, self._start = step, policy.parameters.copy()
+        self._act, self._A, self._log_prob = act, A, before.log_prob(act)
 
-    def measure(fraction: float) -> tuple[float, float]:
-        restore()
-        if not np.isfinite(walk.start + fraction * step.step).all():
-            return float("nan"), float("nan")
-        # Where the numbers overflow the candidate is rejected, and the reason is said there.
-        with np.errstate(all="ignore"):
-            return walk.to(fraction)
+    def whole(self) -> Move:
+        """Take the whole step, whatever comes of it: NPG."""
+        kl, improvement = self._to(1.0)
+        return self._taken(Candidate(1.0, kl, improvement, ""), improvement)
 
-    candidates = backtrack(measure, max_kl=max_kl, factor=factor, tries=tries)
-    last = candidates[-1]
-    if last.rejection:
-        restore()
-        return dataclasses.replace(stay(before), candidates=candidates)
-    ratio, here = _ratio(candidates[0].improvement, step), walk.here
-    return Move(last.fraction, last.kl, last.improvement, ratio, here.entropy(), here.std(), candidates)
+    def within(self, *, max_kl: float, factor: float, tries: int) -> Move:
+        """Take as much of the step as keeps within ``max_kl`` and improves the surrogate: TRPO.
+
+        Where no candidate does, the policy is what it was to the bit: theta, and its constants, which a
+        policy's ``constrain`` may touch.  The arguments are those of :func:`backtrack`.
+        """
+        policy = self._policy
+        constants = {name: np.array(values) for name, values in policy.constants().items()}
+
+        def restore() -> None:
+            if constants:
+                policy.load_constants(constants)
+            policy.parameters = self._start
+
+        def measure(fraction: float) -> tuple[float, float]:
+            restore()
+            if not np.isfinite(self._start + fraction * self._step.step).all():
+                return float("nan"), float("nan")
+            # Where the numbers overflow the candidate is rejected, and the reason is said there.
+            with np.errstate(all="ignore"):
+                return self._to(fraction)
+
+        candidates = backtrack(measure, max_kl=max_kl, factor=factor, tries=tries)
+        if candidates[-1].rejection:
+            restore()
+            return dataclasses.replace(stay(self._before), candidates=candidates)
+        return self._taken(candidates[-1], candidates[0].improvement, candidates)
+
+    def _to(self, fraction: float) -> tuple[float, float]:
+        """Put the policy at this share of the step; return KL divergence and improvement."""
+        policy, before = self._policy, self._before
+        policy.parameters = self._start + fraction * self._step.step
+        policy.constrain()
+        self._here = after = before.after(policy)
+        gain = np.expm1(after.log_prob(self._act) - self._log_prob) * self._A
+        return before.kl(after), float(np.mean(gain))
+
+    def _taken(self, last: Candidate, of_whole: float, candidates: tuple[Candidate, ...] = ()) -> Move:
+        """Return the move to the last candidate, given the improvement that the whole step brought."""
+        predicted, here = self._step.predicted_improvement, self._here
+        ratio = of_whole / predicted if predicted else float("nan")
+        return Move(last.fraction, last.kl, last.improvement, ratio, here.entropy(), here.std(), candidates)
 
 
 def backtrack(
@@ -177,29 +198,3 @@ def rejection(kl: float, improvement: float, max_kl: float) -> str:
     if improvement <= 0.0:
         return f"surrogate not improved: {improvement:.3g}"
     return ""
-
-
-class _Walk:
-    """The line from the policy as it is along a step."""
-
-    def __init__(
-        self, policy: Policy, before: Snapshot, step: NaturalStep, act: NDArray[Any], A: Array
-    ) -> None:
-        self._policy, self._before, self._act, self._A = policy, before, act, A
-        self._step, self.start = step.step, policy.parameters.copy()
-        self._log_prob = before.log_prob(act)
-        self.here = before
-        """The policy where it was last put."""
-
-    def to(self, fraction: float) -> tuple[float, float]:
-        """Put the policy at this share of the step; return KL divergence and improvement."""
-        policy, before = self._policy, self._before
-        policy.parameters = self.start + fraction * self._step
-        policy.constrain()
-        self.here = after = before.after(policy)
-        gain = np.expm1(after.log_prob(self._act) - self._log_prob) * self._A
-        return before.kl(after), float(np.mean(gain))
-
-
-def _ratio(improvement: float, step: NaturalStep) -> float:
-    return improvement / step.predicted_improvement if step.predicted_improvement else float("nan")

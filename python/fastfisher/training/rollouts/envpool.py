@@ -148,11 +148,10 @@ class _Lane:
         self._action: Any = None
         self._observation: Array = self.slot.final_observation
         self.t, self.resets, self.resetting = 0, 0, False
-        self.ends: list[int] = []
-        """Rows after the last ones of the trajectories."""
-        self.terminated: list[bool] = []
-        self.complete: list[bool] = []
-        self.finals: list[Array] = []
+        self._start = 0
+        """Row of the first transition of the trajectory that goes on."""
+        self.trajectories: list[tuple[int, bool, bool, Array]] = []
+        """Length, whether the task terminated, whether it is a whole episode, and the last observation."""
 
     def begin(self, observation: Array) -> None:
         """Take in the observation after a reset."""
@@ -178,28 +177,29 @@ class _Lane:
             self._end(terminated, complete=True)
 
     def _end(self, terminated: bool, complete: bool) -> None:
-        self.ends.append(self.t)
-        self.terminated.append(terminated)
-        self.complete.append(complete)
-        self.finals.append(self._observation.astype(np.float64))
+        last = self._observation.astype(np.float64)
+        self.trajectories.append((self.t - self._start, terminated, complete, last))
+        self._start = self.t
 
     def close(self) -> None:
         """End the trajectory that the end of the batch cuts, if there is one."""
-        if self.t > (self.ends[-1] if self.ends else 0):
+        if self.t > self._start:
             self._end(terminated=False, complete=False)
 
 
 def _joined(lanes: list[_Lane], seconds: float) -> Batch:
     for lane in lanes:
         lane.close()
+    trajectories = [trajectory for lane in lanes for trajectory in lane.trajectories]
+    lengths, terminated, complete, last = map(np.array, zip(*trajectories, strict=True))
     return Batch(
         observations=np.concatenate([lane.slot.observations[: lane.t] for lane in lanes]),
         actions=np.concatenate([lane.slot.actions[: lane.t] for lane in lanes]),
         rewards=np.concatenate([lane.slot.rewards[: lane.t] for lane in lanes]),
-        lengths=np.concatenate([np.diff(lane.ends, prepend=0) for lane in lanes]),
-        terminated=np.concatenate([np.array(lane.terminated, bool) for lane in lanes]),
-        complete=np.concatenate([np.array(lane.complete, bool) for lane in lanes]),
-        final_observations=np.concatenate([np.array(lane.finals) for lane in lanes]),
+        lengths=lengths,
+        terminated=terminated,
+        complete=complete,
+        final_observations=last,
         seconds_env_step=seconds,
     )
 
