@@ -14,10 +14,12 @@ from gymnasium.spaces.utils import flatdim
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
+from ..arguments import number
 from ..policies import Policy
 from .batch import Batch, first_not_finite
 from .checkpoint import read_checkpoint, write_checkpoint
 from .config import AlgorithmName, PolicyName, TrainConfig
+from .defaults import horizon, resolve
 from .environments.recipe import (
     Env,
     action_converter,
@@ -27,7 +29,6 @@ from .environments.recipe import (
     observation_rows,
     prepared,
     recipe_for,
-    with_defaults,
 )
 from .errors import UserError
 from .evaluation import Evaluation, evaluate
@@ -36,7 +37,7 @@ from .learner import Learner
 from .make_policy import config_name, make_policy
 from .presets import completed
 from .report import describe
-from .rollouts.make import batch_steps_for, horizon_for, make_rollouts
+from .rollouts.make import make_rollouts
 from .rollouts.serial import Rollouts
 from .seeding import Stream, stream
 
@@ -130,16 +131,14 @@ class NPG:
         self._rollouts: Rollouts | None = None
         self._rollouts_state: dict[str, NDArray[Any]] = {}
         self._open_environment(env, config)
-        limit = episode_limit(self._env)
-        self.config = config = with_defaults(config, self.action_space, limit)
-        head = make_head(self.action_space, config)
+        self._limit = episode_limit(self._env)
         size = flatdim(self.observation_space)
+        self.config = config = resolve(config, self.action_space, size, self._limit)
+        head = make_head(self.action_space, config)
         self._custom_policy = policy is not None
         if policy is None:
             policy = make_policy(config, size, head, stream(config.seed, Stream.POLICY)[1])
         self._learner = Learner(config, policy, size)
-        self._batch_steps = batch_steps_for(config, limit)
-        self._limit = limit
         self._prediction_rng = stream(config.seed, Stream.PREDICTION)[1]
 
     def _open_environment(self, env: EnvLike, config: TrainConfig) -> None:
@@ -199,10 +198,12 @@ class NPG:
         Raises
         ------
         ValueError
-            Where ``total_steps`` is negative or no number.
+            Where ``total_steps`` is negative or NaN.
+        TypeError
+            Where ``total_steps`` is no number.
         """
-        if total_steps is not None and not total_steps >= 0:
-            raise ValueError(f"total_steps: expected a number at least 0, got {total_steps}")
+        if total_steps is not None and total_steps != math.inf:  # which leaves the end to the callback
+            number(total_steps, "total_steps")
         stop = self.config.steps if total_steps is None else self.steps + total_steps
         while self.steps < stop and not self.target_reached:
             info = self._iterate()
@@ -214,9 +215,8 @@ class NPG:
         start = perf_counter()
         if self._rollouts is None:
             self._rollouts = make_rollouts(
-                self.config, self._env, self._recipe, self.policy, self._batch_steps, self._limit,
-                self._rollouts_state,
-            )  # fmt: skip
+                self.config, self._env, self._recipe, self.policy, self._limit, self._rollouts_state
+            )
         saved = self._learner.state()
         try:
             batch = self._rollouts.collect(self.policy, self.iteration)
@@ -247,10 +247,11 @@ class NPG:
         """Return what the user should know about how batches are collected."""
         assert self._rollouts is not None
         notes = self._rollouts.notes
-        cut = batch.complete & ~batch.terminated & (batch.lengths == self._batch_steps)
+        longest = horizon(self.config, self._limit)
+        cut = batch.complete & ~batch.terminated & (batch.lengths == longest)
         if self._limit is None and cut.any():
             notes += (
-                f"the environment has no time limit: episodes are cut after {self._batch_steps:,} steps, "
+                f"the environment has no time limit: episodes are cut after {longest:,} steps, "
                 "as many as an iteration has (max_episode_steps sets a limit)",
             )
         return notes
@@ -326,14 +327,12 @@ class NPG:
             raise UserError(
                 "evaluate needs a single environment; load the agent with one: NPG.load(path, env=...)"
             )
-        noise = self.config.init_noise if init_noise is None else init_noise
-        if not 0.0 <= noise < math.inf:
-            raise ValueError(f"init_noise: expected a number at least 0.0, got {noise}")
+        noise = self.config.init_noise if init_noise is None else number(init_noise, "init_noise")
         env = self._env
         if noise != self.config.init_noise:
             env = prepared(self._bare_env, self.config.max_episode_steps, noise)
-        horizon = horizon_for(self._batch_steps, self._limit)
-        return evaluate(self.policy, env, horizon, episodes, deterministic=deterministic, seed=seed)
+        longest = horizon(self.config, self._limit)
+        return evaluate(self.policy, env, longest, episodes, deterministic=deterministic, seed=seed)
 
     # Keeping.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import operator
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import whole
 from ..policies import Policy
 from .environments.recipe import Env
 from .rollouts.episode import Slot, make_chooser, run_episode
@@ -51,13 +52,8 @@ def evaluate(
     seed
         Of the episodes and of the sampled actions; they differ from those of training whatever it is.
     """
-    for name, value, least in (("episodes", episodes, 1), ("seed", seed, 0)):
-        try:
-            whole = operator.index(value)
-        except TypeError:
-            raise TypeError(f"{name}: expected an integer, got {value!r} ({type(value).__name__})") from None
-        if whole < least:
-            raise ValueError(f"{name}: expected at least {least}, got {value}")
+    whole(episodes, "episodes", least=1, most=math.inf)
+    whole(seed, "seed", most=math.inf)
     (size,) = env.observation_space.shape or ()
     actions: NDArray[Any] = np.empty((horizon, *policy.action_shape), policy.action_dtype)
     slot = Slot(np.empty((horizon, size)), actions, np.empty(horizon), np.empty(size))

@@ -14,6 +14,7 @@ from ..policies import Policy, Snapshot
 from ..scores import Scores
 from .config import TrainConfig
 from .damping import adapted_damping
+from .defaults import decided
 from .move import Move
 
 Array = NDArray[np.float64]
@@ -65,7 +66,7 @@ class Stepper:
         self, policy: Policy, before: Snapshot, obs: Array, act: NDArray[Any], A: Array
     ) -> dict[str, Any]:
         """Return the rows of F and where g comes from, as :func:`.natural_step` takes them."""
-        exact, fraction = self.config.fisher == "exact", self.config.fisher_fraction
+        exact, fraction = decided(self.config, "fisher") == "exact", self.config.fisher_fraction
         S = Scores(before.scores(act))
         if fraction == 1.0 and not exact:
             return {"scores": S, "advantages": A}
