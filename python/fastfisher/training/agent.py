@@ -13,11 +13,13 @@ from gymnasium.spaces.utils import flatdim
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
+from ..arguments import number
 from ..policies import Policy
 from .batch import Batch, first_not_finite
 from .checkpoint import joined, part_of, read_checkpoint, write_checkpoint
 from .config import AlgorithmName, PolicyName, TrainConfig
-from .environments.recipe import EnvLike, OpenEnvironment, episode_limit, prepared, with_defaults
+from .defaults import horizon, resolve
+from .environments.recipe import EnvLike, OpenEnvironment, episode_limit, prepared
 from .environments.spaces import action_converter, observation_rows
 from .errors import UserError
 from .evaluation import Evaluation, evaluate
@@ -26,7 +28,7 @@ from .learner import Learner
 from .make_policy import config_name, make_head, make_policy
 from .presets import completed
 from .rollouts import Rollouts
-from .rollouts.make import batch_steps_for, horizon_for, make_rollouts
+from .rollouts.make import make_rollouts
 from .seeding import Stream, stream
 
 if TYPE_CHECKING:
@@ -122,16 +124,14 @@ class NPG:
         self._environment = OpenEnvironment.of(env, config)
         self.observation_space = self._environment.observation_space
         self.action_space = self._environment.action_space
-        limit = episode_limit(self._environment.env)
-        self.config = config = with_defaults(config, self.action_space, limit)
-        head = make_head(self.action_space, config)
+        self._limit = episode_limit(self._environment.env)
         size = flatdim(self.observation_space)
+        self.config = config = resolve(config, self.action_space, size, self._limit)
+        head = make_head(self.action_space, config)
         self._custom_policy = policy is not None
         if policy is None:
             policy = make_policy(config, size, head, stream(config.seed, Stream.POLICY)[1])
         self._learner = Learner(config, policy, size)
-        self._batch_steps = batch_steps_for(config, limit)
-        self._limit = limit
         self._prediction_rng = stream(config.seed, Stream.PREDICTION)[1]
 
     @property
@@ -165,10 +165,12 @@ class NPG:
         Raises
         ------
         ValueError
-            Where ``total_steps`` is negative or no number.
+            Where ``total_steps`` is negative or NaN.
+        TypeError
+            Where ``total_steps`` is no number.
         """
-        if total_steps is not None and not total_steps >= 0:
-            raise ValueError(f"total_steps: expected a number at least 0, got {total_steps}")
+        if total_steps is not None and total_steps != math.inf:  # which leaves the end to the callback
+            number(total_steps, "total_steps")
         stop = self.config.steps if total_steps is None else self.steps + total_steps
         while self.steps < stop and not self.target_reached:
             info = self._iterate()
@@ -180,8 +182,8 @@ class NPG:
         start = perf_counter()
         if self._rollouts is None:
             self._rollouts = make_rollouts(
-                self.config, self._environment.env, self._environment.recipe, self.policy,
-                self._batch_steps, self._limit, self._rollouts_state,
+                self.config, self._environment.env, self._environment.recipe, self.policy, self._limit,
+                self._rollouts_state,
             )  # fmt: skip
         saved = self._learner.state()
         try:
@@ -213,10 +215,11 @@ class NPG:
         """Return what the user should know about how batches are collected."""
         assert self._rollouts is not None
         notes = self._rollouts.notes
-        cut = batch.complete & ~batch.terminated & (batch.lengths == self._batch_steps)
+        longest = horizon(self.config, self._limit)
+        cut = batch.complete & ~batch.terminated & (batch.lengths == longest)
         if self._limit is None and cut.any():
             notes += (
-                f"the environment has no time limit: episodes are cut after {self._batch_steps:,} steps, "
+                f"the environment has no time limit: episodes are cut after {longest:,} steps, "
                 "as many as an iteration has (max_episode_steps sets a limit)",
             )
         return notes
@@ -293,13 +296,11 @@ class NPG:
             raise UserError(
                 "evaluate needs a single environment; load the agent with one: NPG.load(path, env=...)"
             )
-        noise = self.config.init_noise if init_noise is None else init_noise
-        if not 0.0 <= noise < math.inf:
-            raise ValueError(f"init_noise: expected a number at least 0.0, got {noise}")
+        noise = self.config.init_noise if init_noise is None else number(init_noise, "init_noise")
         if noise != self.config.init_noise:
             env = prepared(bare, self.config.max_episode_steps, noise)
-        horizon = horizon_for(self._batch_steps, self._limit)
-        return evaluate(self.policy, env, horizon, episodes, deterministic=deterministic, seed=seed)
+        longest = horizon(self.config, self._limit)
+        return evaluate(self.policy, env, longest, episodes, deterministic=deterministic, seed=seed)
 
     # Keeping.
 

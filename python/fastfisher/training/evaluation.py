@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import operator
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import whole
 from ..policies import Policy
 from .environments.recipe import Env
 from .rollouts.episode import Slot, make_chooser, run_episode
@@ -57,13 +58,8 @@ def evaluate(
     ValueError
         Where ``episodes`` is below 1 or the seed negative.
     """
-    for name, value, least in (("episodes", episodes, 1), ("seed", seed, 0)):
-        try:
-            whole = operator.index(value)
-        except TypeError:
-            raise TypeError(f"{name}: expected an integer, got {value!r} ({type(value).__name__})") from None
-        if whole < least:
-            raise ValueError(f"{name}: expected at least {least}, got {value}")
+    whole(episodes, "episodes", least=1, most=math.inf)
+    whole(seed, "seed", most=math.inf)
     (size,) = env.observation_space.shape or ()
     slot = Slot.empty(policy, horizon, size)
     returns, lengths = [], []

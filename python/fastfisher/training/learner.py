@@ -17,6 +17,7 @@ from .baselines.make import make_baseline
 from .batch import Array, Batch
 from .checkpoint import joined, part_of
 from .config import TrainConfig
+from .defaults import decided
 from .moments import RewardUnit, RunningMoments
 from .move import ALGORITHMS, Move, Walk, stay
 from .stepper import Stepper
@@ -48,24 +49,19 @@ class Learner:
     Raises
     ------
     ValueError
-        Where the config leaves ``max_kl``, ``fisher`` or ``gamma`` open.
+        Where the config is not resolved: see :mod:`fastfisher.training.defaults`.
     """
 
     def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
-        if config.max_kl is None or config.fisher is None or config.gamma is None:
-            raise ValueError(
-                f"max_kl, fisher, gamma: expected values, got {config.max_kl}, {config.fisher} and "
-                f"{config.gamma}; see with_defaults"
-            )
         self.config = config
         self.policy = policy
         self.reward_unit = RewardUnit()
         self.baseline = make_baseline(config, observation_size, self.reward_unit)
         self.moments = RunningMoments(observation_size)
         self.stepper = Stepper(config)
-        self._max_kl = config.max_kl
-        self._final_max_kl = config.max_kl if config.final_max_kl is None else config.final_max_kl
-        self._gamma = config.gamma
+        self._max_kl: float = decided(config, "max_kl")
+        self._final_max_kl = self._max_kl if config.final_max_kl is None else config.final_max_kl
+        self._gamma: float = decided(config, "gamma")
 
     def max_kl(self, progress: float) -> float:
         """Return the KL of a step at this share of the run, 0 to 1."""

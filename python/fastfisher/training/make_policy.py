@@ -24,6 +24,7 @@ from ..policies import (
     StateDependentGaussianHead,
 )
 from .config import PolicyName, TrainConfig
+from .defaults import decided
 from .errors import UserError
 
 _NAMES: dict[type, PolicyName] = {LinearPolicy: "linear", MLPPolicy: "mlp", RBFPolicy: "rbf"}
@@ -83,9 +84,7 @@ def make_head(space: spaces.Space[Any], config: TrainConfig) -> Head:
 
 
 def _gaussian_head(space: spaces.Box, config: TrainConfig) -> Head:
-    if config.initial_log_std is None:
-        raise ValueError("initial_log_std: expected a number, got None; see with_defaults")
-    where = (int(np.prod(space.shape)), config.initial_log_std, config.min_log_std)
+    where = (int(np.prod(space.shape)), decided(config, "initial_log_std"), config.min_log_std)
     gaussian: DiagonalGaussianHead = GaussianHead(*where)
     if config.std == "dependent":
         gaussian = StateDependentGaussianHead(*where, config.max_log_std)

@@ -14,6 +14,7 @@ from ..policies import Policy, Snapshot
 from ..scores import Scores
 from .batch import Array
 from .config import TrainConfig
+from .defaults import decided
 from .move import Move
 
 _POOR, _GOOD = 0.25, 0.75
@@ -68,7 +69,7 @@ class Stepper:
         self, policy: Policy, before: Snapshot, obs: Array, act: NDArray[Any], A: Array
     ) -> dict[str, Any]:
         """Return the rows of F and where g comes from, as :func:`.natural_step` takes them."""
-        exact, fraction = self.config.fisher == "exact", self.config.fisher_fraction
+        exact, fraction = decided(self.config, "fisher") == "exact", self.config.fisher_fraction
         S = Scores(before.scores(act))
         if fraction == 1.0 and not exact:
             return {"scores": S, "advantages": A}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from fastfisher import reference
 from fastfisher.training.baselines import network as network_baseline
@@ -14,6 +15,7 @@ from fastfisher.training.baselines.make import make_baseline
 from fastfisher.training.baselines.network import NetworkBaseline
 from fastfisher.training.baselines.ridge import RidgeBaseline
 from fastfisher.training.config import TrainConfig
+from fastfisher.training.defaults import resolve
 from fastfisher.training.moments import RewardUnit, RunningMoments
 
 
@@ -75,7 +77,8 @@ def test_survives_constant_and_repeated_entries() -> None:
 
 def test_auto_is_quadratic_for_small_observations_only() -> None:
     for size, kind in ((17, "quadratic"), (348, "linear")):
-        baseline = make_baseline(TrainConfig("x", policy="linear"), size, RewardUnit())
+        config = resolve(TrainConfig("x", policy="linear"), spaces.Discrete(2), size, None)
+        baseline = make_baseline(config, size, RewardUnit())
         assert isinstance(baseline, RidgeBaseline)
         assert baseline.kind == kind
 

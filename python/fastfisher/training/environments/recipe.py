@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -145,52 +144,6 @@ def prepared(env: Env, max_episode_steps: int | None = None, init_noise: float =
     if not space.is_np_flattenable:
         raise UserError(f"observations of {space} have no fixed size; wrap the environment so that they do")
     return gymnasium.wrappers.FlattenObservation(env)
-
-
-_MOST_GAMMA = 0.995
-
-
-def with_defaults(config: TrainConfig, space: spaces.Space[Any], limit: int | None = None) -> TrainConfig:
-    """Return the config with what it leaves to algorithm, policy, actions and time limit filled in.
-
-    A categorical policy turns nearly deterministic within a few steps, after which an error in the step's
-    direction costs more.  On CartPole-v1 (100,000 steps, 5 seeds) a KL of 0.05 reached 475 on 3 seeds, 0.025
-    on 4, and 0.025 with standardised observations on 5.  HalfCheetah-v5 learns faster at 0.05.  What
-    else the mlp policy wants is measured in docs/defaults.md.
-
-    A discount makes gamma^limit of a return, at an episode's start, what the baseline takes the state at the
-    limit to be worth.  At 0.995 that is 0.78 after 50 steps, so the baseline is fitted to its own guesses:
-    Reacher-v5 did not reach -6 in a million steps, and did in 125,000 at 0.95.  Hence at most exp(-2.5).
-
-    Raises
-    ------
-    UserError
-        Where what is filled in contradicts what is given: a floor above the default of ``initial_log_std``,
-        or a last floor above ``min_log_std``, which a preset may have set.
-    """
-    last_floor = config.final_min_log_std
-    if last_floor is not None and last_floor > config.min_log_std:
-        raise UserError(
-            f"final_min_log_std: expected at most min_log_std = {config.min_log_std}, got {last_floor}"
-        )
-    discrete, network = not isinstance(space, spaces.Box), config.policy == "mlp"
-    changes: dict[str, Any] = {}
-    if config.gamma is None:
-        changes["gamma"] = _MOST_GAMMA if limit is None else min(_MOST_GAMMA, math.exp(-2.5 / limit))
-    if config.max_kl is None:
-        changes["max_kl"] = 0.025 if discrete else 0.05
-    if config.normalize_observations is None:
-        changes["normalize_observations"] = discrete or config.policy != "linear"
-    if config.initial_log_std is None:
-        changes["initial_log_std"] = 0.25 if network else -1.0
-    if config.cg_iterations is None and network:
-        changes["cg_iterations"] = 10
-    if config.fisher is None:
-        changes["fisher"] = "exact" if config.algorithm == "trpo" else "empirical"
-    try:
-        return config.replace(**changes)
-    except ValueError as error:
-        raise UserError(str(error)) from error
 
 
 def episode_limit(env: Env | VectorEnv[Any, Any, Any]) -> int | None:

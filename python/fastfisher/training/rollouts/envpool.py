@@ -16,19 +16,13 @@ from numpy.typing import NDArray
 from ...policies import Policy
 from ..batch import Array, Batch
 from ..config import TrainConfig
+from ..defaults import decided
 from ..environments.recipe import Env
 from ..errors import UserError
 from ..seeding import Stream, stream
 from . import Rollouts
-from .cores import usable_cores
+from .cores import worker_count
 from .episode import Slot, make_chooser
-
-_MOST_DEFAULT_ENVS = 10
-
-
-def default_count(batch_steps: int, limit: int | None) -> int:
-    """Return how many environments there are where the config names no number: each sees a whole episode."""
-    return _MOST_DEFAULT_ENVS if limit is None else max(1, min(_MOST_DEFAULT_ENVS, batch_steps // limit))
 
 
 class EnvPoolRollouts(Rollouts):
@@ -48,13 +42,9 @@ class EnvPoolRollouts(Rollouts):
     Parameters
     ----------
     config
-        The run's, for its environment, seed, number of environments, time limit and keyword arguments.
+        Resolved, for its environment, seed, number of environments, time limit and keyword arguments.
     env
         Gymnasium's own environment of that name, whose spaces EnvPool's must have.
-    batch_steps
-        Transitions to collect, at least.
-    limit
-        Steps of the longest episode, if there is such a limit.
     state
         What :meth:`state` returned, for rollouts that continue others.
 
@@ -64,19 +54,11 @@ class EnvPoolRollouts(Rollouts):
         Where EnvPool is missing, does not have the environment, or has another one of that name.
     """
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        env: Env,
-        batch_steps: int,
-        limit: int | None,
-        state: Mapping[str, NDArray[Any]],
-    ) -> None:
-        self._seed, self._batch_steps = config.seed, batch_steps
-        count = config.num_envs or default_count(batch_steps, limit)
-        if state:  # as many as the run began with
-            count = len(state["resets"])
-        groups = min(count, usable_cores() if config.workers is None else config.workers)
+    def __init__(self, config: TrainConfig, env: Env, state: Mapping[str, NDArray[Any]]) -> None:
+        self._seed, self._batch_steps = config.seed, decided(config, "batch_steps")
+        # As many as the run began with: an older config may leave the number open, and the rule has changed.
+        count = len(state["resets"]) if state else decided(config, "num_envs")
+        groups = min(count, worker_count(config))
         self._lanes = np.array_split(np.arange(count), groups)
         self._pools = [make_pool(config, env, lanes.tolist()) for lanes in self._lanes]
         self._action_dtype = next(
