@@ -33,7 +33,7 @@ from fastfisher.runs.folder import file_name
 from fastfisher.training import UserError
 from fastfisher.training.config import TrainConfig
 from fastfisher.training.environments.drawing import drawing_environment
-from fastfisher.training.environments.locomotion import ROBOTS
+from fastfisher.training.environments.init_noise import ROBOTS
 from fastfisher.training.seeding import Stream, stream
 from fastfisher.training.whole_files import replacing
 

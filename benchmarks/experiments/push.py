@@ -8,7 +8,7 @@ import gymnasium
 import mujoco
 import numpy as np
 
-from fastfisher.training.environments.locomotion import locomotion
+from fastfisher.training.environments.init_noise import locomotion
 
 TORSO = 1
 """The body that is pushed."""

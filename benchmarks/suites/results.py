@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastfisher.runs import folder
 from fastfisher.training.config import TrainConfig
 from fastfisher.training.whole_files import replacing
 
@@ -173,15 +174,15 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differen
     """Return the fields in which two configs are two methods, with both values.
 
     A field that one of them does not know was added or removed between them: as where a run folder of an
-    older version is read, what is missing is taken for the default.  One that is no more does not count.
+    older version is read, what is missing is taken for the default.  One that is no more does not count, and
+    what one leaves open, as older records do, is compared by what it is resolved to.
     """
-    defaults = TrainConfig("").to_dict()
-    pairs = {
-        name: (before.get(name, default), after.get(name, default))
-        for name, default in defaults.items()
-        if name not in _NOT_THE_METHOD
-    }
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    known = TrainConfig("").to_dict()
+
+    def config(values: Mapping[str, Any]) -> TrainConfig:
+        return TrainConfig(**{"env": "", **{name: value for name, value in values.items() if name in known}})
+
+    return folder.differences(config(before), config(after), besides=_NOT_THE_METHOD)
 
 
 def describe(differing: Differences) -> str:

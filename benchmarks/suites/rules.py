@@ -19,7 +19,7 @@ from fastfisher.training.baselines.make import make_baseline
 from fastfisher.training.batch import Batch
 from fastfisher.training.config import TrainConfig
 from fastfisher.training.learner import Learner, Update
-from fastfisher.training.reward_unit import RewardUnit
+from fastfisher.training.moments import RewardUnit
 
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]

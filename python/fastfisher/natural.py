@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
-from .arguments import choice, flag, fraction, number, whole
+from .arguments import MOST_THREADS, choice, flag, fraction, number, whole
 from .scores import ScoresLike, as_scores, as_vector, as_weights
 from .streaming import steps_of_stream
 from .streams import Stream, is_stream
@@ -23,8 +23,6 @@ from .streams import Stream, is_stream
 Solver: TypeAlias = Literal["auto", "cholesky", "gram", "cg", "lsmr"]
 Precision: TypeAlias = Literal["auto", "single", "double", "mixed"]
 Vector: TypeAlias = NDArray[np.float64]
-
-MOST_THREADS = 1024
 
 
 @dataclass(frozen=True, eq=False)

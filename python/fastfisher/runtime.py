@@ -8,8 +8,7 @@ import sys
 import numpy as np
 
 from . import _core
-from .arguments import whole
-from .natural import MOST_THREADS
+from .arguments import MOST_THREADS, whole
 
 
 def get_num_threads() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from ..training.errors import UserError
-from .words import Switch
+from ..arguments import Bounds
+from .words import Switch, check_flags
 
 if TYPE_CHECKING:
     from ..training.evaluation import Evaluation
@@ -26,15 +25,17 @@ class Evaluate:
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
     """Run folder."""
 
-    episodes: int = 20
+    episodes: Annotated[int, Bounds(at_least=1)] = 20
     """Episodes of each kind."""
 
-    seed: int = 0
+    seed: Annotated[int, Bounds(at_least=0)] = 0
     """Seed of the episodes and of the sampled actions."""
 
-    init_noise: Annotated[float | None, arg(metavar="SCALE", help_behavior_hint="(default: the run's)")] = (
-        None
-    )
+    init_noise: Annotated[
+        float | None,
+        Bounds(at_least=0.0),
+        arg(metavar="SCALE", help_behavior_hint="(default: the run's)"),
+    ] = None
     """Noise of the initial states, for MuJoCo's robots; 0: the environment's own states."""
 
     video: Annotated[
@@ -42,7 +43,7 @@ class Evaluate:
     ] = None
     """Record the first episodes of each kind into this folder, as MP4."""
 
-    video_episodes: int = 1
+    video_episodes: Annotated[int, Bounds(at_least=1)] = 1
     """Episodes of each kind to record."""
 
     json: Switch = False
@@ -52,20 +53,12 @@ class Evaluate:
         """Evaluate and print a table or JSON."""
         from ..runs.folder import RunFolder
 
-        for name, value, least in (
-            ("episodes", self.episodes, 1),
-            ("seed", self.seed, 0),
-            ("video-episodes", self.video_episodes, 1),
-        ):
-            if value < least:
-                raise UserError(f"--{name}: expected at least {least}, got {value}")
-        if self.init_noise is not None and not 0.0 <= self.init_noise < math.inf:
-            raise UserError(f"--init-noise: expected a number at least 0, got {self.init_noise}")
+        check_flags(self)
         folder = RunFolder.open(self.run_folder)
         with contextlib.ExitStack() as stack:
             recorder = None
             if self.video is not None:
-                from ..training.environments.video import Recorder
+                from ..training.environments.drawing import Recorder
 
                 recorder = stack.enter_context(
                     Recorder(folder.read_config(), self.video, self.video_episodes)

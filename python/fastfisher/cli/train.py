@@ -11,10 +11,11 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import Positional, arg
 
+from ..arguments import Bounds
 from ..training.config import TrainConfig
 from ..training.errors import UserError
 from ..training.presets import completed
-from .words import JsonObject, Switch
+from .words import JsonObject, Switch, check_flags
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Train(TrainConfig):
     preset: bool = True
     """Where the environment has a measured preset, take from it what no flag says."""
 
-    seeds: int = 1
+    seeds: Annotated[int, Bounds(at_least=1)] = 1
     """Runs side by side, with seeds --seed, --seed + 1, ..., in folders below one."""
 
     out: Annotated[
@@ -69,8 +70,7 @@ class Train(TrainConfig):
         from ..runs import single as runs
         from ..runs.folder import RunFolder, default_folder, default_parent, runs_in
 
-        if self.seeds < 1:
-            raise UserError(f"--seeds: expected at least 1, got {self.seeds}")
+        check_flags(self)
 
         def config_over(config: TrainConfig) -> TrainConfig:
             return _parse_over(config, words).config

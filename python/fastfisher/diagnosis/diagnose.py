@@ -12,9 +12,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arguments import choice, number, whole
+from ..arguments import MOST_THREADS, choice, number, whole
 from ..fisher import Fisher
-from ..natural import MOST_THREADS, Vector
+from ..natural import Vector
 from ..scores import FloatArray, Scores, ScoresLike, _is_blocks, as_float_array, as_vector, describe
 from .evidence import of_matrix, of_scores
 from .report import FisherReport, report_of

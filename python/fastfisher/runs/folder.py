@@ -11,11 +11,13 @@ import json
 import os
 import shlex
 import shutil
+from collections.abc import Container
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from ..training.checkpoint import read_checkpoint
 from ..training.config import TrainConfig
+from ..training.defaults import OPEN
 from ..training.errors import UserError
 from ..training.whole_files import remove_leftovers, replacing
 
@@ -35,6 +37,50 @@ RESUMABLE = frozenset({"steps", "workers", "worker_timeout", "checkpoint_every",
 
 None of them alters an iteration's bits, but for ``steps`` where the KL or the floor falls over the run.
 """
+
+
+def with_changes(stored: TrainConfig, config: TrainConfig) -> TrainConfig:
+    """Return the stored config with what a resumed run may change as another config has it."""
+    return stored.replace(**{name: getattr(config, name) for name in RESUMABLE})
+
+
+def differences(
+    before: TrainConfig, after: TrainConfig, *, besides: Container[str]
+) -> dict[str, tuple[Any, Any]]:
+    """Return the fields in which two configs differ, in their order, with both values.
+
+    A field that one of them leaves open is compared by what it is resolved to: those of older versions, and
+    what a user says, are not resolved, and mean the same run.
+
+    Parameters
+    ----------
+    before, after
+        Resolved or not.
+    besides
+        The fields that do not count.
+
+    Raises
+    ------
+    UserError
+        Where an environment is needed to resolve a config, and cannot be had.
+    """
+
+    def pairs(one: TrainConfig, other: TrainConfig) -> dict[str, tuple[Any, Any]]:
+        values = other.to_dict()
+        both = {name: (value, values[name]) for name, value in one.to_dict().items() if name not in besides}
+        return {name: pair for name, pair in both.items() if pair[0] != pair[1]}
+
+    differing = pairs(before, after)
+    if any(OPEN[name] in pair for name, pair in differing.items() if name in OPEN):
+        return pairs(_resolved(before), _resolved(after))
+    return differing
+
+
+def _resolved(config: TrainConfig) -> TrainConfig:
+    from ..training.agent import NPG
+
+    with NPG.from_config(config) as agent:
+        return agent.config
 
 
 def default_folder(config: TrainConfig) -> Path:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ..training.config import TrainConfig
 from ..training.errors import UserError
 from ..training.rollouts.cores import usable_cores
-from .folder import CONFIG, CURVE, RunFolder, runs_in, seed_folder
+from .folder import CONFIG, CURVE, RunFolder, runs_in, seed_folder, with_changes
 from .seed_process import SeedProcess
 from .single import StopSignals, preset_facts, refuse_changes, require_packages, resume_command
 
@@ -95,8 +95,9 @@ def resume(
     configs = {}
     for seed, path in folders.items():
         before = stored.get(seed, template.replace(seed=seed))
-        configs[seed] = changed(before).replace(seed=seed)
-        refuse_changes(before, configs[seed], path)
+        config = changed(before).replace(seed=seed)
+        refuse_changes(before, config, path)
+        configs[seed] = with_changes(before, config)
     for seed, path in folders.items():
         if seed not in stored:
             RunFolder.create(path, configs[seed]).unlock()

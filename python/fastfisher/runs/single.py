@@ -18,8 +18,8 @@ from ..training.config import TrainConfig
 from ..training.errors import UserError
 from ..training.iteration import IterationInfo
 from ..training.presets import taken_from_preset
-from ..training.rollouts.cores import usable_cores
-from .folder import CURVE, RESUMABLE, RunFolder, default_folder
+from ..training.rollouts.cores import worker_count
+from .folder import CURVE, RESUMABLE, RunFolder, default_folder, differences, with_changes
 
 if TYPE_CHECKING:
     from ..training.agent import NPG
@@ -88,8 +88,9 @@ def resume(config: TrainConfig, path: Path, *, quiet: bool = False) -> int:
     stored = folder.read_config()
     refuse_changes(stored, config, path)
     # A run killed before its first checkpoint has none: it begins again, to the same bits.
-    agent = folder.load_agent() or NPG.from_config(config)
-    agent.config = config
+    agent = folder.load_agent() or NPG.from_config(stored)
+    # The agent's config is resolved, as that of a folder of an older version is not.
+    agent.config = config = with_changes(agent.config, config)
     try:
         if agent.target_reached:
             if not quiet:
@@ -118,14 +119,12 @@ def require_packages() -> None:
 
 def refuse_changes(stored: TrainConfig, config: TrainConfig, path: Path) -> None:
     """Raise a UserError that names the first field in which a resumed run would not be the same run."""
-    before, after = stored.to_dict(), config.to_dict()
-    for name, value in after.items():
-        if name not in RESUMABLE and value != before[name]:
-            flag = "ENV" if name == "env" else f"--{name.replace('_', '-')}"
-            raise UserError(
-                f"{path} was started with {name} = {before[name]}, not {value}: "
-                f"leave {flag} as it was, or start a new run in another --out"
-            )
+    for name, (before, after) in differences(stored, config, besides=RESUMABLE).items():
+        flag = "ENV" if name == "env" else f"--{name.replace('_', '-')}"
+        raise UserError(
+            f"{path} was started with {name} = {before}, not {after}: "
+            f"leave {flag} as it was, or start a new run in another --out"
+        )
 
 
 def resume_command(path: Path, config: TrainConfig) -> str:
@@ -231,7 +230,7 @@ def _introduction(path: Path, agent: NPG, resumed_from: TrainConfig | None) -> t
         "policy": f"{config.policy}, {agent.policy.parameters.size:,} parameters",
         "algorithm": config.algorithm.upper(),
         "step": f"{config.fisher} Fisher, solver {config.solver}, damping {damping}, KL {config.max_kl}",
-        "workers": str(config.workers or usable_cores()),
+        "workers": str(worker_count(config)),
         "folder": str(path),
     }
     facts |= preset_facts(config)

@@ -24,7 +24,7 @@ from versus.record import write_json
 from fastfisher import NPG
 from fastfisher.training.baselines.network import NetworkBaseline
 from fastfisher.training.config import TrainConfig
-from fastfisher.training.environments.recipe import with_defaults
+from fastfisher.training.defaults import resolve
 from fastfisher.training.presets import PRESETS
 
 STEPS = 4_100
@@ -90,7 +90,7 @@ def test_every_policy_has_its_variants_of_every_factor(policy: str) -> None:
     assert len({variant.key for variant in variants}) == len(variants)
     space = gymnasium.spaces.Box(-1.0, 1.0, (3,))
     for variant in variants:
-        assert with_defaults(variant.config, space, 1_000) == variant.config, "it is what will be trained"
+        assert resolve(variant.config, space, 3, 1_000) == variant.config, "it is what will be trained"
     missing = {
         "linear": {"baseline_steps", "baseline_hidden", "hidden", "rbf_features", "rbf_bandwidth_scale"},
         "rbf": {"baseline_steps", "baseline_hidden", "hidden"},

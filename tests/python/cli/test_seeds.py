@@ -168,7 +168,7 @@ def test_refusals_come_before_any_process(run: Run) -> None:
     cases = {
         ("--seeds", 2, "--out", "a"): "a/seed1 holds a run already",
         ("--seeds", 2, "--out", "a/seed1"): "holds a single run",
-        ("--seeds", 0): "--seeds: expected at least 1, got 0",
+        ("--seeds", 0): "--seeds: expected a whole number >= 1, got 0",
         ("--seeds", 2, "--resume"): "no runs of several seeds to resume in runs/CartPole-v1-npg-mlp",
         ("--out", "a", "--resume", "--gamma", 0.9): "a/seed1 was started with gamma = 0.995, not 0.9",
     }

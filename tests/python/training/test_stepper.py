@@ -10,9 +10,8 @@ from learners import make_batch, make_learner
 
 from fastfisher.natural import NaturalStep
 from fastfisher.scores import Scores
-from fastfisher.training.damping import adapted_damping
 from fastfisher.training.learner import Learner
-from fastfisher.training.stepper import fisher_rows
+from fastfisher.training.stepper import adapted_damping, fisher_rows
 
 
 def step_of(learner: Learner, seed: int = 0) -> tuple[NaturalStep, np.ndarray, np.ndarray]:
