@@ -32,6 +32,7 @@ class Stepper:
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
+        self._exact = decided(config, "fisher") == "exact"
         self.damping = config.damping
         """That of the next step, in the units of the config's."""
         self.previous: Array | None = None
@@ -66,7 +67,7 @@ class Stepper:
         self, policy: Policy, before: Snapshot, obs: Array, act: NDArray[Any], A: Array
     ) -> dict[str, Any]:
         """Return the rows of F and where g comes from, as :func:`.natural_step` takes them."""
-        exact, fraction = decided(self.config, "fisher") == "exact", self.config.fisher_fraction
+        exact, fraction = self._exact, self.config.fisher_fraction
         S = Scores(before.scores(act))
         if fraction == 1.0 and not exact:
             return {"scores": S, "advantages": A}
