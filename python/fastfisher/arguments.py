@@ -48,14 +48,31 @@ class Bounds:
 _NOT_NEGATIVE, _POSITIVE, _FRACTION = Bounds(at_least=0), Bounds(above=0), Bounds(at_least=0, below=1)
 
 
-def number(value: object, name: str, *, positive: bool = False) -> float:
-    """Return a finite real number, not negative; `positive`: nor zero."""
-    return _number(value, name, _POSITIVE if positive else _NOT_NEGATIVE)
+def number(
+    value: object, name: str, bounds: Bounds = _NOT_NEGATIVE, *, positive: bool = False, ending: str = ""
+) -> float:
+    """Return a finite real number within bounds: not negative, where none are given; `positive`: nor zero.
+
+    `ending` ends the message's description, with what else may be; so it does below.
+    """
+    bounds = _POSITIVE if positive else bounds
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    expected = "a finite number", bounds, ending
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(_message(name, value, *expected))
+    try:
+        real = float(value)
+    except OverflowError:  # an integer beyond float64
+        raise ValueError(_message(name, value, *expected)) from None
+    if not math.isfinite(real) or real not in bounds:
+        raise ValueError(_message(name, value, *expected))
+    return real
 
 
 def fraction(value: object, name: str) -> float:
     """Return a number in [0, 1)."""
-    return _number(value, name, _FRACTION)
+    return number(value, name, _FRACTION)
 
 
 def whole(value: object, name: str, *, least: float = 0, most: float = 2**31 - 1) -> int:
@@ -64,57 +81,33 @@ def whole(value: object, name: str, *, least: float = 0, most: float = 2**31 - 1
 
 
 def flag(value: object, name: str, *, ending: str = "") -> bool:
-    """Return True or False; `ending` is of the message's description, for what else may be."""
+    """Return True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(_message(name, value, "True or False", ending))
     return bool(value)
 
 
 def choice(value: object, name: str, choices: tuple[str, ...], *, ending: str = "") -> str:
-    """Return one of some words; `ending` is of the message's description, for what else may be."""
+    """Return one of some words."""
     if not isinstance(value, str) or value not in choices:
         words = ", ".join(map(repr, choices))
         raise ValueError(_message(name, value, f"one of {words}", ending))
     return str(value)
 
 
-def check(value: object, name: str, hint: Any) -> Any:
-    """Return a value as its annotation wants it; integers may stand for reals, lists for tuples.
-
-    Parameters
-    ----------
-    value
-        What came.
-    name
-        What the message calls it.
-    hint
-        ``float``, ``int``, ``bool``, ``tuple[int, ...]``, a Literal of words, a mapping or another class;
-        any of these ``| None``; and any of all these ``Annotated`` with `Bounds`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Where the value is not what the annotation says, or out of the bounds.
-    """
-    return _check(value, name, *_read(hint))
-
-
 def check_fields(instance: object, kind: type, spelled: Callable[[str], str] = str) -> None:
-    """Hold the fields of a dataclass to its annotations, and replace each by what `check` returns.
+    """Hold the fields of a dataclass, a frozen one too, to the annotations of its class or of a base.
+
+    An annotation is ``float``, ``int``, ``bool``, ``tuple[int, ...]``, a Literal of words, a mapping or
+    another class, any of these ``| None``, and any of all these ``Annotated`` with `Bounds`.  A field becomes
+    what its annotation says: integers may stand for reals, NumPy's numbers for Python's, lists for tuples.
 
     Parameters
     ----------
-    instance
-        A dataclass; a frozen one, too.
-    kind
-        The class whose annotations count: the instance's own or a base.
+    instance, kind
+        The dataclass, and the class whose annotations count.
     spelled
         From a field's name to what the message calls it.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `check`, for the first field that is wrong.
     """
     for name, expectation in _expectations(kind).items():
         value = _check(getattr(instance, name), spelled(name), *expectation)
@@ -147,7 +140,7 @@ def _check(value: object, name: str, kind: Any, bounds: Bounds, ending: str) -> 
     if kind is int:
         return _whole(value, name, bounds, ending)
     if kind is float:
-        return _number(value, name, bounds, ending)
+        return number(value, name, bounds, ending=ending)
     origin = get_origin(kind) or kind
     if origin is Literal:
         return choice(value, name, get_args(kind), ending=ending)
@@ -157,21 +150,6 @@ def _check(value: object, name: str, kind: Any, bounds: Bounds, ending: str) -> 
     if not isinstance(value, Mapping if origin is dict else origin):
         raise TypeError(_message(name, value, words, ending))
     return dict(value) if isinstance(value, Mapping) else value
-
-
-def _number(value: object, name: str, bounds: Bounds, ending: str = "") -> float:
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    expected = "a finite number", bounds, ending
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
-        raise TypeError(_message(name, value, *expected))
-    try:
-        real = float(value)
-    except OverflowError:  # an integer beyond float64
-        raise ValueError(_message(name, value, *expected)) from None
-    if not math.isfinite(real) or real not in bounds:
-        raise ValueError(_message(name, value, *expected))
-    return real
 
 
 def _whole(value: object, name: str, bounds: Bounds, ending: str = "") -> int:

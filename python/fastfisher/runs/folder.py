@@ -49,20 +49,9 @@ def differences(
 ) -> dict[str, tuple[Any, Any]]:
     """Return the fields in which two configs differ, in their order, with both values.
 
-    A field that one of them leaves open is compared by what it is resolved to: those of older versions, and
-    what a user says, are not resolved, and mean the same run.
-
-    Parameters
-    ----------
-    before, after
-        Resolved or not.
-    besides
-        The fields that do not count.
-
-    Raises
-    ------
-    UserError
-        Where an environment is needed to resolve a config, and cannot be had.
+    A field that one of them leaves open, as a folder of an older version and a user's flag may, is compared
+    by what it is resolved to; a UserError says so where the environment that it takes cannot be had.  The
+    fields of ``besides`` do not count.
     """
 
     def pairs(one: TrainConfig, other: TrainConfig) -> dict[str, tuple[Any, Any]]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from ..arguments import Bounds, check, check_fields
+from ..arguments import Bounds, check_fields, number
 from ..natural import Precision, Solver
 
 AlgorithmName = Literal["npg", "trpo"]
@@ -209,10 +209,10 @@ class TrainConfig:
                 f"env_kwargs: expected values that JSON has, got {self.env_kwargs!r} ({error}); "
                 "a function that makes the environment can hold any others"
             ) from error
-        self._hold("max_damping", Bounds(at_least=self.min_damping))
+        number(self.max_damping, "max_damping", Bounds(at_least=self.min_damping))
         if self.damping_rule == "adaptive":
-            self._hold("damping", Bounds(at_least=self.min_damping, at_most=self.max_damping))
-        self._hold("max_log_std", Bounds(above=self.min_log_std))
+            number(self.damping, "damping", Bounds(at_least=self.min_damping, at_most=self.max_damping))
+        number(self.max_log_std, "max_log_std", Bounds(above=self.min_log_std))
         if self.init_noise and self.backend == "envpool":
             raise ValueError(
                 f"init_noise: expected 0 with backend = 'envpool', whose states are out of reach, "
@@ -225,10 +225,6 @@ class TrainConfig:
             )
         if self.initial_log_std is not None:
             self._check_floor_and_ceiling(self.initial_log_std)
-
-    def _hold(self, name: str, bounds: Bounds) -> None:
-        """Hold a field to bounds that other fields set."""
-        check(getattr(self, name), name, Annotated[float, bounds])
 
     def _check_floor_and_ceiling(self, initial: float) -> None:
         bound = f"initial_log_std = {initial}"

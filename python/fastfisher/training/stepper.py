@@ -35,6 +35,7 @@ class Stepper:
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
+        self._exact = decided(config, "fisher") == "exact"
         self.damping = config.damping
         """The damping of the next step, in the units of the config's field."""
         self.previous: Array | None = None
@@ -69,7 +70,7 @@ class Stepper:
         self, policy: Policy, before: Snapshot, obs: Array, act: NDArray[Any], A: Array
     ) -> dict[str, Any]:
         """Return the rows of F and where g comes from, as :func:`.natural_step` takes them."""
-        exact, fraction = decided(self.config, "fisher") == "exact", self.config.fisher_fraction
+        exact, fraction = self._exact, self.config.fisher_fraction
         S = Scores(before.scores(act))
         if fraction == 1.0 and not exact:
             return {"scores": S, "advantages": A}

@@ -119,7 +119,7 @@ def test_nothing_is_built_of_an_open_config() -> None:
         make_baseline(config, 3, RewardUnit())
     with pytest.raises(ValueError, match=r"^initial_log_std: expected the value of a resolved config"):
         make_head(BOX, config)
-    for name in ("max_kl", "gamma"):
+    for name in ("max_kl", "gamma", "fisher"):
         with pytest.raises(ValueError, match=rf"^{name}: expected the value of a resolved config, got None"):
             Learner(resolved.replace(**{name: None}), make_policy(), 3)
     with pytest.raises(ValueError, match=r"^batch_steps: expected the value of a resolved config"):

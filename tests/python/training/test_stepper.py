@@ -185,11 +185,6 @@ def test_without_advantages_nothing_is_forgotten() -> None:
     assert {name: array.tobytes() for name, array in learner.stepper.state().items()} == kept
 
 
-def test_a_learner_wants_a_whole_config() -> None:
-    with pytest.raises(ValueError, match="max_kl, fisher, gamma: expected values, got None, exact"):
-        make_learner(max_kl=None, fisher="exact")
-
-
 def test_a_cap_on_cg_that_the_config_sets_is_not_news() -> None:
     """Iterations and residual have columns; a solver that fell short of what was asked of it is told."""
     capped = make_learner(hidden=(8,), solver="cg", cg_iterations=2)
