@@ -174,8 +174,7 @@ class Samples:
             fisher_product(self._scores.native, part * self.weights, threads=self._threads)
             for part in (np.maximum(advantages, 0.0), np.maximum(-advantages, 0.0))
         )
-        difference: Array = (gain - loss) / self.count
-        return difference
+        return (gain - loss) / self.count
 
     def times(self, v: Array) -> Array:
         """Return S v, (N,)."""

@@ -100,8 +100,7 @@ def unit_diagonal(symmetric: Array) -> Array:
     diagonal = symmetric.diagonal()
     alive = diagonal > 0.0
     root = np.sqrt(diagonal[alive])
-    scaled: Array = symmetric[np.ix_(alive, alive)] / root[:, None] / root
-    return scaled
+    return symmetric[np.ix_(alive, alive)] / root[:, None] / root
 
 
 def spurious_eigvals(matrix: NDArray[np.floating], seen: Spectrum) -> tuple[int, int] | None:

@@ -23,7 +23,6 @@ from .environments.recipe import (
     action_converter,
     bare_environment,
     episode_limit,
-    make_head,
     observation_rows,
     prepared,
     recipe_for,
@@ -33,7 +32,7 @@ from .errors import UserError
 from .evaluation import Evaluation, evaluate
 from .iteration import IterationInfo
 from .learner import Learner
-from .make_policy import config_name, make_policy
+from .make_policy import config_name, make_head, make_policy
 from .presets import completed
 from .report import describe
 from .rollouts.make import batch_steps_for, horizon_for, make_rollouts

@@ -15,8 +15,8 @@ import pytest
 from fastfisher.training import NPG, UserError
 from fastfisher.training.batch import Batch
 from fastfisher.training.config import TrainConfig
-from fastfisher.training.environments.recipe import make_head, with_defaults
-from fastfisher.training.make_policy import make_policy
+from fastfisher.training.environments.recipe import with_defaults
+from fastfisher.training.make_policy import make_head, make_policy
 from fastfisher.training.rollouts.envpool import EnvPoolRollouts, default_count
 
 NAME = "CartPole-v1"

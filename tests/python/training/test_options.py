@@ -27,10 +27,9 @@ from fastfisher.training.baselines.make import make_baseline
 from fastfisher.training.baselines.network import NetworkBaseline
 from fastfisher.training.baselines.ridge import RidgeBaseline
 from fastfisher.training.config import TrainConfig
-from fastfisher.training.environments.recipe import make_head
 from fastfisher.training.errors import WorkerError
 from fastfisher.training.learner import Learner, Update
-from fastfisher.training.make_policy import make_policy
+from fastfisher.training.make_policy import make_head, make_policy
 from fastfisher.training.reward_unit import RewardUnit
 from fastfisher.training.seeding import Stream, stream
 

@@ -16,16 +16,6 @@ from gymnasium.spaces.utils import flatten
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
-from ...policies import (
-    BernoulliHead,
-    CategoricalHead,
-    DiagonalGaussianHead,
-    GaussianHead,
-    Head,
-    MultiCategoricalHead,
-    SquashedHead,
-    StateDependentGaussianHead,
-)
 from ..config import TrainConfig
 from ..errors import UserError
 from .model_warnings import model_warnings_logged
@@ -130,51 +120,6 @@ def prepared(env: Env, max_episode_steps: int | None = None, init_noise: float =
     if not space.is_np_flattenable:
         raise UserError(f"observations of {space} have no fixed size; wrap the environment so that they do")
     return gymnasium.wrappers.FlattenObservation(env)
-
-
-def make_head(space: spaces.Space[Any], config: TrainConfig) -> Head:
-    """Return the distribution for an action space.
-
-    Raises
-    ------
-    UserError
-        Where the space is neither a Box of floats nor Discrete, MultiDiscrete or MultiBinary, or the
-        config wants of it what only a Box, or a bounded one, has.
-    ValueError
-        Where the space is a Box and the config leaves ``initial_log_std`` open.
-    """
-    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
-        return _gaussian_head(space, config)
-    if not isinstance(space, (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)):
-        raise UserError(
-            f"actions of {space} are not supported; wrap the environment to a Box of floats, Discrete, "
-            "MultiDiscrete or MultiBinary actions"
-        )
-    if config.squash or config.std == "dependent":
-        asked = "squash = True" if config.squash else "std = 'dependent'"
-        raise UserError(f"{asked} is for actions of a Box, and here they are of {space}")
-    if isinstance(space, spaces.Discrete):
-        return CategoricalHead(int(space.n))
-    if isinstance(space, spaces.MultiDiscrete):
-        return MultiCategoricalHead(space.nvec.ravel().tolist())
-    return BernoulliHead(int(np.prod(space.shape)))
-
-
-def _gaussian_head(space: spaces.Box, config: TrainConfig) -> Head:
-    if config.initial_log_std is None:
-        raise ValueError("initial_log_std: expected a number, got None; see with_defaults")
-    where = (int(np.prod(space.shape)), config.initial_log_std, config.min_log_std)
-    gaussian: DiagonalGaussianHead = GaussianHead(*where)
-    if config.std == "dependent":
-        gaussian = StateDependentGaussianHead(*where, config.max_log_std)
-    if not config.squash:
-        return gaussian
-    if not space.is_bounded("both"):
-        raise UserError(
-            f"squash needs actions with finite bounds, and those of {space} are not; "
-            "wrap the environment in RescaleAction or ClipAction, or leave squash out"
-        )
-    return SquashedHead(gaussian, space.low.astype(np.float64).ravel(), space.high.astype(np.float64).ravel())
 
 
 _MOST_GAMMA = 0.995
