@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -66,21 +67,16 @@ def make_head(space: spaces.Space[Any], config: TrainConfig) -> Head:
     ValueError
         Where the space is a Box and the config leaves ``initial_log_std`` open.
     """
-    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
-        return _gaussian_head(space, config)
-    if not isinstance(space, (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)):
+    kind = next((kind for kind in _HEADS if isinstance(space, kind)), None)
+    if kind is None or (kind is spaces.Box and not np.issubdtype(space.dtype, np.floating)):
         raise UserError(
             f"actions of {space} are not supported; wrap the environment to a Box of floats, Discrete, "
             "MultiDiscrete or MultiBinary actions"
         )
-    if config.squash or config.std == "dependent":
+    if kind is not spaces.Box and (config.squash or config.std == "dependent"):
         asked = "squash = True" if config.squash else "std = 'dependent'"
         raise UserError(f"{asked} is for actions of a Box, and here they are of {space}")
-    if isinstance(space, spaces.Discrete):
-        return CategoricalHead(int(space.n))
-    if isinstance(space, spaces.MultiDiscrete):
-        return MultiCategoricalHead(space.nvec.ravel().tolist())
-    return BernoulliHead(int(np.prod(space.shape)))
+    return _HEADS[kind](space, config)
 
 
 def _gaussian_head(space: spaces.Box, config: TrainConfig) -> Head:
@@ -96,3 +92,12 @@ def _gaussian_head(space: spaces.Box, config: TrainConfig) -> Head:
             "wrap the environment in RescaleAction or ClipAction, or leave squash out"
         )
     return SquashedHead(gaussian, space.low.astype(np.float64).ravel(), space.high.astype(np.float64).ravel())
+
+
+_HEADS: dict[type, Callable[[Any, TrainConfig], Head]] = {
+    spaces.Box: _gaussian_head,
+    spaces.Discrete: lambda space, _: CategoricalHead(int(space.n)),
+    spaces.MultiDiscrete: lambda space, _: MultiCategoricalHead(space.nvec.ravel().tolist()),
+    spaces.MultiBinary: lambda space, _: BernoulliHead(int(np.prod(space.shape))),
+}
+"""The head of each kind of action space."""
