@@ -16,9 +16,10 @@ from rich.console import Console
 
 from fastfisher.runs.folder import RunFolder
 from fastfisher.runs.log import last_iteration
-from fastfisher.runs.several import core_shares
+from fastfisher.runs.train import core_shares
+from fastfisher.runs.views import SeedRow
 from fastfisher.runs.views.columns import Pace
-from fastfisher.runs.views.several_seeds import LiveSeedsView, SeedRow
+from fastfisher.runs.views.live import LiveView
 from fastfisher.training.errors import UserError
 from fastfisher.training.rollouts.cores import CORES, usable_cores
 
@@ -187,7 +188,7 @@ def test_terminal_has_a_row_a_seed(width: int, tmp_path: Path, run: Run) -> None
     assert last is not None
     rows = [SeedRow(8, "training", None), SeedRow(9, "done", last), SeedRow(10, "failed", last)]
     console = Console(width=width, height=30, file=io.StringIO(), force_terminal=True, color_system=None)
-    view = LiveSeedsView(console, Pace(1200), "target 475")
+    view = LiveView(console, Pace(1200), 3, "target 475")
     view.update(rows)
     with console.capture() as capture:
         console.print(view._render())

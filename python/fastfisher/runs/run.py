@@ -1,0 +1,407 @@
+"""One run from its folder to the same folder, of one seed or of several: train, watch, stop, report."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Protocol
+
+from ..training.config import TrainConfig
+from ..training.errors import UserError
+from ..training.iteration import IterationInfo
+from ..training.presets import taken_from_preset
+from ..training.rollouts.cores import usable_cores
+from .folder import CURVE, RunFolder
+from .views import Rows, SeedRow, State, make_view
+from .views.columns import clock, number
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ..training.agent import NPG
+
+
+class Seed(Protocol):
+    """One seed of a run, which trains in this process or in its own; the training goes on within a block."""
+
+    seed: int
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    @property
+    def state(self) -> State:
+        """What it is doing, or how it ended."""
+
+    def last(self) -> IterationInfo | None:
+        """Return its last iteration."""
+
+    def steps(self) -> int:
+        """Return its environment steps so far."""
+
+    def advance(self) -> None:
+        """Train for an iteration, or wait a little for the process that does."""
+
+    def stop(self) -> None:
+        """Ask it to finish its iteration, to save and to end."""
+
+    def give_up(self) -> None:
+        """Have it end at once, after a request to stop."""
+
+    def failure(self) -> tuple[int, str]:
+        """Return the exit code and the last words of one that failed."""
+
+
+def run(
+    config: TrainConfig,
+    where: Path,
+    seeds: Sequence[Seed],
+    facts: Mapping[str, str],
+    *,
+    quiet: bool = False,
+    resumed_from: TrainConfig | None = None,
+) -> int:
+    """Train seeds to the end of their run, show how far they are, draw their curve and report.
+
+    Parameters
+    ----------
+    config
+        What the seeds have in common.
+    where
+        The run folder, or the parent of those of several seeds.
+    seeds
+        One or several.
+    facts
+        What there is to say of them as they begin.
+    quiet
+        Print nothing but what failed.
+    resumed_from
+        The config that a resumed run was stored with.
+
+    Returns
+    -------
+    int
+        The exit code: 0, or 128 + the signal's number where Ctrl-C or SIGTERM ended the run, or where a seed
+        among several failed 1, or 2 if it is every seed and each is a request that cannot be served.
+    """
+    first, begin, several = sum(seed.steps() for seed in seeds), time.monotonic(), len(seeds) > 1
+    total_steps = config.steps * len(seeds)
+    view = make_view(len(seeds), total_steps, first, target_return=config.target_return, quiet=quiet)
+    curve = _Curve(where)
+
+    def rows() -> Rows:
+        return [SeedRow(seed.seed, seed.state, seed.last()) for seed in seeds]
+
+    def finish() -> None:
+        view.stopping()
+        for seed in seeds:
+            seed.stop()
+
+    stop = StopSignals(finish)
+    with contextlib.ExitStack() as stack:
+        for seed in seeds:
+            stack.enter_context(seed)
+        title = f"{config.env} for {config.steps:,} steps, {_named([seed.seed for seed in seeds])}"
+        verb = "training" if resumed_from is None else "resuming"
+        view.header(f"{verb} {title}", _introduction(config, where, facts, resumed_from))
+        training = list(seeds)
+        try:
+            with view, stop:
+                while training:
+                    training[0].advance()
+                    # Before the rows are taken: the last ones are to show how each seed ended.
+                    training = [seed for seed in seeds if seed.state == "training"]
+                    view.update(rows())
+                    curve.draw_if_due()
+        except KeyboardInterrupt:  # the second Ctrl-C: what was going on is given up
+            stop.caught = stop.caught or signal.SIGINT
+            for seed in seeds:
+                seed.give_up()
+            for seed in seeds:
+                while seed.state == "training":
+                    seed.advance()
+        failures: dict[tuple[int, str], list[int]] = {}
+        for seed in seeds:
+            if seed.state == "failed":
+                failures.setdefault(seed.failure(), []).append(seed.seed)
+    for (code, words), numbers in failures.items():
+        print(f"{_named(numbers)} failed with exit code {code}:\n{words}", file=sys.stderr)
+    steps, seconds = sum(seed.steps() for seed in seeds) - first, time.monotonic() - begin
+    results = {"steps": f"{steps:,} in {clock(seconds)} ({steps / max(seconds, 1e-9):,.0f} a second)"}
+    if first:
+        results["steps"] += f", {first + steps:,} in all"
+    states = [row.state for row in rows()]
+    counts = ", ".join(f"{states.count(s)} {s}" for s in ("done", "stopped", "failed") if s in states)
+    results |= _results(config, where, rows(), curve)
+    view.summary(f"{len(seeds)} seeds: {counts}" if several else states[0], results)
+    if set(states) == {"done"}:
+        return 0
+    if stop.caught is not None:
+        return 128 + stop.caught
+    return 2 if set(states) == {"failed"} and {code for code, _ in failures} == {2} else 1
+
+
+def start_one(folder: RunFolder, agent: NPG, *, quiet: bool, resumed_from: TrainConfig | None = None) -> int:
+    """Train a seed in this process, in a folder that it has locked; the rest is as of :func:`run`."""
+    config = agent.config
+    facts = {
+        "policy": f"{config.policy}, {agent.policy.parameters.size:,} parameters",
+        "workers": str(config.workers or usable_cores()),
+    }
+    if resumed_from is not None:
+        facts["from"] = f"iteration {agent.iteration}, {agent.steps:,} of {config.steps:,} steps"
+    seeds = [Session(folder, agent)]
+    return run(config, folder.path, seeds, facts, quiet=quiet, resumed_from=resumed_from)
+
+
+def resume_one(folder: RunFolder, config: TrainConfig, *, quiet: bool = False) -> int:
+    """Continue the run of one seed in this process, to the same bits as if it had never stopped.
+
+    Parameters
+    ----------
+    folder
+        The run folder, which this process locks.
+    config
+        The stored config with the fields that the user wants changed; none of them makes it another run.
+    quiet, returns
+        As of :func:`run`.
+
+    Raises
+    ------
+    UserError
+        Where another process trains in the folder, or the checkpoint is damaged.
+    """
+    from ..training.agent import NPG
+
+    folder.lock()
+    folder.tidy()
+    stored = folder.read_config()
+    # A run killed before its first checkpoint has none: it begins again, to the same bits.
+    with folder.load_agent() or NPG.from_config(config) as agent:
+        agent.config = config
+        if agent.target_reached or agent.steps >= config.steps:
+            if not quiet:
+                print(f"{folder.path} is done: {_why_done(folder.path, agent)}")
+            return 0
+        if config != stored:
+            folder.write_config(config)
+        return start_one(folder, agent, quiet=quiet, resumed_from=stored)
+
+
+def _why_done(path: Path, agent: NPG) -> str:
+    config = agent.config
+    if agent.target_reached:
+        return f"its last batch reached the target return, {config.target_return}"
+    longer = f"{resume_command(path, config)} --steps {2 * config.steps}"
+    return f"{agent.steps:,} of {config.steps:,} steps. To go on: {longer}"
+
+
+def resume_command(where: Path, config: TrainConfig) -> str:
+    """Return the command line that continues a run."""
+    return shlex.join(["fastfisher", "train", config.env, "--out", str(where), "--resume"])
+
+
+class Session:
+    """One seed that trains in this process.
+
+    Parameters
+    ----------
+    folder
+        The run folder, locked by this process.
+    agent
+        The agent of its newest checkpoint, or a new one.
+    """
+
+    def __init__(self, folder: RunFolder, agent: NPG) -> None:
+        self.seed = agent.config.seed
+        self._folder, self._agent = folder, agent
+        self._saved = agent.iteration
+        """Iteration of the newest checkpoint."""
+        self.state: State = "training"
+        self._last: IterationInfo | None = None
+        self._stopping = False
+
+    def __enter__(self) -> Self:
+        """Open the logs."""
+        from .log import ProgressLog
+
+        self._log = ProgressLog(self._folder.path, self._agent.iteration)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the logs; after an error, say how to go on."""
+        self._log.close()
+        if isinstance(error[1], Exception):
+            command = resume_command(self._folder.path, self._agent.config)
+            print(f"to continue from iteration {self._saved}: {command}", file=sys.stderr)
+
+    def last(self) -> IterationInfo | None:
+        """Return the last iteration of this process."""
+        return self._last
+
+    def steps(self) -> int:
+        """Return the environment steps so far."""
+        return self._agent.steps
+
+    def advance(self) -> None:
+        """Train for an iteration, log it, and save it where that is due."""
+        agent, config = self._agent, self._agent.config
+        agent.learn(1, callback=self._take_in)
+        trained = agent.target_reached or agent.steps >= config.steps
+        ends = trained or self._stopping
+        if ends or agent.iteration % config.checkpoint_every == 0:
+            self._log.sync()
+            self._folder.save_checkpoint(agent)
+            self._saved = agent.iteration
+        if ends:
+            self.state = "done" if trained else "stopped"
+
+    def _take_in(self, info: IterationInfo) -> None:
+        self._last = info
+        self._log.append(info)
+
+    def stop(self) -> None:
+        """End after this iteration."""
+        self._stopping = True
+
+    def give_up(self) -> None:
+        """Take it that the exception that asks for this has ended the training."""
+        self.state = "stopped"
+
+    def failure(self) -> tuple[int, str]:
+        """Raise: a failure of this process is an exception."""
+        raise NotImplementedError
+
+
+def _introduction(
+    config: TrainConfig, where: Path, facts: Mapping[str, str], resumed_from: TrainConfig | None
+) -> dict[str, str]:
+    """Return the facts of a run that is about to begin."""
+    damping = f"{config.damping:g}" + (" of the mean eigenvalue" if config.relative_damping else "")
+    facts = {
+        "policy": config.policy,
+        "algorithm": config.algorithm.upper(),
+        "step": f"{config.fisher} Fisher, solver {config.solver}, damping {damping}, KL {config.max_kl}",
+        "folder": str(where),
+        **facts,
+    }
+    if taken := taken_from_preset(config):
+        fields = ", ".join(f"{name} {value}" for name, value in taken.items())
+        facts["preset"] = f"{fields} (--no-preset leaves it out)"
+    falls = [name for name in ("final_max_kl", "final_min_log_std") if getattr(config, name) is not None]
+    if falls and resumed_from is not None and config.steps != resumed_from.steps:
+        stood = f"{' and '.join(falls)} stood at {resumed_from.steps:,} steps"
+        facts["note"] = f"{stood}: what falls to it rises first"
+    return facts
+
+
+def _named(seeds: Sequence[int]) -> str:
+    """Return seeds as words: "seed 3", "seeds 0 to 4", "seeds 1, 5"."""
+    if len(seeds) > 1 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def _results(config: TrainConfig, where: Path, rows: Rows, curve: _Curve) -> dict[str, str]:
+    """Draw the curve; return what a run that has ended came to, and the commands to go on with."""
+    results = {}
+    ended = [row.last for row in rows if row.last is not None and not math.isnan(row.last.return_mean)]
+    returns = sorted(last.return_mean for last in ended)
+    if returns and len(rows) > 1:
+        mean, low, high = sum(returns) / len(returns), returns[0], returns[-1]
+        results["return"] = f"{number(mean)} in the last batches, {number(low)} to {number(high)}"
+    elif returns:
+        results["return"] = f"{number(returns[0])} +- {number(ended[0].return_std)} in the last batch"
+    results["folder"] = str(where)
+    curve.draw()
+    if curve.undrawn:
+        results["curve"] = f"not drawn: {curve.undrawn}"
+    elif (where / CURVE).exists():
+        results["curve"] = str(where / CURVE)
+    plot = shlex.join(["fastfisher", "plot", str(where)])
+    if any(row.state != "done" for row in rows):
+        saved = {} if len(rows) > 1 else {"saved": f"iteration {RunFolder(where).saved_iteration()}"}
+        return {**results, **saved, "continue": resume_command(where, config)}
+    if len(rows) > 1:
+        return results | {"next": plot}
+    return results | {"next": shlex.join(["fastfisher", "evaluate", str(where)]), "": plot}
+
+
+class _Curve:
+    """The curve of a run, redrawn each minute, but never for more than a hundredth of the time."""
+
+    def __init__(self, where: Path) -> None:
+        self._where = where
+        self._next = time.monotonic() + 60.0
+        self.undrawn = ""
+        """Why it could not be drawn."""
+
+    def draw_if_due(self) -> None:
+        """Draw, if the time for it has come, and set the next time by what it cost."""
+        begin = time.monotonic()
+        if begin >= self._next:
+            self.draw()
+            end = time.monotonic()
+            self._next = end + max(60.0, (end - begin) * 100.0)
+
+    def draw(self) -> None:
+        """Draw ``curve.png``, unless no episode has ended yet; no failure to is worth a run."""
+        from .curves import NothingToPlotError
+        from .plots import plot_runs
+
+        self.undrawn = ""
+        try:
+            plot_runs([self._where], self._where / CURVE)
+        except NothingToPlotError:
+            pass
+        except UserError as error:
+            self.undrawn = str(error)
+
+
+class StopSignals:
+    """Turn the first Ctrl-C or SIGTERM into a flag, so that the run ends between two iterations.
+
+    Another Ctrl-C interrupts at once; the run then continues from its last checkpoint.  Another SIGTERM asks
+    for what was asked: who stops a job may send it to each process of the job, and each passes it on.
+
+    Parameters
+    ----------
+    on_first
+        Called from the signal handler.
+    """
+
+    def __init__(self, on_first: Callable[[], None]) -> None:
+        self.caught: int | None = None
+        """Number of the first signal."""
+        self._on_first = on_first
+
+    def __enter__(self) -> StopSignals:
+        """Take the two signals over."""
+        self._process = os.getpid()
+        self._before = {
+            caught: signal.signal(caught, self._handle) for caught in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give them back."""
+        for caught, handler in self._before.items():
+            signal.signal(caught, handler)
+
+    def _handle(self, caught: int, _: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            return  # a forked helper process: its parent decides
+        if self.caught is None:
+            self.caught = caught
+            self._on_first()
+        elif caught == signal.SIGINT:
+            raise KeyboardInterrupt
