@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from fastfisher.runs.plots import COLORS, STYLE
+from fastfisher.runs.curves import COLORS, STYLE
 from fastfisher.training.whole_files import replacing
 
 from .ablation_tables import Measured, heading

@@ -124,8 +124,8 @@ class Plot:
 
     def run(self, _: Sequence[str]) -> int:
         """Draw the curves and print the file's name."""
+        from ..runs.curves import plot_runs
         from ..runs.folder import CURVE
-        from ..runs.plots import plot_runs
 
         # What an earlier plot left among the runs: `plot runs/*` is to work the next time, too.
         given = [path for path in self.runs if not (path.name == CURVE and path.is_file())]

@@ -57,8 +57,8 @@ class Seed(Protocol):
     def give_up(self) -> None:
         """Have it end at once, after a request to stop."""
 
-    def failure(self) -> tuple[int, str]:
-        """Return the exit code and the last words of one that failed."""
+    def failure(self) -> tuple[int, str] | None:
+        """Return the exit code and the last words of one that failed, or None."""
 
 
 def run(
@@ -131,8 +131,8 @@ def run(
                     seed.advance()
         failures: dict[tuple[int, str], list[int]] = {}
         for seed in seeds:
-            if seed.state == "failed":
-                failures.setdefault(seed.failure(), []).append(seed.seed)
+            if (failure := seed.failure()) is not None:
+                failures.setdefault(failure, []).append(seed.seed)
     for (code, words), numbers in failures.items():
         print(f"{_named(numbers)} failed with exit code {code}:\n{words}", file=sys.stderr)
     steps, seconds = sum(seed.steps() for seed in seeds) - first, time.monotonic() - begin
@@ -274,12 +274,12 @@ class Session:
         self._stopping = True
 
     def give_up(self) -> None:
-        """Take it that the exception that asks for this has ended the training."""
-        self.state = "stopped"
+        """Take it that the exception that asks for this has ended the training, if it was not over."""
+        if self.state == "training":
+            self.state = "stopped"
 
-    def failure(self) -> tuple[int, str]:
-        """Raise: a failure of this process is an exception."""
-        raise NotImplementedError
+    def failure(self) -> None:
+        """Return none: a failure of this process is an exception."""
 
 
 def _introduction(
@@ -291,8 +291,8 @@ def _introduction(
         "policy": config.policy,
         "algorithm": config.algorithm.upper(),
         "step": f"{config.fisher} Fisher, solver {config.solver}, damping {damping}, KL {config.max_kl}",
-        "folder": str(where),
         **facts,
+        "folder": str(where),
     }
     if taken := taken_from_preset(config):
         fields = ", ".join(f"{name} {value}" for name, value in taken.items())
@@ -355,8 +355,7 @@ class _Curve:
 
     def draw(self) -> None:
         """Draw ``curve.png``, unless no episode has ended yet; no failure to is worth a run."""
-        from .curves import NothingToPlotError
-        from .plots import plot_runs
+        from .curves import NothingToPlotError, plot_runs
 
         self.undrawn = ""
         try:

@@ -111,9 +111,9 @@ class SeedProcess:
         """Have it end at once, after a request to stop."""
         self._process.send_signal(signal.SIGINT)
 
-    def failure(self) -> tuple[int, str]:
-        """Return the exit code and the last words of one that failed."""
-        return self._process.wait(), self.errors()
+    def failure(self) -> tuple[int, str] | None:
+        """Return the exit code and the last words of one that failed, or None."""
+        return (self._process.returncode, self.errors()) if self.state == "failed" else None
 
     def errors(self) -> str:
         """Return the last lines that it wrote to standard error."""
