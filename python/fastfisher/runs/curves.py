@@ -255,9 +255,6 @@ def plot_runs(
         Where a folder is not a run's, has no data, the format is unknown, or there are references for
         several environments.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     panels: dict[str, list[Run]] = {}
     # The runs of several seeds are in the place of the folder that holds them.
     for path in [run for folder in folders for run in runs_in(folder) or [folder]]:
@@ -265,6 +262,10 @@ def plot_runs(
         panels.setdefault(run.config.env, []).append(run)
     if references and len(panels) > 1:
         raise UserError(f"references are for one environment, and the runs are of {', '.join(panels)}")
+    # Not before: it takes a second, and a run that has just begun has nothing to plot.
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     with mpl.rc_context(STYLE):
         columns = min(3, len(panels))
         rows = -(-len(panels) // columns)
