@@ -137,7 +137,7 @@ def draw(env: str, rows: Sequence[record.Row], out: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from fastfisher.runs.plots import COLORS
+    from fastfisher.runs.curves import COLORS
 
     figure, axes = plt.subplots(figsize=(6.0, 3.6), layout="constrained")
     labels = list(dict.fromkeys(row["label"] for row in rows))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastfisher.runs.plots import COLORS, STYLE
+from fastfisher.runs.curves import COLORS, STYLE
 from fastfisher.training.whole_files import replacing
 
 from .ablation_tables import Measured, heading

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastfisher.runs.curves import Curve, Run, curves
-from fastfisher.runs.plots import COLORS, STYLE, draw_curves
+from fastfisher.runs.curves import COLORS, STYLE, Curve, Run, curves, draw_curves
 from fastfisher.training.config import TrainConfig
 from fastfisher.training.whole_files import replacing
 

@@ -171,7 +171,7 @@ def _train(job: Seed, cores: int) -> None:
 
     note()
     noted = said = begin
-    with SeedProcess(job.row.env, job.seed, job.folder, cores) as process:
+    with SeedProcess(job.seed, job.folder, cores) as process:
         try:
             while process.state == "training":
                 time.sleep(_LOOK_EVERY)

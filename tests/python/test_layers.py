@@ -40,10 +40,6 @@ KERNELS = {
 """What policies and training may ask of the core: what is no part of a step."""
 
 PENDING: dict[tuple[str, str], str] = {
-    (
-        "runs.seed_process",
-        "cli.main",
-    ): "a seed's process runs the command line, and is to read the run folder",
     ("policies.rbf", "_core.Fisher"): "its refit makes a system of the core's, and is to use Fisher.solve",
     ("accumulated", "_core"): "to be imported by name",
     ("cmake_package", "_core"): "to be imported by name",

@@ -13,7 +13,6 @@ from tyro.conf import Positional, arg
 
 from ..arguments import Bounds
 from ..training.config import TrainConfig
-from ..training.errors import UserError
 from ..training.presets import completed
 from .words import JsonObject, Switch, check_flags
 
@@ -66,28 +65,15 @@ class Train(TrainConfig):
 
     def run(self, words: Sequence[str]) -> int:
         """Train; ``words`` are those of the command line after ``train``."""
-        from ..runs import several
-        from ..runs import single as runs
-        from ..runs.folder import RunFolder, default_folder, default_parent, runs_in
+        from ..runs import train
+        from ..runs.folder import default_folder
 
         check_flags(self)
-
-        def config_over(config: TrainConfig) -> TrainConfig:
-            return _parse_over(config, words).config
-
         seeds = range(self.seed, self.seed + self.seeds)
         if not self.resume:
-            config = self.new_config(words)
-            if self.seeds > 1:
-                return several.start(config, seeds, self.out or default_parent(config), quiet=self.quiet)
-            return runs.start(config, self.out, quiet=self.quiet)
-        if self.seeds > 1 or (self.out is not None and runs_in(self.out)):
-            path = self.out or default_parent(self.new_config(words))
-            return several.resume(config_over, seeds if self.seeds > 1 else (), path, quiet=self.quiet)
-        path = self.out or default_folder(self.new_config(words))
-        if not path.exists():
-            raise UserError(f"there is no run to resume in {path}: leave --resume out to start one")
-        return runs.resume(config_over(RunFolder.open(path).read_config()), path, quiet=self.quiet)
+            return train.start(self.new_config(words), seeds, self.out, quiet=self.quiet)
+        where = self.out or default_folder(self.new_config(words), several=self.seeds > 1)
+        return train.resume(lambda stored: _parse_over(stored, words).config, seeds, where, quiet=self.quiet)
 
 
 def config_of(words: Sequence[str]) -> TrainConfig:

@@ -72,19 +72,14 @@ def _resolved(config: TrainConfig) -> TrainConfig:
         return agent.config
 
 
-def default_folder(config: TrainConfig) -> Path:
-    """Return ``runs/<env>-<algorithm>-<policy>-seed<seed>``, one folder for ids like ``ALE/Pong-v5``, too."""
-    parent = default_parent(config)
-    return parent.with_name(f"{parent.name}-seed{config.seed}")
-
-
-def default_parent(config: TrainConfig) -> Path:
-    """Return ``runs/<env>-<algorithm>-<policy>``, the folder of the runs of several seeds."""
-    return Path("runs") / f"{file_name(config.env)}-{config.algorithm}-{config.policy}"
+def default_folder(config: TrainConfig, *, several: bool = False) -> Path:
+    """Return ``runs/<env>-<algorithm>-<policy>-seed<seed>``; without the seed for the runs of several."""
+    seed = "" if several else f"-seed{config.seed}"
+    return Path("runs") / f"{file_name(config.env)}-{config.algorithm}-{config.policy}{seed}"
 
 
 def file_name(env: str) -> str:
-    """Return an environment's id as part of a file's name: one, for ids like ``ALE/Pong-v5``, too."""
+    """Return an environment's id as part of one file's name, whatever is in it: ``ALE/Pong-v5``, too."""
     return env.replace("/", "-").replace(":", "-")
 
 
@@ -93,15 +88,17 @@ def seed_folder(parent: Path, seed: int) -> Path:
     return parent / f"seed{seed}"
 
 
+def seed_of(path: Path) -> int:
+    """Return the seed whose run folder, of several, this is."""
+    return int(path.name.removeprefix("seed"))
+
+
 def runs_in(parent: Path) -> list[Path]:
     """Return the run folders of several seeds in a folder, by seed; none where it is itself a run's."""
     if (parent / CONFIG).exists():
         return []
     folders = (path.parent for path in parent.glob(f"seed*/{CONFIG}"))
-    return sorted(
-        (folder for folder in folders if folder.name.removeprefix("seed").isdecimal()),
-        key=lambda folder: int(folder.name.removeprefix("seed")),
-    )
+    return sorted((path for path in folders if path.name.removeprefix("seed").isdecimal()), key=seed_of)
 
 
 class RunFolder:
@@ -222,6 +219,10 @@ class RunFolder:
                 with replacing(self.path / PREVIOUS_CHECKPOINT) as older:
                     older.unlink(missing_ok=True)
                     _link_or_copy(newest, older)
+
+    def saved_iteration(self) -> int:
+        """Return the iteration of the newest checkpoint; 0 where none can be read."""
+        return _iteration(self.path / CHECKPOINT) or 0
 
     def load_trained(self, env: EnvLike | None = None) -> NPG:
         """Return the agent of the newest checkpoint.

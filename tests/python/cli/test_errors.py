@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from fastfisher.cli.info import Info
+from fastfisher.cli import Info
 
 from .helpers import Result, Run
 
