@@ -9,7 +9,7 @@ variant that is the preset's own value is not run again.  Results go to benchmar
 task; what is recorded there is not run again, and a run that was interrupted begins anew.
 
 Commands may run side by side, of the same task, too, with --workers 1: they take turns to write, and a
-run that another works on is left to it.  `python benchmarks/ablation_tables.py` makes the tables and figures.
+run that another works on is left to it.  `python benchmarks/documents.py` makes the tables and figures.
 """
 
 from __future__ import annotations

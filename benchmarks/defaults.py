@@ -26,6 +26,8 @@ from typing import Any
 from versus import record
 
 from fastfisher import NPG
+from fastfisher.runs.folder import differences
+from fastfisher.training.config import TrainConfig
 from fastfisher.training.presets import preset_of
 from fastfisher.training.whole_files import replacing
 
@@ -51,6 +53,12 @@ def config_of(env: str, seed: int, target: float) -> dict[str, Any]:
     with NPG(env, seed=seed, steps=STEPS, target_return=target, preset=True) as agent:
         config = agent.config.to_dict()
     return {name: value for name, value in config.items() if name != "workers"}
+
+
+def same(row: Row, config: dict[str, Any]) -> bool:
+    """Whether a row is of this config; the first rows were kept with what they left open."""
+    configs = [TrainConfig.from_dict(values) for values in (row["config"], config)]
+    return not differences(*configs, besides=())
 
 
 def run(env: str, seed: int, target: float, workers: int | None) -> Row:
@@ -135,7 +143,7 @@ def main() -> int:
         solved = 0
         for seed in options.seeds:
             config = config_of(env, seed, TARGETS[env])
-            row = next((r for r in kept() if r["config"] == config), None)
+            row = next((r for r in kept() if (r["env"], r["seed"]) == (env, seed) and same(r, config)), None)
             if row is None:
                 made = run(env, seed, TARGETS[env], options.workers)
                 row = {**made, **circumstances(), "config": config}

@@ -31,6 +31,11 @@ FILTER = (
 REPETITIONS = 3
 
 
+def kept(level: str) -> Path:
+    """Return the file that is kept with the code for a SIMD level."""
+    return RESULTS / f"kernels-{level}.json"
+
+
 def run(binary: Path, flags: list[str]) -> dict[str, Any]:
     """Run the benchmarks; return Google Benchmark's report.
 
@@ -86,8 +91,8 @@ def main() -> None:
     if not (options.binary.is_file() and os.access(options.binary, os.X_OK)):
         parser.error(f"{options.binary} is no program: build it by `cmake --build --preset bench`")
     less = {"--filter": options.filter != FILTER, "--repetitions": options.repetitions < REPETITIONS}
-    usual = RESULTS / f"kernels-{fastfisher.show_config()['simd']}.json"
-    destination(parser, options.out, usual, less)
+    # The program says its level only in the report: refuse now, and name the file then.
+    destination(parser, options.out, kept("<level>"), less)
     flags = [
         f"--benchmark_filter={options.filter}",
         f"--benchmark_repetitions={options.repetitions}",
@@ -104,7 +109,7 @@ def main() -> None:
         "load_average": report["context"].get("load_avg"),
         "results": rows,
     }
-    record.write_json(options.out or RESULTS / f"kernels-{level}.json", content)
+    record.write_json(options.out or kept(level), content)
     for row in rows:
         print("  ".join(f"{value}" for value in row.values()))
 

@@ -57,7 +57,7 @@ class Kill:
 
     index: int
     seconds: float
-    """From the start of the process to the kill."""
+    """The time from the start of the process to the kill."""
     logged: int
     """Iterations in progress.csv when it was killed, a cut last line not counted."""
     checkpoint: int

@@ -14,7 +14,7 @@ there is not run again, and one of another config is refused; --again trains it 
 stay until the new ones are there.  Interrupted, that goes on by the same command without --again.
 
 Two of these commands may run side by side, with --workers 1: a seed that the other works on is left to it.
-`python benchmarks/tables.py` makes the tables and figures.
+`python benchmarks/documents.py` makes the tables and figures.
 """
 
 from __future__ import annotations

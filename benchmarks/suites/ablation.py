@@ -20,21 +20,19 @@ from versus.record import write_json
 import fastfisher
 from fastfisher import NPG
 from fastfisher.runs.folder import file_name
-from fastfisher.training.baselines.make import baseline_kind
 from fastfisher.training.config import TrainConfig
 from fastfisher.training.iteration import IterationInfo
 from fastfisher.training.presets import completed
 
 from . import measures
 from .factors import PRESET, Planned
-from .locks import claimed, held
-from .results import BENCHMARKS, RUNS, Record, describe, differences, read_json
+from .results import BENCHMARKS, RUNS, Record, claimed, describe, differences, held, read_json
 from .rules import agent_of
 from .training import RefusedError
 
 RESULTS = BENCHMARKS / "results" / "ablations"
 EPISODES = 20
-"""Of the mean policy, after training."""
+"""Episodes that the mean policy plays after training."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Task:
 
 
 def base_config(env: str, policy: str, steps: int) -> TrainConfig:
-    """Return the preset with all that it leaves to environment and policy filled in, the baseline's kind too.
+    """Return the preset, resolved: what it leaves to environment and policy is filled in.
 
     Raises
     ------
@@ -80,8 +78,7 @@ def base_config(env: str, policy: str, steps: int) -> TrainConfig:
     """
     fields = completed(env, {"policy": policy, "preset": True})
     with NPG.from_config(TrainConfig(env=env, steps=steps, **fields)) as agent:
-        kind = baseline_kind(agent.config, len(agent._learner.moments.mean))
-        return agent.config.replace(batch_steps=agent._batch_steps, baseline=kind)
+        return agent.config
 
 
 def run(task: Task, planned: Planned, seed: int, workers: int) -> Record | None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
-from fastfisher.runs.plots import COLORS, STYLE
+from fastfisher.runs.curves import COLORS, STYLE
 from fastfisher.training.whole_files import replacing
 
 from .ablation_tables import Measured, heading
 from .factors import PRESET
+from .figures import drawing_code, hash_of
 
 _SEED, _MEAN, _REFERENCE = COLORS[0], COLORS[1], "#444444"
 _LINE = 0.21
@@ -20,8 +19,7 @@ _LINE = 0.21
 def digest(task: Measured) -> str:
     """Return a hash of what a figure shows and of the code in this file; see :func:`.figures.digest`."""
     shown = [(line.factor, line.label, line.values("return_last_tenth")) for line in task.lines]
-    content = json.dumps([Path(__file__).read_text("utf-8"), task.name, dict(task.config), shown])
-    return hashlib.sha256(content.encode()).hexdigest()
+    return hash_of([drawing_code(Path(__file__)), task.name, dict(task.config), shown])
 
 
 def up_to_date(task: Measured, path: Path) -> bool:

@@ -41,7 +41,7 @@ class Measured:
     """A task's results file."""
 
     file: str
-    """Its name, without the suffix."""
+    """The file's name without its suffix."""
     env: str
     policy: str
     config: Mapping[str, Any]
@@ -174,7 +174,7 @@ def task_sections(tasks: Sequence[Measured], figures: Mapping[str, str]) -> str:
     Parameters
     ----------
     figures
-        By the tasks' names, the Markdown of the figure.
+        The Markdown of each task's figure, by the task's name.
     """
     if not tasks:
         return f"Of no task yet: {NOT_RUN}."

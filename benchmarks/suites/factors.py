@@ -49,11 +49,11 @@ class Variant:
 
     label: str
     changes: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the config."""
+    """What the variant changes: fields of the config."""
     rule: str | None = None
-    """Of rules.py."""
+    """The rule of rules.py that the variant breaks, if any."""
     where: Where = _everywhere
-    """Of which presets it is a variant."""
+    """Whether this is a variant of a preset, given its config."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Factor:
     name: str
     why: str
     fields: tuple[str, ...]
-    """Of the config, whose values say where the preset stands; none where a rule is varied."""
+    """The config's fields whose values say where the preset stands; none where a rule is varied."""
     variants: tuple[Variant, ...]
 
 
@@ -272,7 +272,7 @@ def plan(base: TrainConfig, names: Sequence[str] = NAMES) -> tuple[list[Planned]
     base
         The preset, everything filled in.
     names
-        Of factors.
+        The factors' names.
 
     Raises
     ------

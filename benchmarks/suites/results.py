@@ -5,20 +5,24 @@
     results/learning/<suite>/<environment>-<policy>/seed0.npz      `fastfisher export` of the first seed
     results/learning/peers/<peer>-<environment>-seed<k>.json       another library, on this machine
 
-No file is of two seeds, so processes that run side by side never write the same one.
+No file is of two seeds, so processes that run side by side never write the same one; and each holds a lock on
+what it works on, so that the others leave it alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastfisher.runs import folder
 from fastfisher.training.config import TrainConfig
 from fastfisher.training.whole_files import replacing
 
@@ -33,7 +37,7 @@ CURVE_COLUMNS = ("steps", "episodes", "seconds", "return_mean", "return_std", "k
 
 Record = dict[str, Any]
 Differences = Mapping[str, tuple[Any, Any]]
-"""Of two configs: the fields that differ, with both values."""
+"""The fields in which two configs differ, with both values."""
 
 # What may differ between the seeds of a row, and between the runs that a row's results stand for.
 _NOT_THE_METHOD = frozenset({"seed", "workers", "worker_timeout", "checkpoint_every", "preset"})
@@ -80,6 +84,31 @@ class Seed:
     def policy(self) -> Path:
         """The exported policy."""
         return self.record.with_suffix(".npz")
+
+
+@contextlib.contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Hold a lock in the block, and say whether it was to be had: False where another process has it.
+
+    The lock is given up however its holder ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a lock in the block, after waiting for whoever has it; it is given up however its holder ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def read_json(path: Path) -> Any:
@@ -145,15 +174,15 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differen
     """Return the fields in which two configs are two methods, with both values.
 
     A field that one of them does not know was added or removed between them: as where a run folder of an
-    older version is read, what is missing is taken for the default.  One that is no more does not count.
+    older version is read, what is missing is taken for the default.  One that is no more does not count, and
+    what one leaves open, as older records do, is compared by what it is resolved to.
     """
-    defaults = TrainConfig("").to_dict()
-    pairs = {
-        name: (before.get(name, default), after.get(name, default))
-        for name, default in defaults.items()
-        if name not in _NOT_THE_METHOD
-    }
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    known = TrainConfig("").to_dict()
+
+    def config(values: Mapping[str, Any]) -> TrainConfig:
+        return TrainConfig(**{"env": "", **{name: value for name, value in values.items() if name in known}})
+
+    return folder.differences(config(before), config(after), besides=_NOT_THE_METHOD)
 
 
 def describe(differing: Differences) -> str:

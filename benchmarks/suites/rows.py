@@ -30,9 +30,9 @@ class Row:
     steps: int
     """Environment steps."""
     seeds: tuple[int, ...] = (0,)
-    """Those that the suite asks for."""
+    """The seeds that the suite asks for."""
     flags: str = ""
-    """Of `fastfisher train`, beyond the environment's preset."""
+    """Flags of `fastfisher train` beyond the environment's preset."""
     threshold: float | None = None
     """Mean return of a batch, of sampled actions; what is counted are the episodes and steps until then."""
     label: str = ""

@@ -19,7 +19,7 @@ from fastfisher.training.baselines.make import make_baseline
 from fastfisher.training.batch import Batch
 from fastfisher.training.config import TrainConfig
 from fastfisher.training.learner import Learner, Update
-from fastfisher.training.reward_unit import RewardUnit
+from fastfisher.training.moments import RewardUnit
 
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -101,7 +101,7 @@ class SameBatchLearner(Learner):
 
 
 class WithoutTimeLearner(Learner):
-    """Its baseline knows the observation only."""
+    """A learner whose baseline knows the observation only."""
 
     def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
         super().__init__(config, policy, observation_size)
@@ -109,7 +109,7 @@ class WithoutTimeLearner(Learner):
 
 
 class WithTimeLearner(Learner):
-    """Its baseline knows the time, too."""
+    """A learner whose baseline knows the time, too."""
 
     def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
         super().__init__(config, policy, observation_size)

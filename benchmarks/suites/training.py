@@ -18,8 +18,7 @@ from fastfisher.runs.seed_process import SeedProcess
 from fastfisher.training.config import TrainConfig
 
 from . import measures
-from .locks import claimed
-from .results import Differences, Record, Seed, describe, differences, read_json
+from .results import Differences, Record, Seed, claimed, describe, differences, read_json
 
 _LOOK_EVERY = 0.2
 _NOTE_EVERY = 2.0
@@ -41,7 +40,7 @@ class Settings:
 
     cores: int
     episodes: int = 50
-    """Of sampled actions, and as many of the mean policy."""
+    """Episodes of sampled actions, and as many of the mean policy."""
     again: bool = False
     """Train anew; what is recorded stays until there is another record."""
     export: bool = False
@@ -172,7 +171,7 @@ def _train(job: Seed, cores: int) -> None:
 
     note()
     noted = said = begin
-    with SeedProcess(job.row.env, job.seed, job.folder, cores) as process:
+    with SeedProcess(job.seed, job.folder, cores) as process:
         try:
             while process.state == "training":
                 time.sleep(_LOOK_EVERY)

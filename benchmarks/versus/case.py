@@ -78,7 +78,7 @@ class Case:
     check
         From inputs, reference and answer to named measures of the error.
     flops, bytes
-        Of one run, two a multiply-add; for the rates of the report.
+        The operations of one run, two for a multiply-add, from which the report has its rates.
     precision
         Whose multiply-add peak the rate is a fraction of.
     """

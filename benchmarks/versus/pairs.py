@@ -13,7 +13,7 @@ from .process import Worker
 from .quiet import Bystanders
 
 SETTLE_SECONDS = 0.1
-"""Between turns: OpenBLAS's and OpenMP's threads busy-wait for some 20 ms after their last job."""
+"""The pause between turns: OpenBLAS's and OpenMP's threads busy-wait for some 20 ms after their last job."""
 TURN_SECONDS = 0.1
 """A turn of a short task is as many calls as fill this; its time is their median."""
 
@@ -67,7 +67,7 @@ def play(ours: Side, peer: Side, repetitions: int) -> float | None:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Of the peer's time to ours: the median over pairs, and an interval of the median."""
+    """The ratio of the peer's time to ours: the median over pairs, and an interval of the median."""
 
     median: float
     low: float

@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 
 def commit(*paths: str) -> str:
-    """The checkout's commit, if there is one; dirty if a path is changed, by default anything but results."""
+    """Return the checkout's commit, if any; dirty if a path is changed, by default anything but results."""
     describe = _git("describe", "--always")
     changed = _git("status", "--porcelain", "--", *(paths or (".", ":!benchmarks/results")))
     return f"{describe}-dirty" if changed else describe
@@ -37,12 +37,13 @@ def _git(*words: str) -> str:
 
 
 def command() -> str:
-    """The script's command, for a shell."""
-    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    """Return the script's command, for a shell in the checkout's root."""
+    script = os.path.relpath(Path(sys.argv[0]).resolve(), ROOT)
+    return shlex.join(["python", script, *sys.argv[1:]])
 
 
 def header(options: dict[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:
-    """Machine, versions, command, seed."""
+    """Return machine, versions and command, with what the script adds."""
     return {
         "command": command(),
         "commit": commit(),
@@ -58,11 +59,11 @@ OF_SEVERAL_RUNS = {
     "rows_of_several_runs": "commit, date, cpu and repetitions are each row's own, and not recorded where it "
     "has none; all else here is the last run's"
 }
-"""In the head of a file to which runs add rows."""
+"""What the head of a file says to which several runs add rows."""
 
 
 def circumstances(head: Mapping[str, Any], repetitions: int) -> dict[str, Any]:
-    """What a row keeps of the head of its own run."""
+    """Return what a row keeps of the head of its own run."""
     return {
         "commit": head["commit"],
         "date": head["date"],
@@ -84,17 +85,17 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def kept_rows(path: Path) -> list[Row]:
-    """The rows of earlier runs."""
+    """Return the rows of earlier runs."""
     return json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
 
 
 def key(row: Row) -> tuple[Any, ...]:
-    """What a row is about."""
+    """Return what a row is about."""
     return row["case"], row["peer"], row["simd"], row["threads"]
 
 
 def version_of(name: str) -> str | None:
-    """The version of an installed package."""
+    """Return the version of an installed package, None where it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

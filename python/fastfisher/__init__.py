@@ -15,14 +15,13 @@ from .scores import Scores
 
 if TYPE_CHECKING:
     from .policies import Policy
-    from .training.agent import NPG
+    from .training.agent import NPG, TRPO
     from .training.config import TrainConfig
-    from .training.trpo import TRPO
 
 # The trainer needs gymnasium, which the core does not: it is imported when it is first named.
 _LAZY = {
     "NPG": "fastfisher.training.agent",
-    "TRPO": "fastfisher.training.trpo",
+    "TRPO": "fastfisher.training.agent",
     "Policy": "fastfisher.policies",
     "TrainConfig": "fastfisher.training.config",
 }

@@ -15,15 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._core import natural_steps
-from .arguments import choice, flag, fraction, number, whole
+from .arguments import MOST_THREADS, choice, flag, fraction, number, whole
 from .scores import ScoresLike, as_scores, as_vector, as_weights
 from .streaming import Stream, is_stream, steps_of_stream
 
 Solver: TypeAlias = Literal["auto", "cholesky", "gram", "cg", "lsmr"]
 Precision: TypeAlias = Literal["auto", "single", "double", "mixed"]
 Vector: TypeAlias = NDArray[np.float64]
-
-MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)

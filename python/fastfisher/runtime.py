@@ -13,8 +13,7 @@ from ._core import __version__, available_simd_levels, build_type, compiler, eig
 from ._core import get_num_threads as _get_num_threads
 from ._core import set_num_threads as _set_num_threads
 from ._core import usable_processors as _usable_processors
-from .arguments import whole
-from .natural import MOST_THREADS
+from .arguments import MOST_THREADS, whole
 
 
 def get_num_threads() -> int:

@@ -96,7 +96,7 @@ class Scores:
         if isinstance(blocks, Scores):
             self._blocks, self._shape = blocks._blocks, blocks._shape
             return
-        if _is_blocks(blocks):
+        if is_blocks(blocks):
             self._blocks = tuple(_block(block, f"scores[{k}]") for k, block in enumerate(blocks))  # type: ignore[arg-type]
         else:
             dense = as_float_array(blocks, "scores")
@@ -231,11 +231,23 @@ def as_vector(values: object, size: int, name: str, per: str) -> NDArray[np.floa
     if array.shape != (size,):
         raise ValueError(f"{name}: expected shape ({size},), one entry a {per}, got {describe(array)}")
     vector = np.ascontiguousarray(array, dtype=np.float64)
-    finite = np.isfinite(vector)
-    if not finite.all():
-        index = int(np.argmin(finite))
-        raise ValueError(f"{name}: expected finite values, got {vector[index]} at {per} {index}")
+    check_finite(vector, name, per)
     return vector
+
+
+def check_finite(array: FloatArray, name: str, *axes: str) -> None:
+    """Refuse an array with NaN or infinities.
+
+    Raises
+    ------
+    ValueError
+        With `name`, the first entry that is not finite, and its place along the axes, which are named.
+    """
+    finite = np.isfinite(array)
+    if not finite.all():
+        place = tuple(np.argwhere(~finite)[0])
+        where = ", ".join(f"{axis} {index}" for axis, index in zip(axes, place, strict=True))
+        raise ValueError(f"{name}: expected finite values, got {array[place]} at {where}")
 
 
 def as_weights(weights: object, size: int, *, zeros: bool = False) -> NDArray[np.float64]:
@@ -266,8 +278,8 @@ def _axes(value: object) -> int:
     return len(shape) if shape is not None else np.ndim(value)  # type: ignore[arg-type]
 
 
-def _is_blocks(scores: object) -> bool:
-    """A list or tuple that holds arrays or pairs of them, rather than rows of numbers."""
+def is_blocks(scores: object) -> bool:
+    """Tell whether a list or tuple holds arrays or pairs of them, rather than rows of numbers."""
     if not isinstance(scores, (list, tuple)) or not scores:
         return False
     first = scores[0]

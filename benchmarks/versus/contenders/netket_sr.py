@@ -16,7 +16,7 @@ from ..gaussian_mlp import GaussianMLP
 
 
 def natural_step(inputs: Inputs, threads: int) -> Task:
-    """From dense scores to the direction."""
+    """Return the task that goes from dense scores to the direction."""
     jax, _ = _libraries()
     S = jax.numpy.asarray(inputs["scores"])
     A = jax.numpy.asarray(inputs["advantages"].astype(inputs["scores"].dtype))

@@ -36,7 +36,6 @@ enum class EventCode {
   mixed_indefinite,
   zero_gradient,
   momentum_kept,
-  momentum_forgotten,
   no_sample_weights,
   outside_span,
   no_step_length,

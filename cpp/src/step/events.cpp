@@ -221,10 +221,6 @@ const std::vector<Row>& rows() {
          return std::string(
              "The gradient asks for no change of momentum's direction: the direction is momentum times previous.");
        }},
-      {EventCode::momentum_forgotten,
-       "momentum_forgotten",
-       {},
-       [](const Event&) { return std::string("the momentum pointed against the gradient and was forgotten"); }},
       {EventCode::no_sample_weights,
        "no_sample_weights",
        {},

@@ -1,26 +1,28 @@
-"""The ``fastfisher`` command, a file a subcommand.
+"""The ``fastfisher`` command: training in :mod:`.train`, what follows it in :mod:`.results`, ``info`` here.
 
 Every hyper-parameter is a flag, made by tyro from :class:`~fastfisher.training.config.TrainConfig`.  Modules
-that are slow to import (MuJoCo, matplotlib, TensorBoard) are imported by the command that needs
-them, so that ``--help`` is quick.
+that are slow to import (MuJoCo, matplotlib, TensorBoard) are imported by the command that needs them, so that
+``--help`` is quick.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 import os
+import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 try:
     import tyro
 
-    from ..training.errors import UserError, WorkerError
-    from .evaluate import Evaluate
-    from .export import Export
-    from .info import Info, version_of
-    from .plot import Plot
+    from ..training.errors import exit_code_of
+    from .results import Evaluate, Export, Plot
     from .train import Train
+    from .words import Switch
 except ModuleNotFoundError as error:
     if (error.name or "").startswith("fastfisher"):
         raise
@@ -38,6 +40,33 @@ DESCRIPTION = """Natural-gradient training of policies, exact and fast on a CPU.
 
 `fastfisher COMMAND --help` lists a command's options; `fastfisher --version` prints the version.
 """
+
+
+@dataclass(frozen=True)
+class Info:
+    """Versions, instruction set, threads and processor: what to paste into a bug report."""
+
+    json: Switch = False
+    """Print JSON."""
+
+    def run(self, _: Sequence[str]) -> int:
+        """Print the facts."""
+        import fastfisher
+
+        facts: dict[str, Any] = {"fastfisher": version_of("fastfisher"), **fastfisher.show_config()}
+        facts.pop("version", None)
+        facts["python"] = f"{platform.python_implementation()} {platform.python_version()}"
+        facts["platform"] = platform.platform()
+        for name in ("numpy", "gymnasium", "mujoco"):
+            facts[name] = version_of(name)
+        if self.json:
+            print(json.dumps(facts, indent=2, default=str))
+            return 0
+        width = max(map(len, facts))
+        for name, value in facts.items():
+            print(f"{name.replace('_', ' '):<{width}}  {_words(value)}")
+        return 0
+
 
 COMMANDS: dict[str, Any] = {
     "train": Train,
@@ -69,24 +98,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         From the parser: after ``--help`` with 0, for words that it does not understand with 2.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    try:
+
+    def program() -> int:
         try:
             return _run(words)
         finally:
             print(end="", flush=True)  # at exit it would be too late to see that the reader left
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "fastfisher":
-            raise
-        print(f"error: {error.name} is not installed: pip install 'fastfisher[train]'", file=sys.stderr)
-        return 2
-    except WorkerError as error:
-        print(f"error: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+
+    try:
+        return exit_code_of(program)
     except BrokenPipeError:
         # The reader (`| head`) left; nobody is there to be told.  Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -105,3 +125,17 @@ def _parse(words: Sequence[str]) -> Any:
     return tyro.extras.subcommand_cli_from_dict(
         COMMANDS, prog="fastfisher", description=DESCRIPTION, args=words or ["--help"]
     )
+
+
+def _words(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_words(v)}" for k, v in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def version_of(package: str) -> str:
+    """Return a package's version without importing it."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import Positional, arg
 
+from ..arguments import Bounds
 from ..training.config import TrainConfig
-from ..training.errors import UserError
 from ..training.presets import completed
-from .words import JsonObject, Switch
+from .words import JsonObject, Switch, check_flags
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Train(TrainConfig):
     preset: bool = True
     """Where the environment has a measured preset, take from it what no flag says."""
 
-    seeds: int = 1
+    seeds: Annotated[int, Bounds(at_least=1)] = 1
     """Runs side by side, with seeds --seed, --seed + 1, ..., in folders below one."""
 
     out: Annotated[
@@ -65,29 +65,15 @@ class Train(TrainConfig):
 
     def run(self, words: Sequence[str]) -> int:
         """Train; ``words`` are those of the command line after ``train``."""
-        from ..runs import several
-        from ..runs import single as runs
-        from ..runs.folder import RunFolder, default_folder, default_parent, runs_in
+        from ..runs import train
+        from ..runs.folder import default_folder
 
-        if self.seeds < 1:
-            raise UserError(f"--seeds: expected at least 1, got {self.seeds}")
-
-        def config_over(config: TrainConfig) -> TrainConfig:
-            return _parse_over(config, words).config
-
+        check_flags(self)
         seeds = range(self.seed, self.seed + self.seeds)
         if not self.resume:
-            config = self.new_config(words)
-            if self.seeds > 1:
-                return several.start(config, seeds, self.out or default_parent(config), quiet=self.quiet)
-            return runs.start(config, self.out, quiet=self.quiet)
-        if self.seeds > 1 or (self.out is not None and runs_in(self.out)):
-            path = self.out or default_parent(self.new_config(words))
-            return several.resume(config_over, seeds if self.seeds > 1 else (), path, quiet=self.quiet)
-        path = self.out or default_folder(self.new_config(words))
-        if not path.exists():
-            raise UserError(f"there is no run to resume in {path}: leave --resume out to start one")
-        return runs.resume(config_over(RunFolder.open(path).read_config()), path, quiet=self.quiet)
+            return train.start(self.new_config(words), seeds, self.out, quiet=self.quiet)
+        where = self.out or default_folder(self.new_config(words), several=self.seeds > 1)
+        return train.resume(lambda stored: _parse_over(stored, words).config, seeds, where, quiet=self.quiet)
 
 
 def config_of(words: Sequence[str]) -> TrainConfig:

@@ -1,4 +1,4 @@
-"""Kinds of command-line words that several commands share."""
+"""What several commands share: kinds of command-line words, and the check of their bounds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff
 from tyro.constructors import PrimitiveConstructorSpec
+
+from ..arguments import check_fields
+from ..training.errors import UserError
 
 Switch = Annotated[bool, FlagCreatePairsOff]
 """A flag without its ``--no-`` twin."""
@@ -29,3 +32,17 @@ JsonObject = Annotated[
         str_from_instance=lambda value: [json.dumps(value)],
     ),
 ]
+
+
+def check_flags(command: object) -> None:
+    """Hold the fields of a command to the bounds beside them.
+
+    Raises
+    ------
+    UserError
+        Which calls the first field that is wrong by its flag.
+    """
+    try:
+        check_fields(command, type(command), lambda name: f"--{name.replace('_', '-')}")
+    except (TypeError, ValueError) as error:
+        raise UserError(str(error)) from error

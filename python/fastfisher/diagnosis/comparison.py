@@ -45,13 +45,13 @@ def compare(
     Parameters
     ----------
     matrix : (n, n) array
-        Symmetric, not zero.
+        Symmetric, not zero; n is d, N or N d of the samples.
     exponent : int
-        The matrix is 2^exponent times that.
+        The matrix as it was given is 2^exponent times this one.
     rounding : float
-        Relative, of the matrix.
+        Relative rounding of the matrix.
     samples : Samples
-        n is d, N or N d.
+        The scores, and the weights that they were given with.
     advantages : (N,) array, optional
     """
     fits = [(name, *_fit(matrix, terms)) for name, terms in _formulas(len(matrix), samples, advantages)]
@@ -89,19 +89,24 @@ def _formulas(size: int, samples: Samples, advantages: Array | None) -> Iterator
         yield "gram", [samples.gram()]
 
 
-def _fit(matrix: Array, terms: list[Array]) -> tuple[float, list[float]]:
-    """Least squares: relative distance of the matrix from the span of the terms, and their coefficients."""
-    sizes = [float(np.linalg.norm(term)) for term in terms]
-    if not all(sizes):
-        return float("inf"), [0.0] * len(terms)
+def least_squares(target: Array, terms: list[Array]) -> tuple[float, list[float]]:
+    """Return the relative distance of an array from the span of others like it, and their coefficients."""
+    sizes = [float(np.linalg.norm(term)) or 1.0 for term in terms]
     columns = np.stack([(term / size).ravel() for term, size in zip(terms, sizes, strict=True)], axis=1)
-    found = np.linalg.lstsq(columns, matrix.ravel(), rcond=None)[0]
-    left = float(np.linalg.norm(matrix.ravel() - columns @ found) / np.linalg.norm(matrix))
+    found = np.linalg.lstsq(columns, target.ravel(), rcond=None)[0]
+    left = float(np.linalg.norm(target.ravel() - columns @ found) / (np.linalg.norm(target) or 1.0))
     return left, [float(value / size) for value, size in zip(found, sizes, strict=True)]
 
 
+def _fit(matrix: Array, terms: list[Array]) -> tuple[float, list[float]]:
+    """Return `least_squares`, of which a term that is zero makes no formula."""
+    if not all(float(np.linalg.norm(term)) for term in terms):
+        return float("inf"), [0.0] * len(terms)
+    return least_squares(matrix, terms)
+
+
 def _fit_outer(matrix: Array, vector: Array) -> tuple[float, list[float]]:
-    """`_fit` with np.outer(vector, vector), row by row."""
+    """Return `_fit` with np.outer(vector, vector), worked out row by row."""
     square = float(vector @ vector)
     if square == 0.0:
         return float("inf"), [0.0]

@@ -7,19 +7,27 @@ One that looks otherwise was rounded, or is another matrix: docs/why-f-looks-ind
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arguments import choice, number, whole
+from ..arguments import MOST_THREADS, choice, number, whole
 from ..fisher import Fisher
-from ..natural import MOST_THREADS, Vector
-from ..scores import FloatArray, Scores, ScoresLike, _is_blocks, as_float_array, as_vector, describe
-from .evidence import of_matrix, of_scores
+from ..scores import (
+    FloatArray,
+    Scores,
+    ScoresLike,
+    as_float_array,
+    as_vector,
+    check_finite,
+    describe,
+    is_blocks,
+)
+from .evidence import Matrix, of_matrix, of_scores
 from .report import FisherReport, report_of
 from .samples import Samples
-from .spectrum import DOUBLE, terms
+from .spectrum import DOUBLE, Array, terms
 
 Kind: TypeAlias = Literal["auto", "matrix", "scores"]
 
@@ -114,36 +122,21 @@ def diagnose(
         raise ValueError(
             f"scores: expected {size} columns as F has, got {beside.rows} rows of {beside.columns} columns"
         )
-    A, g = _vectors(beside, size, advantages, gradient)
+    samples = given.samples if divisor is None else round(divisor)
+    if beside is not None:
+        samples = beside.samples if size == beside.columns else None
     return report_of(
-        of_matrix(
-            given.array,
-            given.source,
-            _number_of_samples(given, beside, divisor),
-            given.eps,
-            complex_dtype=given.complex_dtype,
-            scores=beside,
-            advantages=A,
-            gradient=g,
-        )
+        of_matrix(given._replace(samples=samples), beside, *_vectors(beside, size, advantages, gradient))
     )
 
 
-class _Matrix(NamedTuple):
-    array: FloatArray
-    eps: float
-    source: str
-    samples: int | None = None
-    complex_dtype: bool = False
-
-
-def _as_matrix(F: Any, kind: str) -> _Matrix | None:
-    """F as a square matrix of finite numbers; None where it is scores."""
+def _as_matrix(F: Any, kind: str) -> Matrix | None:
+    """Return F as a square matrix of finite numbers; None where it is scores."""
     if isinstance(F, (Fisher, Scores)) and kind == ("scores" if isinstance(F, Fisher) else "matrix"):
         raise TypeError(f"F: expected {kind}, got a {type(F).__name__}")
     if isinstance(F, Fisher):
-        return _Matrix(F.matrix(), DOUBLE, "fisher", F.count)
-    if kind == "scores" or isinstance(F, Scores) or (kind == "auto" and _is_blocks(F)):
+        return Matrix(F.matrix(), DOUBLE, "fisher", F.count)
+    if kind == "scores" or isinstance(F, Scores) or (kind == "auto" and is_blocks(F)):
         return None
     complex_dtype = isinstance(F, np.ndarray) and F.dtype.kind == "c"
     array = as_float_array(F.real if complex_dtype else F, "F")
@@ -156,10 +149,7 @@ def _as_matrix(F: Any, kind: str) -> _Matrix | None:
         return None
     if array.size == 0:
         raise ValueError(f"F: expected at least one row and one column, got {describe(array)}")
-    finite = np.isfinite(array)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
-        raise ValueError(f"F: expected finite values, got {array[row, column]} at row {row}, column {column}")
+    check_finite(array, "F", "row", "column")
     came_as = F.dtype if isinstance(F, np.ndarray) and F.dtype.kind in "fc" else array.dtype
     eps = max(DOUBLE, float(np.finfo(came_as).eps))
     if complex_dtype:
@@ -170,7 +160,7 @@ def _as_matrix(F: Any, kind: str) -> _Matrix | None:
             )
     elif kind == "auto" and not _is_near_symmetric(array):
         return None
-    return _Matrix(array, eps, "matrix", complex_dtype=complex_dtype)
+    return Matrix(array, eps, "matrix", complex_dtype=complex_dtype)
 
 
 def _is_near_symmetric(array: FloatArray) -> bool:
@@ -178,16 +168,10 @@ def _is_near_symmetric(array: FloatArray) -> bool:
     return bool(np.linalg.norm(unit - unit.T) <= MATRIX_ASYMMETRY * np.linalg.norm(unit))
 
 
-def _number_of_samples(given: _Matrix, beside: Samples | None, count: float | None) -> int | None:
-    if beside is not None:
-        return beside.samples if len(given.array) == beside.columns else None
-    return given.samples if count is None else round(count)
-
-
 def _vectors(
     samples: Samples | None, size: int, advantages: ArrayLike | None, gradient: ArrayLike | None
-) -> tuple[Vector | None, Vector | None]:
-    """Advantages and gradient, checked."""
+) -> tuple[Array | None, Array | None]:
+    """Check advantages and gradient."""
     rows = 0 if samples is None else samples.rows
     return (
         None if advantages is None else as_vector(advantages, rows, "advantages", "row"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .comparison import Match, compare
-from .parameters import Indices, Parameters, parameters, random_vector
-from .samples import Samples
+from ..scores import FloatArray
+from .comparison import Match, compare, least_squares
+from .samples import Indices, Parameters, Samples, parameters, random_vector
 from .spectrum import DOUBLE, SINGLE, Array, Spectrum, spectrum, spurious_eigvals, unit_diagonal
 
 # Column norms that differ more than this have squares that differ as float32's digits do.
@@ -31,9 +32,9 @@ class Outside:
     Attributes
     ----------
     part : float
-        Of the gradient's length.
+        Its share of the gradient's length.
     tolerance : float
-        What it may be for g = S^T A / N, since the range was cut at the rounding bound.
+        The share that g = S^T A / N may have, since the range was cut at the rounding bound.
     """
 
     part: float
@@ -48,38 +49,42 @@ class Evidence:
     ----------
     source : {"matrix", "fisher", "scores"}
     size : int
+        d, the number of parameters.
     samples : int or None
+        N; None where it is not known.
     exponent : int
         True values of F are 2^exponent times these.
     trace : float
+        Sum of the diagonal of F.
+    spectrum : Spectrum
+        The eigenvalues of (F + F^T) / 2.
+    scaled : Spectrum or None
+        The eigenvalues of F scaled to unit diagonal, where the parameters are badly scaled.
+    parameters : Parameters
+        What the columns of F or of the scores say.
     asymmetry : float
         max |F - F^T| / max |F|.
-    asymmetry_bound : float
-        What rounding explains of it.
-    spectrum : Spectrum
-    scaled : Spectrum or None
-        Of F scaled to unit diagonal, where the parameters are badly scaled.
     declared_eps : float
-        Of the dtype that F came in; `spectrum.eps` is float32's where only that explains what is seen.
-    parameters : Parameters
+        Rounding of the dtype that F came in; `spectrum.eps` is float32's where that alone explains F.
     complex_dtype : bool
+        Whether F came as complex numbers.
     eigvals : tuple or None
         See `spurious_eigvals`.
-    single_negative : int
-        Eigenvalues of a low-precision F that float32 arithmetic shows below what float64 could.
     single_smallest : float
-        The smallest of them, or 0.
+        The smallest eigenvalue of a low-precision F by float32 arithmetic, where float64 could not make it
+        negative, or 0.
     constant, large_mean : arrays of indices
-        Columns of the scores.
+        Columns of the scores; see `Samples.steady`.
     match : Match or None
-        Where a matrix came with scores.
+        The formula that gives a matrix that came with scores.
     outside : Outside or None
-        Where a gradient came.
+        The part of a gradient outside the range of F, where one came.
     gradient_misfit : float or None
         Relative distance of the gradient from S^T A / N, where all three came.
     advantages_given : bool
+        Whether advantages came.
     taken_for_scores : bool
-        A square array, by its asymmetry.
+        Whether a square array was taken for scores, by its asymmetry.
     """
 
     source: str
@@ -87,15 +92,13 @@ class Evidence:
     samples: int | None
     exponent: int
     trace: float
-    asymmetry: float
-    asymmetry_bound: float
     spectrum: Spectrum
     scaled: Spectrum | None
-    declared_eps: float
     parameters: Parameters
+    asymmetry: float = 0.0
+    declared_eps: float = DOUBLE
     complex_dtype: bool = False
     eigvals: tuple[int, int] | None = None
-    single_negative: int = 0
     single_smallest: float = 0.0
     constant: Indices = field(default_factory=_none)
     large_mean: Indices = field(default_factory=_none)
@@ -106,77 +109,88 @@ class Evidence:
     taken_for_scores: bool = False
 
     def true_size(self, value: float) -> float:
-        """A value of F as the caller's units have it."""
+        """Return a value of F as the caller's units have it."""
         with np.errstate(over="ignore", under="ignore"):
             return float(np.ldexp(value, self.exponent))
 
     @property
     def indefinite(self) -> bool:
-        """Eigenvalues on both sides of zero, or below it, beyond rounding."""
+        """Whether an eigenvalue is below zero beyond rounding."""
         return self.spectrum.negative > 0
 
     @property
     def symmetric(self) -> bool:
-        """To rounding."""
-        return self.asymmetry <= self.asymmetry_bound
+        """Whether F is its transpose, to rounding."""
+        return self.asymmetry <= self.spectrum.terms * self.spectrum.eps
 
     @property
     def rank(self) -> int:
-        """Rank, small parameters not lost to rounding."""
+        """The rank, where small parameters are not lost to rounding."""
         return max(self.spectrum.rank, 0 if self.scaled is None else self.scaled.rank)
 
 
+class Matrix(NamedTuple):
+    """A square matrix of finite numbers as it was given.
+
+    Attributes
+    ----------
+    array : (d, d) array
+    eps : float
+        Rounding of the dtype that it came in.
+    source : {"matrix", "fisher"}
+    samples : int or None
+        N; None where it is not known.
+    complex_dtype : bool
+        Whether it came as complex numbers.
+    """
+
+    array: FloatArray
+    eps: float
+    source: str
+    samples: int | None = None
+    complex_dtype: bool = False
+
+
 def of_matrix(
-    matrix: NDArray[np.floating],
-    source: str,
-    samples: int | None,
-    eps: float,
-    *,
-    complex_dtype: bool = False,
-    scores: Samples | None = None,
-    advantages: Array | None = None,
-    gradient: Array | None = None,
+    given: Matrix, scores: Samples | None, advantages: Array | None, gradient: Array | None
 ) -> Evidence:
-    """Gather it from a square matrix of finite numbers, made in arithmetic of precision `eps`."""
-    size = len(matrix)
-    double = matrix.astype(np.float64)
+    """Gather the evidence of a matrix, and of what came beside it."""
+    size, samples, eps = len(given.array), given.samples, given.eps
+    double = given.array.astype(np.float64)
     exponent = int(np.frexp(np.abs(double).max())[1])
     F = np.ldexp(double, -exponent)
-    largest = float(np.abs(F).max()) or 1.0
-    asymmetry = float(np.abs(F - F.T).max()) / largest
+    asymmetry = float(np.abs(F - F.T).max()) / (float(np.abs(F).max()) or 1.0)
     F = (F + F.T) / 2.0
     seen = spectrum(F, size, samples, eps)
     columns = _parameters_of_matrix(F, seen.terms * eps)
-    scaled = _scaled_matrix(F, samples, eps) if columns.spread > WIDE_SPREAD else None
+    scaled = None
+    if columns.spread > WIDE_SPREAD:
+        unit = unit_diagonal(F)
+        scaled = spectrum(unit, len(unit), samples, eps)
     if eps == DOUBLE and _is_single_in_double(seen, scaled, asymmetry):
         seen = replace(seen, eps=SINGLE)
         scaled = None if scaled is None else replace(scaled, eps=SINGLE)
-    asymmetry_bound = seen.terms * seen.eps
-    symmetric = asymmetry <= asymmetry_bound
-    shown = np.ldexp(matrix, -exponent)
-    single_negative, single_smallest = _negative_in_single(shown, seen) if eps > DOUBLE else (0, 0.0)
+    rounding = seen.terms * seen.eps
+    symmetric = asymmetry <= rounding
+    shown = np.ldexp(given.array, -exponent)
     outside = None
     if gradient is not None and symmetric and not seen.negative:
         outside = _outside_matrix(F, gradient, seen.bound)
     return Evidence(
-        source=source,
+        source=given.source,
         size=size,
         samples=samples,
         exponent=exponent,
         trace=float(np.trace(F)),
-        asymmetry=asymmetry,
-        asymmetry_bound=asymmetry_bound,
         spectrum=seen,
         scaled=scaled,
-        declared_eps=eps,
         parameters=columns,
-        complex_dtype=complex_dtype,
+        asymmetry=asymmetry,
+        declared_eps=eps,
+        complex_dtype=given.complex_dtype,
         eigvals=spurious_eigvals(shown, seen) if symmetric and size <= LARGEST_EIGVALS else None,
-        single_negative=single_negative,
-        single_smallest=single_smallest,
-        match=compare(F, exponent, seen.terms * seen.eps, scores, advantages)
-        if scores is not None and F.any()
-        else None,
+        single_smallest=_smallest_in_single(shown, seen) if eps > DOUBLE else 0.0,
+        match=compare(F, exponent, rounding, scores, advantages) if scores is not None and F.any() else None,
         outside=outside,
         gradient_misfit=_misfit(scores, advantages, gradient),
         advantages_given=advantages is not None,
@@ -184,7 +198,7 @@ def of_matrix(
 
 
 def of_scores(scores: Samples, advantages: Array | None, gradient: Array | None) -> Evidence:
-    """Gather it from scores, by the smaller of F and the Gram matrix."""
+    """Gather the evidence of scores, by the smaller of F and the Gram matrix."""
     size, smaller = scores.columns, scores.smaller()
     squares = smaller.diagonal() if scores.primal else scores.squares()
     columns = scores.parameters(squares)
@@ -200,11 +214,8 @@ def of_scores(scores: Samples, advantages: Array | None, gradient: Array | None)
         samples=scores.samples,
         exponent=2 * scores.exponent,
         trace=float(squares.sum()),
-        asymmetry=0.0,
-        asymmetry_bound=seen.terms * DOUBLE,
         spectrum=seen,
         scaled=scaled,
-        declared_eps=DOUBLE,
         parameters=columns,
         constant=constant,
         large_mean=large_mean,
@@ -221,23 +232,17 @@ def _parameters_of_matrix(F: Array, rounding: float) -> Parameters:
     return parameters(lambda index: F[:, index], alive, squares, random_vector(len(F)) @ F, tolerance)
 
 
-def _scaled_matrix(F: Array, samples: int | None, eps: float) -> Spectrum:
-    scaled = unit_diagonal(F)
-    return spectrum(scaled, len(scaled), samples, eps)
-
-
 def _is_single_in_double(seen: Spectrum, scaled: Spectrum | None, asymmetry: float) -> bool:
-    """Whether float32 arithmetic, and not float64, explains a float64 matrix: a step upstream was float32."""
+    """Tell whether a float64 matrix has errors that float32 arithmetic explains, and float64 does not."""
     single, double = seen.terms * SINGLE, seen.terms * DOUBLE
     signs = [-one.smallest / (one.norm or 1.0) for one in (seen, scaled) if one is not None]
     return double < max(*signs, asymmetry) <= single
 
 
-def _negative_in_single(matrix: NDArray[np.floating], seen: Spectrum) -> tuple[int, float]:
-    """Eigenvalues that are negative beyond float64's rounding when numpy works in float32 throughout."""
-    values = np.linalg.eigvalsh(matrix.astype(np.float32))
-    negative = values[values < -seen.rounding(DOUBLE)]
-    return len(negative), float(negative.min(initial=0.0))
+def _smallest_in_single(matrix: NDArray[np.floating], seen: Spectrum) -> float:
+    """Return the smallest eigenvalue by float32, where it is negative beyond float64's rounding, or 0."""
+    smallest = float(np.linalg.eigvalsh(matrix.astype(np.float32))[0])
+    return smallest if smallest < -seen.rounding(DOUBLE) else 0.0
 
 
 def _outside_matrix(F: Array, gradient: Array, bound: float) -> Outside:
@@ -263,7 +268,7 @@ def _outside_scores(smaller: Array, scores: Samples, gradient: Array, bound: flo
 
 
 def _outside(null: float, gradient: Array, coordinates: Array, cut: int, bound: float) -> Outside:
-    """Weigh the null part.
+    """Weigh the part of a gradient that is outside, of length `null`.
 
     g = S^T A / N has c sqrt(lambda) along an eigenvector, with c a coordinate of A: so along the `cut`
     directions whose eigenvalues are below the bound it may have the largest c seen times sqrt(bound).
@@ -274,11 +279,7 @@ def _outside(null: float, gradient: Array, coordinates: Array, cut: int, bound: 
 
 
 def _misfit(scores: Samples | None, advantages: Array | None, gradient: Array | None) -> float | None:
-    """Least squares of the gradient by S^T A / N and, in case A was standardised, by the mean score."""
+    """Fit the gradient by S^T A / N and, in case A was standardised, the mean score; return the distance."""
     if scores is None or advantages is None or gradient is None:
         return None
-    terms_ = np.stack([scores.mean(advantages), scores.mean()], axis=1)
-    sizes = np.linalg.norm(terms_, axis=0)
-    columns = terms_ / np.where(sizes > 0.0, sizes, 1.0)
-    found = np.linalg.lstsq(columns, gradient, rcond=None)[0]
-    return float(np.linalg.norm(gradient - columns @ found) / (np.linalg.norm(gradient) or 1.0))
+    return least_squares(gradient, [scores.mean(advantages), scores.mean()])[0]

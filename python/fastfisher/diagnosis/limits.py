@@ -5,9 +5,26 @@ Each reads the evidence and says one sentence, or nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sized
+
 from .evidence import WIDE_SPREAD, Evidence
+from .samples import Indices
 from .spectrum import DOUBLE, SINGLE
-from .wording import first, plural
+
+
+def _first(indices: Indices) -> str:
+    """List the first five."""
+    return ", ".join(str(index) for index in indices[:5]) + ", ..." * (len(indices) > 5)
+
+
+def _plural(noun: str, things: int | Sized) -> str:
+    """Return the noun, with an s unless there is one of it."""
+    number = things if isinstance(things, int) else len(things)
+    return noun if number == 1 else noun + "s"
+
+
+def _columns(indices: Indices) -> str:
+    return f"{len(indices)} score {_plural('column', indices)} ({_first(indices)})"
 
 
 def _possible_rank(e: Evidence) -> int:
@@ -15,21 +32,21 @@ def _possible_rank(e: Evidence) -> int:
 
 
 def few_samples(e: Evidence) -> str | None:
-    """N < d."""
+    """Say that N < d."""
     if e.samples is None or e.samples >= e.size or e.rank > e.samples:
         return None
     zeros = e.true_size(e.declared_eps * e.spectrum.norm)
     return (
-        f"{e.samples} {plural('sample', e.samples)} span at most {e.samples} of {e.size} directions, so "
+        f"{e.samples} {_plural('sample', e.samples)} span at most {e.samples} of {e.size} directions, so "
         f"{e.size - e.samples} eigenvalues are zero, and computed they are about +-{zeros:.0e}: F is right, "
         "and damping makes it invertible."
     )
 
 
 def _beyond_float64(e: Evidence) -> str | None:
-    """What of F float64 does not explain; its own arithmetic does."""
+    """Say what of F float64 does not explain, and the arithmetic that made it does."""
     double = e.spectrum.rounding(DOUBLE)
-    if e.spectrum.smallest < -double or e.single_negative > 0:
+    if e.spectrum.smallest < -double or e.single_smallest < 0.0:
         smallest = e.true_size(min(e.spectrum.smallest, e.single_smallest))
         return f"eigenvalues down to {smallest:.1e} where float64 rounds by {e.true_size(double):.0e}"
     if e.scaled is not None and e.scaled.smallest < -e.scaled.rounding(DOUBLE):
@@ -40,7 +57,7 @@ def _beyond_float64(e: Evidence) -> str | None:
 
 
 def float32_rounding(e: Evidence) -> str | None:
-    """What float32 did and float64 would not."""
+    """Say what float32 did and float64 would not."""
     zeros_expected = e.samples is not None and e.rank == _possible_rank(e) < e.size
     seen = _beyond_float64(e)
     if e.source != "matrix" or e.spectrum.eps == DOUBLE or zeros_expected or seen is None:
@@ -55,32 +72,32 @@ def float32_rounding(e: Evidence) -> str | None:
 
 
 def dead_parameters(e: Evidence) -> str | None:
-    """Zero rows of F."""
+    """Count the zero rows of F."""
     dead = e.parameters.dead
     if not 0 < len(dead) < e.size:
         return None
     return (
-        f"{len(dead)} of {e.size} parameters ({first(dead)}) have score zero in every sample, such as "
+        f"{len(dead)} of {e.size} parameters ({_first(dead)}) have score zero in every sample, such as "
         "weights behind a ReLU that never opens, before an output layer that is zero, or from an input that "
         "is, and each makes an eigenvalue zero."
     )
 
 
 def duplicated_parameters(e: Evidence) -> str | None:
-    """Equal columns."""
+    """List the columns that are equal."""
     groups = e.parameters.duplicates
     if not groups:
         return None
-    listed = ", ".join(f"({first(group)})" for group in groups[:3]) + ", ..." * (len(groups) > 3)
+    listed = ", ".join(f"({_first(group)})" for group in groups[:3]) + ", ..." * (len(groups) > 3)
     zeros = sum(len(group) - 1 for group in groups)
     return (
         f"Parameters {listed} have the same score in every sample, so that only their sum matters to the "
-        f"policy and {zeros} {plural('eigenvalue', zeros)} vanish."
+        f"policy and {zeros} {_plural('eigenvalue', zeros)} vanish."
     )
 
 
 def dependent_parameters(e: Evidence) -> str | None:
-    """A rank below what N and the columns one by one allow."""
+    """Find a rank below what N and the columns one by one allow."""
     if e.samples is None or e.rank >= _possible_rank(e):
         return None
     return (
@@ -91,26 +108,22 @@ def dependent_parameters(e: Evidence) -> str | None:
 
 
 def rank_deficient(e: Evidence) -> str | None:
-    """The same, where N is not known."""
+    """Find a rank below what the columns one by one allow, where N is not known."""
     if e.samples is not None or e.rank >= _possible_rank(e):
         return None
     return (
         f"F has rank {e.rank} of {e.size}, its other eigenvalues being zero to rounding and of either sign: "
-        f"it is right if it was made of only {e.rank} {plural('sample', e.rank)} (N < d), or if parameters "
+        f"it is right if it was made of only {e.rank} {_plural('sample', e.rank)} (N < d), or if parameters "
         "are linear combinations of others; count= or scores= tells which."
     )
 
 
 def badly_scaled(e: Evidence) -> str | None:
-    """Column norms of the scores that differ by a thousand and more."""
+    """Find column norms of the scores that differ by a thousand and more."""
     if e.parameters.spread <= WIDE_SPREAD:
         return None
     hidden = 0 if e.scaled is None else e.scaled.rank - e.spectrum.rank
-    lost = (
-        f", hiding {hidden} {plural('eigenvalue', hidden)} in the rounding of the largest"
-        if hidden > 0
-        else ""
-    )
+    lost = f", hiding {hidden} {_plural('eigenvalue', hidden)} in the rounding of the largest" * (hidden > 0)
     return (
         f"Column norms of the scores span a factor of {e.parameters.spread:.0e}, and F's diagonal its "
         f"square{lost}: in float32 small parameters are lost, and one damping is too large for them or too "
@@ -119,7 +132,7 @@ def badly_scaled(e: Evidence) -> str | None:
 
 
 def eigvals(e: Evidence) -> str | None:
-    """numpy.linalg.eigvals where eigvalsh is meant."""
+    """Recognise numpy.linalg.eigvals where eigvalsh is meant."""
     if e.complex_dtype:
         return (
             "F came as complex numbers whose imaginary parts are rounding: numpy.linalg.eig or eigvals had a "
@@ -137,24 +150,22 @@ def eigvals(e: Evidence) -> str | None:
 
 
 def constant_columns(e: Evidence) -> str | None:
-    """Scores that do not depend on the sample."""
-    columns = e.constant
-    if len(columns) == 0:
+    """List scores that do not depend on the sample."""
+    if len(e.constant) == 0:
         return None
     return (
-        f"{len(columns)} score {plural('column', columns)} ({first(columns)}) never change, where scores of "
+        f"{_columns(e.constant)} never change, where scores of "
         "the policy's own actions have mean zero: these are not grad log pi(a | s) of the actions taken, or "
         "are rows of an exact Fisher matrix (say so with count=)."
     )
 
 
 def large_mean(e: Evidence) -> str | None:
-    """Scores far from mean zero."""
-    columns = e.large_mean
-    if len(columns) == 0:
+    """List scores far from mean zero."""
+    if len(e.large_mean) == 0:
         return None
     return (
-        f"{len(columns)} score {plural('column', columns)} ({first(columns)}) have a mean beyond ten "
+        f"{_columns(e.large_mean)} have a mean beyond ten "
         "standard deviations, where scores of the policy's own actions have mean zero: the actions may be "
         "another policy's, or the rows gradients of something else."
     )

@@ -6,11 +6,10 @@ Each reads the evidence and says one sentence, or nothing.
 from __future__ import annotations
 
 from .evidence import Evidence
-from .wording import alternatives, distance, how_negative, rounded_below_zero
 
-# Relative distance of a gradient from S^T A / N that rounding explains.
+# Rounding explains this relative distance of a gradient from S^T A / N.
 MISFIT = 1e-3
-# What float32 may do to the factor of S^T S / N in a matrix.
+# float32 may change the factor of S^T S / N in a matrix by this much.
 FACTOR = 1e-3
 
 
@@ -18,8 +17,34 @@ def _formula(e: Evidence) -> str | None:
     return None if e.match is None else e.match.formula
 
 
+def _how_negative(e: Evidence) -> str:
+    """Say how far below zero the eigenvalues reach."""
+    return (
+        f"{e.spectrum.negative} of {e.size} eigenvalues below -{e.true_size(e.spectrum.bound):.0e}, "
+        f"down to {e.true_size(e.spectrum.smallest):.3g}"
+    )
+
+
+def _rounded_below_zero(e: Evidence) -> str:
+    """Say how many zeros came out negative."""
+    below = int((e.spectrum.values < 0.0).sum())
+    return f"rounding puts {below} of {e.size} eigenvalues below zero"
+
+
+def _distance(e: Evidence) -> str:
+    """Say how far the matrix is from the scores' own, where that could be measured."""
+    if e.match is None or not e.match.difference >= 0.0:
+        return ""
+    return f" ({e.match.difference:.0%} of its norm away from S^T S / N)"
+
+
+def _alternatives(candidates: list[str]) -> str:
+    """Join candidates: one, another or a third."""
+    return " or ".join([", ".join(candidates[:-1]), candidates[-1]] if len(candidates) > 1 else candidates)
+
+
 def zero(e: Evidence) -> str | None:
-    """Nothing depends on anything."""
+    """Say that nothing depends on anything."""
     if e.spectrum.norm > 0.0 or e.asymmetry > 0.0:
         return None
     return (
@@ -28,7 +53,7 @@ def zero(e: Evidence) -> str | None:
 
 
 def not_symmetric(e: Evidence) -> str | None:
-    """Not a mean of s s^T at all."""
+    """Say that F is no mean of s s^T at all."""
     if e.symmetric:
         return None
     return (
@@ -39,29 +64,29 @@ def not_symmetric(e: Evidence) -> str | None:
 
 
 def outer_of_mean(e: Evidence) -> str | None:
-    """np.outer(g, g), seen by comparison with the scores."""
+    """Recognise np.outer(g, g) by comparison with the scores."""
     vectors = {"outer_mean": "mean score", "outer_gradient": "policy gradient S^T A / N"}
     vector = vectors.get(_formula(e) or "")
     if vector is None:
         return None
     return (
-        f"F is the outer product of the {vector} with itself, of rank one ({rounded_below_zero(e)}): take "
+        f"F is the outer product of the {vector} with itself, of rank one ({_rounded_below_zero(e)}): take "
         "the mean of the outer products, S.T @ S / N, and not the outer product of the mean."
     )
 
 
 def outer_flattened(e: Evidence) -> str | None:
-    """np.outer(S, S), seen by comparison with the scores."""
+    """Recognise np.outer(S, S) by comparison with the scores."""
     if _formula(e) != "outer_flattened":
         return None
     return (
         f"F is np.outer(S, S), which flattens the scores, and so is of order N d = {e.size} and rank one "
-        f"({rounded_below_zero(e)}): the Fisher matrix is S.T @ S / N, of order d."
+        f"({_rounded_below_zero(e)}): the Fisher matrix is S.T @ S / N, of order d."
     )
 
 
 def rank_one(e: Evidence) -> str | None:
-    """One of the two, which a matrix alone cannot say."""
+    """Recognise that it is one of the two; which, a matrix alone cannot say."""
     alive = e.size - len(e.parameters.dead)
     if e.source != "matrix" or e.rank != 1 or alive == 1 or e.samples == 1 or e.indefinite or not e.symmetric:
         return None
@@ -73,13 +98,13 @@ def rank_one(e: Evidence) -> str | None:
     if e.samples is None:
         candidates.append("S.T @ S of a single sample")
     return (
-        f"F has rank one ({rounded_below_zero(e)}): it is {alternatives(candidates)}, where the Fisher "
+        f"F has rank one ({_rounded_below_zero(e)}): it is {_alternatives(candidates)}, where the Fisher "
         "matrix is the mean of outer products over many samples, S.T @ S / N; scores= tells which."
     )
 
 
 def gram_matrix(e: Evidence) -> str | None:
-    """S S^T for S^T S."""
+    """Recognise S S^T, which was taken for S^T S."""
     if _formula(e) != "gram":
         return None
     return (
@@ -89,12 +114,12 @@ def gram_matrix(e: Evidence) -> str | None:
 
 
 def advantage_weighted(e: Evidence) -> str | None:
-    """Sum of A_n s_n s_n^T."""
+    """Recognise the sum of A_n s_n s_n^T."""
     formula = _formula(e)
     if formula not in ("advantage_weighted", "standardised"):
         return None
     advantages = "shifted advantages" if formula == "standardised" else "advantages"
-    sign = how_negative(e) if e.indefinite else "here their signs leave it without negative eigenvalues"
+    sign = _how_negative(e) if e.indefinite else "here their signs leave it without negative eigenvalues"
     return (
         f"F is S^T diag(A) S / N, outer products weighted with {advantages} ({sign}), and no Fisher matrix: "
         "advantages belong in the gradient S^T A / N alone."
@@ -102,7 +127,7 @@ def advantage_weighted(e: Evidence) -> str | None:
 
 
 def wrong_sign(e: Evidence) -> str | None:
-    """-F for F."""
+    """Recognise -F, which was taken for F."""
     if not e.indefinite or e.spectrum.rank > 0:
         return None
     return (
@@ -112,22 +137,24 @@ def wrong_sign(e: Evidence) -> str | None:
 
 
 def indefinite(e: Evidence) -> str | None:
-    """Negative eigenvalues that are real, with all that could have made them."""
+    """Say that negative eigenvalues are real, and all that could have made them."""
     if not e.indefinite or not e.symmetric or wrong_sign(e) or advantage_weighted(e):
         return None
-    candidates = ["-hessian log pi of samples (only its expectation is F)"]
-    candidates.append("the Hessian of a KL divergence away from theta_old")
+    candidates = [
+        "-hessian log pi of samples (only its expectation is F)",
+        "the Hessian of a KL divergence away from theta_old",
+    ]
     if e.match is None or not e.advantages_given:
         candidates.insert(0, "outer products weighted with advantages of either sign")
     more = "" if e.advantages_given else "; scores= and advantages= tell more"
     return (
-        f"F is really indefinite, with {how_negative(e)}, which rounding does not explain and no mean of s "
-        f"s^T has{distance(e)}: it may be {alternatives(candidates)}{more}."
+        f"F is really indefinite, with {_how_negative(e)}, which rounding does not explain and no mean of s "
+        f"s^T has{_distance(e)}: it may be {_alternatives(candidates)}{more}."
     )
 
 
 def indefinite_when_scaled(e: Evidence) -> str | None:
-    """Negative eigenvalues hidden in the rounding of large parameters."""
+    """Find negative eigenvalues hidden in the rounding of large parameters."""
     if e.scaled is None or e.scaled.negative == 0 or e.indefinite:
         return None
     return (
@@ -137,20 +164,20 @@ def indefinite_when_scaled(e: Evidence) -> str | None:
 
 
 def not_these_scores(e: Evidence) -> str | None:
-    """Another matrix than the scores give, and none of the mistakes known."""
+    """Say that F is another matrix than the scores give, by none of the mistakes known."""
     if e.match is None or e.match.formula is not None or e.size == 1:
         return None
     if e.indefinite or rank_one(e) or not_symmetric(e):
         return None
     return (
-        f"F is not S^T S / N of these scores{distance(e)}: it may come from another batch, be an "
+        f"F is not S^T S / N of these scores{_distance(e)}: it may come from another batch, be an "
         "exact Fisher matrix (expected over actions), -hessian log pi of samples, or the Hessian of a KL "
         "divergence away from theta_old."
     )
 
 
 def unnormalised(e: Evidence) -> str | None:
-    """A sum for a mean."""
+    """Recognise a sum, which was taken for a mean."""
     if e.match is None or e.match.formula not in ("fisher", "centred") or e.samples is None:
         return None
     factor = e.match.coefficients[0]
@@ -165,7 +192,7 @@ def unnormalised(e: Evidence) -> str | None:
 
 
 def gradient_elsewhere(e: Evidence) -> str | None:
-    """F of one batch, g of another."""
+    """Say that F is of one batch and g of another."""
     if e.gradient_misfit is not None:
         if e.gradient_misfit <= MISFIT:
             return None

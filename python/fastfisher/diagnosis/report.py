@@ -1,14 +1,39 @@
-"""What a diagnosis says."""
+"""What a diagnosis says: from evidence to words."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from .causes import MISTAKES, found, notes
+from . import limits, mistakes
 from .evidence import Evidence
 
 WIDTH = 110
+
+Cause: TypeAlias = Callable[[Evidence], "str | None"]
+
+# F is not the Fisher matrix: damping would only hide that.
+MISTAKES: tuple[Cause, ...] = (
+    mistakes.zero, mistakes.not_symmetric, mistakes.outer_of_mean, mistakes.outer_flattened,
+    mistakes.rank_one, mistakes.gram_matrix, mistakes.advantage_weighted, mistakes.wrong_sign,
+    mistakes.indefinite, mistakes.indefinite_when_scaled,
+)  # fmt: skip
+
+# Causes about rank and scale, of which nothing is said once the matrix is a mistake.
+MOOT: tuple[Cause, ...] = (
+    limits.few_samples, limits.float32_rounding, limits.duplicated_parameters,
+    limits.dependent_parameters, limits.rank_deficient, limits.badly_scaled,
+)  # fmt: skip
+
+# The weightiest first; the name of the first that speaks is the verdict.
+CAUSES: tuple[Cause, ...] = (
+    *MISTAKES, mistakes.not_these_scores, mistakes.unnormalised, mistakes.gradient_elsewhere,
+    limits.few_samples, limits.float32_rounding, limits.dead_parameters, limits.duplicated_parameters,
+    limits.dependent_parameters, limits.rank_deficient, limits.badly_scaled, limits.eigvals,
+    limits.constant_columns, limits.large_mean,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +56,11 @@ class FisherReport:
     samples : int or None
         N, the rows of positive weight; None where a matrix alone was given.
     symmetric : bool
-        To rounding.
+        Whether F is its transpose, to rounding.
     asymmetry : float
         max |F - F^T| / max |F|.
     positive_semidefinite : bool
-        smallest >= -bound.
+        Whether smallest >= -bound.
     smallest, largest : float
         Extreme eigenvalues of (F + F^T) / 2, by `numpy.linalg.eigvalsh` in float64.
     bound : float
@@ -100,12 +125,14 @@ def _row(name: str, value: str) -> str:
 def report_of(e: Evidence) -> FisherReport:
     """Put evidence, causes and notes together."""
     seen = e.spectrum
-    causes = found(e)
+    mistaken = any(cause(e) for cause in MISTAKES)
+    told = [(cause.__name__, cause(e)) for cause in CAUSES if not (mistaken and cause in MOOT)]
+    causes = {code: sentence for code, sentence in told if sentence is not None}
     return FisherReport(
         verdict=next(iter(causes), "healthy"),
         causes=tuple(causes),
         findings=tuple(causes.values()),
-        notes=notes(e),
+        notes=_notes(e),
         size=e.size,
         samples=e.samples,
         symmetric=e.symmetric,
@@ -118,8 +145,30 @@ def report_of(e: Evidence) -> FisherReport:
         rank_limit=e.size if e.samples is None else min(e.samples, e.size),
         condition=seen.condition,
         trace=e.true_size(e.trace),
-        damping=None if any(cause(e) for cause in MISTAKES) else _damping(e),
+        damping=None if mistaken else _damping(e),
     )
+
+
+def _notes(e: Evidence) -> tuple[str, ...]:
+    """Say what is worth knowing and no mistake."""
+    said = []
+    formula, coefficients = (None, ()) if e.match is None else (e.match.formula, e.match.coefficients)
+    if formula == "fisher" and abs(coefficients[0] - 1.0) < mistakes.FACTOR:
+        said.append("F is S^T S / N of these scores.")
+    if formula == "centred":
+        said.append("F is the covariance of the scores: their mean was subtracted.")
+    if formula == "damped":
+        said.append(f"F is {coefficients[0]:.6g} S^T S / N + {coefficients[1]:.6g} I: it is damped already.")
+    if e.match is None and e.source == "matrix" and e.samples is not None and e.rank > e.samples:
+        said.append(
+            f"Rank {e.rank} is above the {e.samples} samples of count=: F is damped, or made of more rows "
+            "than that."
+        )
+    if e.taken_for_scores:
+        said.append(
+            'The array is square and not symmetric, and was taken for scores; kind="matrix" says otherwise.'
+        )
+    return tuple(said)
 
 
 def _damping(e: Evidence) -> float | None:

@@ -1,21 +1,91 @@
-"""What a diagnosis asks of scores.  No other file of it knows how they are stored."""
+"""What a diagnosis asks of scores, whose storage no other file of it knows, and of their columns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from .. import _core
+from .._core import first_nonfinite_row, fisher_product, gram_product, matvec, rmatvec
 from ..scores import FloatArray, NativeBlock, Scores, ScoresLike, as_scores, as_weights, with_own_left
-from .parameters import Indices, Parameters, parameters, random_vector
 from .spectrum import DOUBLE, Array, terms, unit_diagonal
+
+Indices: TypeAlias = NDArray[np.intp]
 
 # Scores beyond 2^+-LARGEST_EXPONENT are brought to unit size, so that squares of squares stay in range.
 LARGEST_EXPONENT = 120
 # Columns of a panel, where entries must be looked at one by one.
 PANEL = 1024
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Parameters that are dead, duplicated or badly scaled, seen in the columns of F or of the scores.
+
+    Attributes
+    ----------
+    dead : (k,) intp
+        Parameters whose column is zero.
+    duplicates : tuple of (>= 2,) intp
+        Groups of parameters whose columns are the same to rounding.
+    spread : float
+        Largest column norm of the scores over the smallest positive one.
+    """
+
+    dead: Indices
+    duplicates: tuple[Indices, ...]
+    spread: float
+
+    @property
+    def redundant(self) -> int:
+        """The number of zero eigenvalues that these explain."""
+        return len(self.dead) + sum(len(group) - 1 for group in self.duplicates)
+
+
+def parameters(
+    column: Callable[[int], Array],
+    alive: NDArray[np.bool_],
+    squares: Array,
+    projection: Array,
+    tolerance: Array,
+) -> Parameters:
+    """Find the parameters that are dead or duplicated.
+
+    Parameters
+    ----------
+    column : callable
+        Column j of F or of the scores, (m,).
+    alive : (d,) bool
+        Columns that are not zero.
+    squares : (d,) array
+        Diagonal of F.
+    projection : (d,) array
+        A fixed random vector times the columns: only neighbours in its order are compared entry by entry.
+    tolerance : (m,) array
+        Rounding of a column whose parameter has unit norm.
+    """
+    norms = np.sqrt(np.abs(squares))
+    order = np.flatnonzero(alive)[np.argsort(projection[alive], kind="stable")]
+    allowed = 10.0 * np.linalg.norm(tolerance) * norms[order[:-1]]
+    same = np.diff(projection[order]) <= allowed
+    for place in np.flatnonzero(same):
+        one, other = int(order[place]), int(order[place + 1])
+        same[place] = (np.abs(column(one) - column(other)) <= tolerance * norms[one]).all()
+    groups = np.split(order, np.flatnonzero(~same) + 1)
+    positive = norms[norms > 0.0]
+    return Parameters(
+        np.flatnonzero(~alive),
+        tuple(np.sort(group) for group in groups if len(group) > 1),
+        float(positive.max() / positive.min()) if len(positive) else 1.0,
+    )
+
+
+def random_vector(size: int) -> Array:
+    """Draw the same normal vector every time."""
+    return np.random.default_rng(0).standard_normal(size)
 
 
 class Samples:
@@ -25,11 +95,11 @@ class Samples:
     ----------
     scores : (N, d) array, Scores, or list of blocks
     weights : (N,) array, optional
-        Default ones.
+        w; default ones.
     count : float, optional
-        Divisor; default sum w.
+        The divisor; default sum w.
     threads : int
-        0: the package's setting.
+        0 stands for the package's setting.
 
     Attributes
     ----------
@@ -43,7 +113,7 @@ class Samples:
         self, scores: ScoresLike, weights: ArrayLike | None, count: float | None, threads: int
     ) -> None:
         given = as_scores(scores)
-        row = _core.first_nonfinite_row(given.native, threads)
+        row = first_nonfinite_row(given.native, threads)
         if row >= 0:
             raise ValueError(f"scores: expected finite values, got NaN or Inf at row {row}")
         exponent = max(sum(map(_exponent, _arrays(block))) for block in given.blocks)
@@ -62,7 +132,7 @@ class Samples:
 
     @property
     def samples(self) -> int:
-        """N, the rows of positive weight."""
+        """N, the number of rows of positive weight."""
         return int((self.weights > 0.0).sum())
 
     @property
@@ -72,74 +142,73 @@ class Samples:
 
     @property
     def eps(self) -> float:
-        """Of F, accumulated in float64: a score wrong by eps moves a zero eigenvalue by eps^2."""
+        """The rounding of F, summed in float64: a score wrong by eps moves a zero eigenvalue by eps^2."""
         return max(DOUBLE, self._eps**2)
 
     def fisher(self) -> Array:
-        """S^T diag(w) S / count, (d, d)."""
-        return _core.fisher_product(self._scores.native, self.weights, threads=self._threads) / self.count
+        """Return S^T diag(w) S / count, (d, d)."""
+        return fisher_product(self._scores.native, self.weights, threads=self._threads) / self.count
 
     def gram(self) -> Array:
-        """diag(sqrt w) S S^T diag(sqrt w) / count, (N, N), whose eigenvalues are those of F and zeros."""
-        return _core.gram_product(self._scores.native, self.weights, threads=self._threads) / self.count
+        """Return diag(sqrt w) S S^T diag(sqrt w) / count, (N, N): its eigenvalues are F's, and zeros."""
+        return gram_product(self._scores.native, self.weights, threads=self._threads) / self.count
 
     def smaller(self) -> Array:
-        """The smaller of the two."""
+        """Return the smaller of the two."""
         return self.fisher() if self.primal else self.gram()
 
     def smaller_scaled(self, smaller: Array, norms: Array) -> Array:
-        """What `smaller` gives for scores whose columns are divided by their norms, dead ones left out."""
+        """Return what `smaller` is where columns are divided by their norms, (d,), dead ones left out."""
         if self.primal:
             return unit_diagonal(smaller)
         gram = np.zeros((self.rows, self.rows))
         divisor = np.where(norms > 0.0, norms, 1.0)
         for start, panel in self._panels():
             unit = panel / divisor[start : start + panel.shape[1]]
-            gram += _core.gram_product(unit, self.weights, threads=self._threads)
+            gram += gram_product(unit, self.weights, threads=self._threads)
         return gram / self.count
 
     def advantage_weighted(self, advantages: Array) -> Array:
-        """S^T diag(w A) S / count, (d, d): what is not a Fisher matrix."""
-        parts = [np.maximum(sign * advantages, 0.0) * self.weights for sign in (1.0, -1.0)]
+        """Return S^T diag(w A) S / count, (d, d), which is not a Fisher matrix."""
         gain, loss = (
-            _core.fisher_product(self._scores.native, part, threads=self._threads) for part in parts
+            fisher_product(self._scores.native, part * self.weights, threads=self._threads)
+            for part in (np.maximum(advantages, 0.0), np.maximum(-advantages, 0.0))
         )
-        difference: Array = (gain - loss) / self.count
-        return difference
+        return (gain - loss) / self.count
 
     def times(self, v: Array) -> Array:
-        """S v, (N,)."""
-        return _core.matvec(self._scores.native, v, threads=self._threads)
+        """Return S v, (N,)."""
+        return matvec(self._scores.native, v, threads=self._threads)
 
     def transposed(self, u: Array) -> Array:
-        """S^T u, (d,)."""
-        return _core.rmatvec(self._scores.native, u, threads=self._threads)
+        """Return S^T u, (d,)."""
+        return rmatvec(self._scores.native, u, threads=self._threads)
 
     def mean(self, values: Array | None = None) -> Array:
-        """S^T (w values) / sum w, (d,); the mean score where there are no values."""
+        """Return S^T (w values) / sum w, (d,); the mean score where there are no values."""
         return self.transposed((self.weights if values is None else self.weights * values) / self.total)
 
     def squares(self) -> Array:
-        """Diagonal of F, (d,)."""
+        """Return the diagonal of F, (d,)."""
         squares = np.empty(self.columns)
         for start, panel in self._panels():
             squares[start : start + panel.shape[1]] = (self.weights / self.count) @ np.square(panel)
         return squares
 
     def flat(self) -> Array:
-        """The scores one after another, (N d,), as `numpy.outer` sees them."""
+        """Return the scores one after another, (N d,), as `numpy.outer` sees them."""
         return np.concatenate([panel for _, panel in self._panels()], axis=1).ravel()
 
     def parameters(self, squares: Array) -> Parameters:
-        """Dead, duplicated and badly scaled columns; a single row cannot show duplicates."""
+        """Find dead, duplicated and badly scaled columns; a single row cannot show duplicates."""
         tolerance = np.full(self.rows, 16.0 * self._eps if self.rows > 1 else -1.0)
         projection = self.transposed(random_vector(self.rows))
         return parameters(self._column, squares > 0.0, squares, projection, tolerance)
 
     def steady(self, squares: Array) -> tuple[Indices, Indices]:
-        """Columns that are constant, and those whose mean is more than ten standard deviations.
+        """Find columns that are constant, and those whose mean is more than ten standard deviations.
 
-        The scores of a policy's own actions have mean zero.  Not asked of rows that are not samples.
+        The scores of a policy's own actions have mean zero; rows that are not samples are not asked.
         """
         mean_squares = self.mean() ** 2 * (self.total / self.count)
         variance = squares - mean_squares
@@ -149,7 +218,7 @@ class Samples:
         return np.flatnonzero(constant & asked), np.flatnonzero(large & asked)
 
     def _panels(self) -> Iterator[tuple[int, Array]]:
-        """First column and float64 entries of some columns at a time."""
+        """Yield the first column and the float64 entries of some columns at a time."""
         start = 0
         for block in self._scores.blocks:
             left, right = block if isinstance(block, tuple) else (block, np.ones((self.rows, 1)))
@@ -162,14 +231,11 @@ class Samples:
 
     def _column(self, index: int) -> Array:
         for block in self._scores.blocks:
-            left, right = block if isinstance(block, tuple) else (block, None)
-            width = left.shape[1] * (1 if right is None else right.shape[1])
-            if index < width:
-                if right is None:
-                    return left[:, index].astype(np.float64)
-                row, column = divmod(index, right.shape[1])
+            left, right = block if isinstance(block, tuple) else (block, np.ones((self.rows, 1)))
+            row, column = divmod(index, right.shape[1])
+            if row < left.shape[1]:
                 return left[:, row].astype(np.float64) * right[:, column]
-            index -= width
+            index -= left.shape[1] * right.shape[1]
         raise IndexError(index)
 
 
@@ -178,13 +244,13 @@ def _arrays(block: NativeBlock) -> tuple[FloatArray, ...]:
 
 
 def _exponent(array: FloatArray) -> int:
-    """Of the largest entry, as a power of two; zeros count as tiny."""
+    """Return the exponent of the largest entry, as a power of two; zeros count as tiny."""
     largest = max(array.max(), -array.min()) if array.size else 0.0
     return int(np.frexp(largest)[1]) if largest else -1200
 
 
 def _scaled(block: NativeBlock, exponent: int) -> NativeBlock:
-    """A block over 2^exponent; a pair's left is brought to unit size, and its right takes the rest."""
+    """Return a block over 2^exponent; a pair's left is brought to unit size, and its right takes the rest."""
     if exponent == 0:
         return block
     if not isinstance(block, tuple):

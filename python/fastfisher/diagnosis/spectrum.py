@@ -25,6 +25,7 @@ class Spectrum:
     values : (k,) float64
         Ascending; the other size - k are zero by algebra, not by computation.
     size : int
+        The order d.
     terms : float
         d + sqrt(N): the order counts for the eigenvalue algorithm, and the rounding errors of a sum over N
         samples add up like a random walk.
@@ -39,59 +40,59 @@ class Spectrum:
 
     @property
     def smallest(self) -> float:
-        """Smallest eigenvalue."""
+        """The smallest eigenvalue."""
         value = float(self.values[0])
         return value if len(self.values) == self.size else min(value, 0.0)
 
     @property
     def largest(self) -> float:
-        """Largest eigenvalue."""
+        """The largest eigenvalue."""
         value = float(self.values[-1])
         return value if len(self.values) == self.size else max(value, 0.0)
 
     @property
     def norm(self) -> float:
-        """||A||_2."""
+        """The spectral norm, ||A||_2."""
         return max(abs(self.smallest), abs(self.largest))
 
     def rounding(self, eps: float) -> float:
-        """Eigenvalue that arithmetic of precision `eps` cannot tell from zero."""
+        """Return the eigenvalue that arithmetic of precision `eps` cannot tell from zero."""
         return self.terms * eps * self.norm
 
     @property
     def bound(self) -> float:
-        """`rounding` of the arithmetic that made the matrix."""
+        """The `rounding` of the arithmetic that made the matrix."""
         return self.rounding(self.eps)
 
     @property
     def rank(self) -> int:
-        """Number of eigenvalues above bound."""
+        """The number of eigenvalues above `bound`."""
         return int((self.values > self.bound).sum())
 
     @property
     def negative(self) -> int:
-        """Number of eigenvalues below -bound."""
+        """The number of eigenvalues below -`bound`."""
         return int((self.values < -self.bound).sum())
 
     @property
     def condition(self) -> float:
-        """Largest eigenvalue over the smallest above bound; NaN where there is none."""
+        """The largest eigenvalue over the smallest above `bound`; NaN where there is none."""
         above = self.values[self.values > self.bound]
         return float(above[-1] / above[0]) if len(above) else float("nan")
 
 
 def terms(size: int, samples: int | None) -> float:
-    """Return d + sqrt(N), of `Spectrum`."""
+    """Return d + sqrt(N), as `Spectrum` has it."""
     return size + (UNKNOWN_SAMPLES if samples is None else float(np.sqrt(samples)))
 
 
 def spectrum(symmetric: Array, size: int, samples: int | None, eps: float) -> Spectrum:
-    """Eigenvalues of a symmetric matrix whose order is `size`, or less where the rest are zero by algebra."""
+    """Return the eigenvalues of a symmetric matrix; its order is below `size` where the rest are zero."""
     return Spectrum(np.linalg.eigvalsh(symmetric).astype(np.float64), size, terms(size, samples), eps)
 
 
 def unit_diagonal(symmetric: Array) -> Array:
-    """D^-1/2 A D^-1/2 over the rows of positive diagonal D.
+    """Return D^-1/2 A D^-1/2 over the rows of positive diagonal D.
 
     Congruence keeps the signs of the eigenvalues (Sylvester), and a sum of squares has entries right to eps
     sqrt(A_ii A_jj): so what rounding hides of small parameters in A shows here.
@@ -99,12 +100,11 @@ def unit_diagonal(symmetric: Array) -> Array:
     diagonal = symmetric.diagonal()
     alive = diagonal > 0.0
     root = np.sqrt(diagonal[alive])
-    scaled: Array = symmetric[np.ix_(alive, alive)] / root[:, None] / root
-    return scaled
+    return symmetric[np.ix_(alive, alive)] / root[:, None] / root
 
 
 def spurious_eigvals(matrix: NDArray[np.floating], seen: Spectrum) -> tuple[int, int] | None:
-    """What `numpy.linalg.eigvals`, which does not use symmetry, gets wrong of a symmetric matrix.
+    """Count what `numpy.linalg.eigvals`, which does not use symmetry, gets wrong of a symmetric matrix.
 
     Returns
     -------

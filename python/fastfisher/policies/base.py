@@ -11,44 +11,50 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .blocks import Block
-from .heads.base import Head
+from .heads.base import Array, Head
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Array = NDArray[np.float64]
+Block = Array | tuple[Array, Array]
+"""Columns of a score matrix, as :func:`fastfisher.natural_step` takes them.
+
+They are (N, k) columns, or a pair (N, p), (N, q) whose row n is vec(left[n] right[n]^T) in C order.  A pair
+(N / m, p), (N / m, m, q) has m rows for each of `left`.
+"""
 Actor = Callable[[Array], Any]
-"""From one observation, (D,), to one action."""
+"""A function from one observation, (D,), to one action."""
 
 
 class CoreActor(NamedTuple):
     """A network policy at work, for the core."""
 
     weights: list[Array]
-    """Of each layer, (inputs + 1, outputs), biases in the last row, as they apply to the raw observation."""
+    """Each layer's, (inputs + 1, outputs), biases in the last row, as they apply to the raw observation."""
     sine_features: bool
-    """The first layer goes through sin, and not through tanh."""
+    """Whether the first layer goes through sin, and not through tanh."""
     head: Head
     draw: Callable[[], Array]
-    """Gives the next few rows of noise, (R, m)."""
+    """Return the next few rows of noise, (R, m)."""
 
 
 class Policy(ABC):
     """A distribution over actions given observations, with a flat vector of parameters theta.
 
-    Observations are float64 rows, (N, D).  Actions are rows too: (N, m) float64 for continuous
-    actions, (N,) integers from 0 for discrete ones.
+    Observations are float64 rows, (N, D).  Actions are rows too: (N, m) float64 for continuous actions, (N,)
+    integers from 0 for discrete ones.
 
-    A subclass provides the abstract methods below; what else is here follows from them.  It holds
-    no open resources, since it is pickled to reach the rollout processes.
+    A subclass provides the abstract methods below; what else is here follows from them.  It holds no open
+    resources, since it is pickled to reach the rollout processes.
 
     Parameters
     ----------
-    parameters
-        The initial theta, (d,); copied.
-    action_shape, action_dtype
-        Of one action.
+    parameters : (d,) array
+        The initial theta, which is copied.
+    action_shape : tuple of int
+        Shape of one action.
+    action_dtype : type
+        Its NumPy type.
     """
 
     def __init__(self, parameters: Array, action_shape: tuple[int, ...], action_dtype: type) -> None:
@@ -58,7 +64,7 @@ class Policy(ABC):
 
     @property
     def parameters(self) -> Array:
-        """The flat vector theta, (d,) float64; assign or add to it to move the policy."""
+        """The flat vector theta, (d,) float64; to assign or add to it moves the policy."""
         return self._parameters
 
     @parameters.setter
@@ -72,7 +78,7 @@ class Policy(ABC):
 
     @property
     def squash(self) -> Callable[[Array], Array] | None:
-        """From actions of the policy, one or rows, to the environment's; None where they are the same."""
+        """A function from actions, one or rows, to the environment's; None where they are the same."""
         return None
 
     @abstractmethod
@@ -113,9 +119,8 @@ class Policy(ABC):
     def actor(self, rng: Generator | None) -> Actor:
         """Return the fastest way to choose actions one observation at a time.
 
-        The actor belongs to one episode and draws from ``rng`` alone, so its actions are a
-        function of the policy, the observations and the state of ``rng``.  Without an ``rng`` it
-        chooses the mode.
+        The actor belongs to one episode and draws from ``rng`` alone, so its actions are a function of the
+        policy, the observations and the state of ``rng``.  Without an ``rng`` it chooses the mode.
         """
         if rng is None:
             return lambda observation: self.mode(observation[None, :])[0]

@@ -11,10 +11,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .heads.base import Head
+from .heads.base import Array, Head
 from .network import NetworkPolicy
-
-Array = NDArray[np.float64]
 
 
 class MLPPolicy(NetworkPolicy):

@@ -12,41 +12,42 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .. import _core
-from .base import Actor, CoreActor, Policy
-from .blocks import Block
-from .heads.base import Head
-from .network_snapshot import NetworkSnapshot
+from .._core import NetworkActor, network_backward, network_forward
+from .base import Actor, Block, CoreActor, Policy, Snapshot
+from .heads.base import Array, Head
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Array = NDArray[np.float64]
-
 _NOISE_ROWS = 64
-"""Rows of noise that an actor draws at a time: enough to make the call's overhead vanish."""
+"""An actor draws this many rows of noise at a time: enough to make the call's overhead vanish."""
 
 
 class NetworkPolicy(Policy):
     """z = W_L^T [tanh(... W_1^T [x, 1] ...), 1], x the features of the observation.
 
-    theta holds W_1, ..., W_L, each (inputs + 1, outputs) in C order with the biases in the last
-    row, then the head's own parameters.  The score of a layer is then, row for row, the outer
-    product of its inputs (with a one appended) and its back-propagated errors.
+    theta holds W_1, ..., W_L, each (inputs + 1, outputs) in C order with the biases in the last row, then the
+    head's own parameters.  The score of a layer is then, row for row, the outer product of its inputs (with a
+    one appended) and its back-propagated errors.
 
     Parameters
     ----------
-    sizes
+    sizes : sequence of int
         (features, hidden sizes ..., outputs); outputs must be ``head.size``.
-    head
+    head : Head
         Distribution of the actions given z.
-    rng
-        For the initial weights of hidden layers; the last layer starts at zero, so the first
-        policy does not depend on the observation.
+    rng : numpy.random.Generator
+        The source of the initial weights of hidden layers; the last layer starts at zero, so the first policy
+        does not depend on the observation.
+
+    Raises
+    ------
+    ValueError
+        Where the last of ``sizes`` is not ``head.size``.
     """
 
     single_scores = False
-    """Run the passes over a batch, and give its scores, in float32: half the time and memory."""
+    """Whether the passes over a batch, and its scores, are in float32: half the time and memory."""
 
     def __init__(self, sizes: Sequence[int], head: Head, rng: Generator) -> None:
         if sizes[-1] != head.size:
@@ -60,9 +61,8 @@ class NetworkPolicy(Policy):
         theta = np.concatenate([layer.ravel() for layer in layers] + [head.initial_own()])
         super().__init__(theta, head.action_shape, head.action_dtype)
 
-    # Views into theta. They are made on demand, so that a deep copy shares nothing with its source.
-
     def _layers(self) -> list[Array]:
+        """Return views into theta, made on demand so that a deep copy shares nothing with its source."""
         layers, start = [], 0
         for rows, columns in self._shapes:
             stop = start + rows * columns
@@ -86,9 +86,8 @@ class NetworkPolicy(Policy):
         return obs
 
     def _snapshot_of_features(self, features: Array) -> NetworkSnapshot:
-        return NetworkSnapshot(
-            self.head, self.layers(), self._own().copy(), features, single=self.single_scores
-        )
+        own = self._own().copy()
+        return NetworkSnapshot(self.head, self.layers(), own, features, single=self.single_scores)
 
     def at(self, obs: Array) -> NetworkSnapshot:
         return self._snapshot_of_features(self.features(obs))
@@ -124,8 +123,6 @@ class NetworkPolicy(Policy):
     def constrain(self) -> None:
         self.head.constrain(self._own())
 
-    # One observation at a time.
-
     def _core_weights(self) -> tuple[list[Array], bool] | None:
         """Return the layers' weights as they apply to the raw observation, and whether the first is of sines.
 
@@ -146,7 +143,7 @@ class NetworkPolicy(Policy):
         weights = self._core_weights()
         if weights is None:
             return super().actor(rng)
-        outputs = _core.NetworkActor(*weights)
+        outputs = NetworkActor(*weights)
         next_noise = _rows_of(self._noise_source(rng)).__next__
         choose, perturb = self.head.choose, self.head.perturb
         return lambda observation: choose(perturb(outputs(observation), next_noise()))
@@ -163,3 +160,78 @@ class NetworkPolicy(Policy):
 def _rows_of(draw: Callable[[], Array]) -> Iterator[Array]:
     while True:
         yield from draw()
+
+
+class NetworkSnapshot(Snapshot):
+    """The outputs z of a :class:`NetworkPolicy` on a batch, and what follows from them, each done once.
+
+    Parameters
+    ----------
+    head : Head
+        Distribution of the actions given z.
+    layers : list of (inputs + 1, outputs) array
+        W_1, ..., W_L, biases in the last row.
+    own : (head.own_size,) array
+        The head's own parameters.
+    features : (N, features) array
+        The fixed features of the observations.
+    single : bool
+        Whether the passes, and the scores, are in float32.
+    """
+
+    def __init__(
+        self, head: Head, layers: list[Array], own: Array, features: Array, *, single: bool = False
+    ) -> None:
+        self.head, self.own = head, own
+        self._layers, self._features, self._single = layers, features, single
+        self._inputs, z = network_forward(features, layers, single)
+        """Each layer's inputs with a column of ones, which are the left half of its scores."""
+        self.z: Array = z.astype(np.float64, copy=False)
+
+    def log_prob(self, act: NDArray[Any]) -> Array:
+        return self.head.log_prob(self.z, self.own, act)
+
+    def scores(self, act: NDArray[Any]) -> list[Block]:
+        blocks = self._backward(self._inputs, self.head.errors(self.z, self.own, act))
+        if self.head.own_size:
+            blocks.append(self.head.own_scores(self.z, self.own, act))
+        return blocks
+
+    def fisher_scores(self) -> list[Block]:
+        # Each observation has a row of errors for each factor of the outputs' Fisher matrix, all with its
+        # inputs.  Rows for the head's own parameters follow, beside observations that are zero: their Fisher
+        # matrix is the same everywhere, and sqrt(N) stands for N rows.
+        factors = self.head.fisher_factors(self.z, self.own)
+        root = np.sqrt(len(self.z)) * self.head.own_fisher_root(self.own)
+        samples, each = len(self.z), len(factors)
+        more = -(-len(root) // each)
+        errors = np.zeros((samples + more, each, self.z.shape[1]))
+        np.stack(factors, axis=1, out=errors[:samples])
+        inputs = self._inputs
+        if more:
+            inputs = [np.concatenate([x, np.zeros((more, x.shape[1]), x.dtype)]) for x in inputs]
+        blocks: list[Block] = self._backward(inputs, errors)
+        if not len(root):
+            return blocks
+        own_block = np.zeros(((samples + more) * each, root.shape[1]))
+        own_block[samples * each :][: len(root)] = root
+        return [*blocks, own_block]
+
+    def _backward(self, inputs: list[Any], errors: Array) -> list[Any]:
+        """Return the pairs (inputs, errors) of all layers, from d log p / d z, (N, m) or (N, k, m)."""
+        last = np.ascontiguousarray(errors, dtype=np.float32 if self._single else np.float64)
+        return list(zip(inputs, network_backward(self._layers, inputs, last), strict=True))
+
+    def kl(self, other: Self) -> float:
+        return float(self.head.kl(self.z, self.own, other.z, other.own).mean())
+
+    def entropy(self) -> float:
+        return self.head.entropy(self.z, self.own)
+
+    def std(self) -> float:
+        return self.head.std(self.z, self.own)
+
+    def after(self, policy: Policy) -> Snapshot:
+        # The features are fixed, so those of the batch serve again.
+        network: NetworkPolicy = policy  # type: ignore[assignment]
+        return network._snapshot_of_features(self._features)

@@ -11,24 +11,22 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .. import _core
+from .._core import network_forward
 from ..fisher import Fisher
-from .heads.base import Head
-from .heads.functions import even_spread
+from ..scores import Scores
+from .heads.base import Array, Head, even_spread
 from .network import NetworkPolicy
 
-Array = NDArray[np.float64]
-
 _BANDWIDTH_SAMPLES = 1_000
-"""Observations whose distances set the bandwidth: half a million pairs."""
+"""The distances of this many observations set the bandwidth: half a million pairs."""
 
 _REFIT_SAMPLES = 2_000
-"""Observations on which weights are refitted when the features' scale moves."""
+"""Weights are refitted on this many observations when the features' scale moves."""
 _REFIT_RIDGE = 1e-5
-"""Of that fit, per sample; a feature's mean square is 1/2."""
+"""The ridge of that fit, per sample; a feature's mean square is 1/2."""
 
 
-# Products are the core's, whose bits do not depend on the number of threads: NumPy's do.
+# Products are the core's, whose bits do not depend on the number of threads, as NumPy's do.
 
 
 class RBFPolicy(NetworkPolicy):
@@ -38,17 +36,16 @@ class RBFPolicy(NetworkPolicy):
 
     Parameters
     ----------
-    observation_size, features
+    observation_size, features : int
         Number of entries of an observation and of random features.
-    head
+    head : Head
         Distribution of the actions given z.
-    rng
-        For P and phi.
-    bandwidth
-        nu; None sets it to the mean distance between the observations of the first batch, as
-        the paper does, times ``bandwidth_scale``.  The first policy does not depend on its features
-        (W = 0), so it can wait for them.
-    bandwidth_scale
+    rng : numpy.random.Generator
+        The source of P and phi.
+    bandwidth : float, optional
+        nu; None sets it to the mean distance between the observations of the first batch, as the paper does,
+        times ``bandwidth_scale``.  The first policy does not depend on its features (W = 0), so it can wait.
+    bandwidth_scale : float
         Above 0; from 2 on the features are close to linear where most observations are.
     """
 
@@ -71,16 +68,16 @@ class RBFPolicy(NetworkPolicy):
         self.scale: Array = np.ones(observation_size)
 
     def set_input_transform(self, shift: Array, scale: Array, obs: Array) -> None:
-        # No weights of the new features give the same function; those do best that miss the old
-        # one least on a few of the observations, (Y^T Y / n + r I) dW = Y^T (Y_old - Y) W_old / n.
+        # No weights of the new features give the same function; the best miss the old one least on a few of
+        # the observations, (Y^T Y / n + r I) dW = Y^T (Y_old - Y) W_old / n.
         sample = obs[even_spread(len(obs), _REFIT_SAMPLES)]
         before = _with_ones(self.features(sample))
         self.shift, self.scale = shift.copy(), scale.copy()
         W, Y = self._layers()[0], _with_ones(self.features(sample))
-        change = before - Y
+        S, change = Scores(Y), Scores(before - Y)
         squares = Fisher(Y.shape[1])
-        squares.update(Y)
-        missed = [_core.rmatvec([Y], _core.matvec([change], w.copy())) / len(Y) for w in W.T]
+        squares.update(S)
+        missed = [S.T @ (change @ w) / len(Y) for w in W.T]
         W += squares.solve(np.stack(missed, axis=1), damping=_REFIT_RIDGE)
 
     def prepare(self, obs: Array) -> None:
@@ -94,7 +91,7 @@ class RBFPolicy(NetworkPolicy):
         return projection, self.phase - (self.shift[:, None] * projection).sum(axis=0)
 
     def features(self, obs: Array) -> Array:
-        _, angles = _core.network_forward(obs, [np.vstack(self._projection_of_observation())])
+        _, angles = network_forward(obs, [np.vstack(self._projection_of_observation())])
         return np.sin(angles)
 
     def _core_weights(self) -> tuple[list[Array], bool] | None:
@@ -128,7 +125,7 @@ def mean_pairwise_distance(obs: Array) -> float:
         return 1.0
     centred = sample - sample.mean(axis=0)
     square = np.square(centred).sum(axis=1)
-    squares = square[:, None] + square[None, :] - 2.0 * _core.gram_product([centred])
+    squares = square[:, None] + square[None, :] - 2.0 * Scores(centred).gram()
     np.fill_diagonal(squares, 0.0)
     total = np.sqrt(np.maximum(squares, 0.0)).sum()
     return float(total / (len(sample) * (len(sample) - 1))) or 1.0

@@ -11,11 +11,13 @@ import json
 import os
 import shlex
 import shutil
+from collections.abc import Container
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from ..training.checkpoint import read_checkpoint
 from ..training.config import TrainConfig
+from ..training.defaults import OPEN
 from ..training.errors import UserError
 from ..training.whole_files import remove_leftovers, replacing
 
@@ -37,19 +39,47 @@ None of them alters an iteration's bits, but for ``steps`` where the KL or the f
 """
 
 
-def default_folder(config: TrainConfig) -> Path:
-    """Return ``runs/<env>-<algorithm>-<policy>-seed<seed>``, one folder for ids like ``ALE/Pong-v5``, too."""
-    parent = default_parent(config)
-    return parent.with_name(f"{parent.name}-seed{config.seed}")
+def with_changes(stored: TrainConfig, config: TrainConfig) -> TrainConfig:
+    """Return the stored config with what a resumed run may change as another config has it."""
+    return stored.replace(**{name: getattr(config, name) for name in RESUMABLE})
 
 
-def default_parent(config: TrainConfig) -> Path:
-    """Return ``runs/<env>-<algorithm>-<policy>``, the folder of the runs of several seeds."""
-    return Path("runs") / f"{file_name(config.env)}-{config.algorithm}-{config.policy}"
+def differences(
+    before: TrainConfig, after: TrainConfig, *, besides: Container[str]
+) -> dict[str, tuple[Any, Any]]:
+    """Return the fields in which two configs differ, in their order, with both values.
+
+    A field that one of them leaves open, as a folder of an older version and a user's flag may, is compared
+    by what it is resolved to; a UserError says so where the environment that it takes cannot be had.  The
+    fields of ``besides`` do not count.
+    """
+
+    def pairs(one: TrainConfig, other: TrainConfig) -> dict[str, tuple[Any, Any]]:
+        values = other.to_dict()
+        both = {name: (value, values[name]) for name, value in one.to_dict().items() if name not in besides}
+        return {name: pair for name, pair in both.items() if pair[0] != pair[1]}
+
+    differing = pairs(before, after)
+    if any(OPEN[name] in pair for name, pair in differing.items() if name in OPEN):
+        return pairs(_resolved(before), _resolved(after))
+    return differing
+
+
+def _resolved(config: TrainConfig) -> TrainConfig:
+    from ..training.agent import NPG
+
+    with NPG.from_config(config) as agent:
+        return agent.config
+
+
+def default_folder(config: TrainConfig, *, several: bool = False) -> Path:
+    """Return ``runs/<env>-<algorithm>-<policy>-seed<seed>``; without the seed for the runs of several."""
+    seed = "" if several else f"-seed{config.seed}"
+    return Path("runs") / f"{file_name(config.env)}-{config.algorithm}-{config.policy}{seed}"
 
 
 def file_name(env: str) -> str:
-    """Return an environment's id as part of a file's name: one, for ids like ``ALE/Pong-v5``, too."""
+    """Return an environment's id as part of one file's name, whatever is in it: ``ALE/Pong-v5``, too."""
     return env.replace("/", "-").replace(":", "-")
 
 
@@ -58,15 +88,17 @@ def seed_folder(parent: Path, seed: int) -> Path:
     return parent / f"seed{seed}"
 
 
+def seed_of(path: Path) -> int:
+    """Return the seed whose run folder, of several, this is."""
+    return int(path.name.removeprefix("seed"))
+
+
 def runs_in(parent: Path) -> list[Path]:
     """Return the run folders of several seeds in a folder, by seed; none where it is itself a run's."""
     if (parent / CONFIG).exists():
         return []
     folders = (path.parent for path in parent.glob(f"seed*/{CONFIG}"))
-    return sorted(
-        (folder for folder in folders if folder.name.removeprefix("seed").isdecimal()),
-        key=lambda folder: int(folder.name.removeprefix("seed")),
-    )
+    return sorted((path for path in folders if path.name.removeprefix("seed").isdecimal()), key=seed_of)
 
 
 class RunFolder:
@@ -187,6 +219,10 @@ class RunFolder:
                 with replacing(self.path / PREVIOUS_CHECKPOINT) as older:
                     older.unlink(missing_ok=True)
                     _link_or_copy(newest, older)
+
+    def saved_iteration(self) -> int:
+        """Return the iteration of the newest checkpoint; 0 where none can be read."""
+        return _iteration(self.path / CHECKPOINT) or 0
 
     def load_trained(self, env: EnvLike | None = None) -> NPG:
         """Return the agent of the newest checkpoint.

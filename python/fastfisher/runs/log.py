@@ -40,25 +40,16 @@ class ProgressLog:
 
     def _cut(self, iteration: int) -> int:
         """Keep the rows of the first ``iteration`` iterations; return the last kept one's steps."""
-        kept: list[str] = []
-        steps = 0
-        if iteration and self._csv_path.exists():
-            text = self._csv_path.read_text("utf-8")
-            header, *rows = text.splitlines(keepends=True) or [""]
-            whole = [row for row in rows if row.endswith("\n") and _leading_integer(row, 0) <= iteration]
-            kept = [header, *whole]
-            steps = _leading_integer(whole[-1], 1) if whole else 0
-        with replacing(self._csv_path) as temporary:
-            temporary.write_text("".join(kept), "utf-8", newline="")
-        lines: list[str] = []
-        if iteration and self._lines_path.exists():
-            stored = self._lines_path.read_text("utf-8").splitlines(keepends=True)
-            lines = [
-                line for line in stored if line.endswith("\n") and json.loads(line)["iteration"] <= iteration
-            ]
-        with replacing(self._lines_path) as temporary:
-            temporary.write_text("".join(lines), "utf-8", newline="")
-        return steps
+        # Of a run that begins, nothing is read: whatever is there goes.
+        header, *rows = (_whole_lines(self._csv_path) if iteration else []) or [""]
+        lines = _whole_lines(self._lines_path) if iteration else []
+        kept = [row for row in rows if _leading_integer(row, 0) <= iteration]
+        counted = [line for line in lines if json.loads(line)["iteration"] <= iteration]
+        # The header goes, too, where no row is left: whoever writes the first one writes it.
+        for path, text in ((self._csv_path, [header, *kept] if kept else []), (self._lines_path, counted)):
+            with replacing(path) as temporary:
+                temporary.write_text("".join(text), "utf-8", newline="")
+        return _leading_integer(kept[-1], 1) if kept else 0
 
     def append(self, info: IterationInfo) -> None:
         """Write one iteration; it reaches the operating system now and the disk by :meth:`sync`."""
@@ -107,6 +98,12 @@ def last_iteration(path: Path) -> IterationInfo | None:
     notes = row.pop("notes")
     numbers: dict[str, Any] = {name: math.nan if value is None else value for name, value in row.items()}
     return IterationInfo(**numbers, notes=tuple(notes.split(" | ")) if notes else ())
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """Return the lines of a file, if there is one, without a last one that a killed run has cut short."""
+    lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
+    return [line for line in lines if line.endswith("\n")]
 
 
 def _leading_integer(row: str, column: int) -> int:

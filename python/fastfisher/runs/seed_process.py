@@ -1,12 +1,13 @@
 """One seed of several, as a process: :class:`SeedProcess` starts it, and as a program this is it.
 
-``python -m fastfisher.runs.seed_process train ENV ...`` is a ``fastfisher`` command that ends with the
-process that started it.  Its standard input is a pipe whose other end closes when that process ends,
-even by kill -9; it then does what it does at SIGTERM: it saves and exits.
+``python -m fastfisher.runs.seed_process FOLDER`` continues the run of a folder, by the ``config.json`` in it,
+and ends with the process that started it.  Its standard input is a pipe whose other end closes when that
+process ends, even by kill -9; it then does what it does at SIGTERM: it saves and exits.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,13 +17,16 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..training.errors import exit_code_of
+from ..training.iteration import IterationInfo
 from ..training.rollouts.cores import CORES
+from .folder import RunFolder
+from .log import last_iteration
+from .session import resume_one
+from .views import State
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from ..training.iteration import IterationInfo
-    from .views.several_seeds import State
 
 THREADS = "FASTFISHER_NUM_THREADS"
 
@@ -37,8 +41,6 @@ class SeedProcess:
 
     Parameters
     ----------
-    env
-        The run's environment.
     seed
         The run's seed, by which it is called.
     path
@@ -47,22 +49,35 @@ class SeedProcess:
         For how many it starts workers and threads.
     """
 
-    def __init__(self, env: str, seed: int, path: Path, cores: int) -> None:
-        self.seed, self._path = seed, path
-        # A pipe that nobody reads would fill up and block.  Closed by __exit__.
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        environment = {THREADS: str(cores), **os.environ, CORES: str(cores)}
+    def __init__(self, seed: int, path: Path, cores: int) -> None:
+        self.seed, self._path, self._cores = seed, path, cores
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        # A file, since a pipe that nobody reads would fill up and block.
+        self._errors = tempfile.TemporaryFile()
+        environment = {THREADS: str(self._cores), **os.environ, CORES: str(self._cores)}
         environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-        words = ["train", env, "--out", str(path), "--resume", "--quiet"]
         # A session of its own: Ctrl-C reaches the parent alone, which passes on what it means.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fastfisher.runs.seed_process", *words],
+            [sys.executable, "-m", "fastfisher.runs.seed_process", str(self._path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
             env=environment,
             start_new_session=True,
         )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Have it save and stop, by force where it does not."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(timeout=60)
+        finally:
+            self._process.kill()
+            self._errors.close()
 
     @property
     def state(self) -> State:
@@ -74,48 +89,37 @@ class SeedProcess:
             return "done"
         return "stopped" if code in _STOPPED else "failed"
 
-    @property
-    def returncode(self) -> int:
-        """The exit code of a process that has ended."""
-        return self.wait()
-
     def last(self) -> IterationInfo | None:
         """Return the last iteration that its folder tells of."""
-        from .log import last_iteration
-
         return last_iteration(self._path)
+
+    def steps(self) -> int:
+        """Return the environment steps that its folder tells of."""
+        last = self.last()
+        return 0 if last is None else last.steps
+
+    def advance(self) -> None:
+        """Wait for a fifth of a second, or until it ends."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=0.2)
 
     def stop(self) -> None:
         """Ask it to finish its iteration, to save and to end."""
         self._process.send_signal(signal.SIGTERM)
 
-    def interrupt(self) -> None:
-        """Ask it, where it was asked to stop, to end at once."""
+    def give_up(self) -> None:
+        """Have it end at once, after a request to stop."""
         self._process.send_signal(signal.SIGINT)
 
-    def wait(self) -> int:
-        """Wait for its end; return the exit code."""
-        return self._process.wait()
+    def failure(self) -> tuple[int, str] | None:
+        """Return the exit code and the last words of one that failed, or None."""
+        return (self._process.returncode, self.errors()) if self.state == "failed" else None
 
     def errors(self) -> str:
         """Return the last lines that it wrote to standard error."""
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").splitlines()
         return "\n".join(lines[-_LINES_OF_ERRORS:])
-
-    def __enter__(self) -> Self:
-        """Return the process."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop it, by force where it does not."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(timeout=60)
-        finally:
-            self._process.kill()
-            self._errors.close()
 
 
 def _stop_with_parent() -> None:
@@ -124,8 +128,11 @@ def _stop_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-if __name__ == "__main__":
-    from ..cli import main
+def _resume() -> int:
+    folder = RunFolder.open(Path(sys.argv[1]))
+    return resume_one(folder, folder.read_config(), quiet=True)
 
+
+if __name__ == "__main__":
     threading.Thread(target=_stop_with_parent, daemon=True).start()
-    sys.exit(main())
+    sys.exit(exit_code_of(_resume))

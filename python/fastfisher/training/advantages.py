@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .batch import Batch
-
-Array = NDArray[np.float64]
+from .batch import Array, Batch
 
 
 def generalized_advantages(

@@ -1,4 +1,4 @@
-"""The agent: what a user trains, asks, saves and loads."""
+"""The agents: what a user trains, asks, saves and loads."""
 
 from __future__ import annotations
 
@@ -9,41 +9,33 @@ from os import PathLike
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import gymnasium
 from gymnasium.spaces.utils import flatdim
 from gymnasium.vector import VectorEnv
 from numpy.typing import NDArray
 
+from ..arguments import number
 from ..policies import Policy
 from .batch import Batch, first_not_finite
-from .checkpoint import read_checkpoint, write_checkpoint
+from .checkpoint import joined, part_of, read_checkpoint, write_checkpoint
 from .config import AlgorithmName, PolicyName, TrainConfig
-from .environments.recipe import (
-    Env,
-    action_converter,
-    bare_environment,
-    episode_limit,
-    make_head,
-    observation_rows,
-    prepared,
-    recipe_for,
-    with_defaults,
-)
+from .defaults import horizon, resolve
+from .environments.recipe import EnvLike, OpenEnvironment, episode_limit, prepared
+from .environments.spaces import action_converter, observation_rows
 from .errors import UserError
 from .evaluation import Evaluation, evaluate
-from .iteration import IterationInfo
+from .iteration import IterationInfo, describe
 from .learner import Learner
-from .make_policy import config_name, make_policy
+from .make_policy import config_name, make_head, make_policy
 from .presets import completed
-from .report import describe
-from .rollouts.make import batch_steps_for, horizon_for, make_rollouts
-from .rollouts.serial import Rollouts
+from .rollouts import Rollouts
+from .rollouts.make import make_rollouts
 from .seeding import Stream, stream
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-EnvLike = str | Env | Callable[..., Env] | VectorEnv[Any, Any, Any]
+__all__ = ["NPG", "TRPO", "Callback", "EnvLike"]
+
 Callback = Callable[[IterationInfo], bool | None]
 
 
@@ -60,7 +52,7 @@ class NPG:
         kind, one of the user's own those of "linear"; None: the preset's where one is asked for and has it,
         else "mlp".
     seed
-        Of everything random.
+        Seed of everything random.
     **overrides
         Other fields of :class:`~fastfisher.training.config.TrainConfig`; ``preset=True`` takes those not
         given from the environment's preset, if it has one (:mod:`fastfisher.training.presets`).
@@ -129,44 +121,18 @@ class NPG:
         """Mean return of the last batch's whole episodes."""
         self._rollouts: Rollouts | None = None
         self._rollouts_state: dict[str, NDArray[Any]] = {}
-        self._open_environment(env, config)
-        limit = episode_limit(self._env)
-        self.config = config = with_defaults(config, self.action_space, limit)
-        head = make_head(self.action_space, config)
+        self._environment = OpenEnvironment.of(env, config)
+        self.observation_space = self._environment.observation_space
+        self.action_space = self._environment.action_space
+        self._limit = episode_limit(self._environment.env)
         size = flatdim(self.observation_space)
+        self.config = config = resolve(config, self.action_space, size, self._limit)
+        head = make_head(self.action_space, config)
         self._custom_policy = policy is not None
         if policy is None:
             policy = make_policy(config, size, head, stream(config.seed, Stream.POLICY)[1])
         self._learner = Learner(config, policy, size)
-        self._batch_steps = batch_steps_for(config, limit)
-        self._limit = limit
         self._prediction_rng = stream(config.seed, Stream.PREDICTION)[1]
-
-    def _open_environment(self, env: EnvLike, config: TrainConfig) -> None:
-        self._recipe = None
-        self._env: Env | VectorEnv[Any, Any, Any]
-        if isinstance(env, VectorEnv):
-            if config.init_noise:
-                raise UserError("init_noise is for single environments: wrap the vector's in InitNoise")
-            self._env = env
-            self.observation_space = env.single_observation_space
-            self.action_space = env.single_action_space
-            return
-        if isinstance(env, gymnasium.Env):
-            bare = env
-        else:
-            if not callable(env) and not isinstance(env, str):
-                raise TypeError(
-                    "env: expected an environment's id, an environment, a vector environment or a function "
-                    f"that makes an environment, got {env!r} ({type(env).__name__})"
-                )
-            self._recipe = recipe_for(env, config)
-            bare = bare_environment(self._recipe)
-        self._bare_env = bare
-        """As it comes: unflattened, without the config's time limit and noise of initial states."""
-        self._env = prepared(bare, config.max_episode_steps, config.init_noise)
-        self.observation_space = bare.observation_space
-        self.action_space = self._env.action_space
 
     @property
     def policy(self) -> Policy:
@@ -192,17 +158,19 @@ class NPG:
         Parameters
         ----------
         total_steps
-            Default: what is left of the config's ``steps``.
+            How many; None: what is left of the config's ``steps``.
         callback
-            Called after each iteration; True stops.
+            What is called after each iteration; True stops training.
 
         Raises
         ------
         ValueError
-            Where ``total_steps`` is negative or no number.
+            Where ``total_steps`` is negative or NaN.
+        TypeError
+            Where ``total_steps`` is no number.
         """
-        if total_steps is not None and not total_steps >= 0:
-            raise ValueError(f"total_steps: expected a number at least 0, got {total_steps}")
+        if total_steps is not None and total_steps != math.inf:  # which leaves the end to the callback
+            number(total_steps, "total_steps")
         stop = self.config.steps if total_steps is None else self.steps + total_steps
         while self.steps < stop and not self.target_reached:
             info = self._iterate()
@@ -214,7 +182,7 @@ class NPG:
         start = perf_counter()
         if self._rollouts is None:
             self._rollouts = make_rollouts(
-                self.config, self._env, self._recipe, self.policy, self._batch_steps, self._limit,
+                self.config, self._environment.env, self._environment.recipe, self.policy, self._limit,
                 self._rollouts_state,
             )  # fmt: skip
         saved = self._learner.state()
@@ -247,10 +215,11 @@ class NPG:
         """Return what the user should know about how batches are collected."""
         assert self._rollouts is not None
         notes = self._rollouts.notes
-        cut = batch.complete & ~batch.terminated & (batch.lengths == self._batch_steps)
+        longest = horizon(self.config, self._limit)
+        cut = batch.complete & ~batch.terminated & (batch.lengths == longest)
         if self._limit is None and cut.any():
             notes += (
-                f"the environment has no time limit: episodes are cut after {self._batch_steps:,} steps, "
+                f"the environment has no time limit: episodes are cut after {longest:,} steps, "
                 "as many as an iteration has (max_episode_steps sets a limit)",
             )
         return notes
@@ -269,9 +238,9 @@ class NPG:
         Parameters
         ----------
         observation
-            Of the environment's observation space, or rows of such.
+            An observation of the environment's space, or rows of such.
         state, episode_start
-            For recurrent policies; ``state`` is returned as it came.
+            Arguments of recurrent policies, which these are not; ``state`` is returned as it came.
         deterministic
             The most likely action instead of a sample.
 
@@ -309,9 +278,9 @@ class NPG:
         deterministic
             The most likely action instead of a sample.
         seed
-            Of the episodes; they differ from those of training whatever it is.
+            Seed of the episodes; they differ from those of training whatever it is.
         init_noise
-            Of the initial states, in the place of the config's; 0: the environment's own states.
+            Noise of the initial states, in the place of the config's; 0: the environment's own states.
 
         Raises
         ------
@@ -322,18 +291,16 @@ class NPG:
         TypeError
             Where ``episodes`` or ``seed`` is no integer.
         """
-        if isinstance(self._env, VectorEnv):
+        env, bare = self._environment.env, self._environment.bare
+        if isinstance(env, VectorEnv) or bare is None:
             raise UserError(
                 "evaluate needs a single environment; load the agent with one: NPG.load(path, env=...)"
             )
-        noise = self.config.init_noise if init_noise is None else init_noise
-        if not 0.0 <= noise < math.inf:
-            raise ValueError(f"init_noise: expected a number at least 0.0, got {noise}")
-        env = self._env
+        noise = self.config.init_noise if init_noise is None else number(init_noise, "init_noise")
         if noise != self.config.init_noise:
-            env = prepared(self._bare_env, self.config.max_episode_steps, noise)
-        horizon = horizon_for(self._batch_steps, self._limit)
-        return evaluate(self.policy, env, horizon, episodes, deterministic=deterministic, seed=seed)
+            env = prepared(bare, self.config.max_episode_steps, noise)
+        longest = horizon(self.config, self._limit)
+        return evaluate(self.policy, env, longest, episodes, deterministic=deterministic, seed=seed)
 
     # Keeping.
 
@@ -345,8 +312,7 @@ class NPG:
             "last_return": self.last_return,
             "custom_policy": self._custom_policy,
         }
-        rollouts = {f"rollouts/{name}": array for name, array in self._rollouts_state.items()}
-        write_checkpoint(path, header, self._learner.state() | rollouts)
+        write_checkpoint(path, header, self._learner.state() | joined({"rollouts": self._rollouts_state}))
 
     @classmethod
     def load(
@@ -384,11 +350,7 @@ class NPG:
             )
         agent = cls.from_config(config, env, policy)
         agent._learner.load_state(arrays)
-        agent._rollouts_state = {
-            name.removeprefix("rollouts/"): array
-            for name, array in arrays.items()
-            if name.startswith("rollouts/")
-        }
+        agent._rollouts_state = part_of(arrays, "rollouts")
         for name, value in header["counters"].items():
             setattr(agent, name, int(value))
         agent.last_return = float(header.get("last_return", "nan"))
@@ -402,8 +364,7 @@ class NPG:
     def close(self) -> None:
         """Stop the worker processes and close the environment that the agent made."""
         self._close_rollouts()
-        if self._recipe is not None:
-            self._env.close()
+        self._environment.close()
 
     def __enter__(self) -> Self:
         """Return the agent."""
@@ -415,8 +376,31 @@ class NPG:
         return False
 
 
+class TRPO(NPG):
+    """Trust region policy optimization, arXiv 1502.05477: the natural step, checked and shortened.
+
+    As :class:`NPG`, but the step is scaled back until the KL divergence that it has really brought about is
+    at most ``max_kl`` and the surrogate objective has improved; where no length does both, the policy stays
+    as it was, to the bit, and ``notes`` says why each was rejected.  ``fisher`` is "exact" unless said
+    otherwise: what the Hessian-vector products of the paper compute.
+
+    ``max_kl`` is the bound on the KL divergence, this paper's delta (NPG's paper calls twice that delta).
+
+    Parameters
+    ----------
+    env, policy, seed, **overrides
+        The same as :class:`NPG`'s; ``line_search_factor`` and ``line_search_steps`` are this algorithm's own.
+
+    Examples
+    --------
+    >>> agent = TRPO("CartPole-v1", workers=1).learn(2_000)
+    >>> agent.config.fisher
+    'exact'
+    """
+
+    algorithm = "trpo"
+
+
 def _class_of(algorithm: AlgorithmName) -> type[NPG]:
     """Return the class that trains by an algorithm."""
-    from .trpo import TRPO
-
     return {kind.algorithm: kind for kind in (NPG, TRPO)}[algorithm]

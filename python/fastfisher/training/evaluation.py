@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import operator
+import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arguments import whole
 from ..policies import Policy
 from .environments.recipe import Env
 from .rollouts.episode import Slot, make_chooser, run_episode
@@ -41,7 +41,7 @@ def evaluate(
     Parameters
     ----------
     env
-        Of 1-D observations, as :func:`.environment.prepared` returns it.
+        An environment of 1-D observations, as :func:`.recipe.prepared` returns it.
     horizon
         Steps of the longest episode.
     episodes
@@ -49,18 +49,19 @@ def evaluate(
     deterministic
         The most likely action instead of a sample.
     seed
-        Of the episodes and of the sampled actions; they differ from those of training whatever it is.
+        Seed of the episodes and of the sampled actions; they differ from those of training whatever it is.
+
+    Raises
+    ------
+    TypeError
+        Where ``episodes`` or ``seed`` is no integer.
+    ValueError
+        Where ``episodes`` is below 1 or the seed negative.
     """
-    for name, value, least in (("episodes", episodes, 1), ("seed", seed, 0)):
-        try:
-            whole = operator.index(value)
-        except TypeError:
-            raise TypeError(f"{name}: expected an integer, got {value!r} ({type(value).__name__})") from None
-        if whole < least:
-            raise ValueError(f"{name}: expected at least {least}, got {value}")
+    whole(episodes, "episodes", least=1, most=math.inf)
+    whole(seed, "seed", most=math.inf)
     (size,) = env.observation_space.shape or ()
-    actions: NDArray[Any] = np.empty((horizon, *policy.action_shape), policy.action_dtype)
-    slot = Slot(np.empty((horizon, size)), actions, np.empty(horizon), np.empty(size))
+    slot = Slot.empty(policy, horizon, size)
     returns, lengths = [], []
     for index in range(episodes):
         env_seed, rng = stream(seed, Stream.EVALUATION, index)

@@ -1,10 +1,17 @@
-"""What one iteration of training did: the row of ``progress.csv`` and the argument of callbacks."""
+"""What one iteration of training did: a row of ``progress.csv``, and the argument of callbacks."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .batch import Batch
+    from .config import TrainConfig
+    from .learner import Update
 
 
 @dataclass(frozen=True)
@@ -88,3 +95,66 @@ class IterationInfo:
         row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         row["notes"] = " | ".join(self.notes)
         return row
+
+
+def describe(
+    config: TrainConfig,
+    counters: tuple[int, int, int],
+    batch: Batch,
+    update: Update,
+    notes: tuple[str, ...],
+    *,
+    seconds_rollout: float,
+    seconds: float,
+) -> IterationInfo:
+    """Return the measurements of an iteration.
+
+    ``counters`` are the iterations, steps and episodes so far; ``notes``, about the rollouts, come before
+    those about the update.
+    """
+    iteration, steps, episodes = counters
+    step, move, whole = update.step, update.move, batch.complete
+    returns, lengths = (
+        values[whole] if whole.any() else np.array([np.nan]) for values in (batch.returns, batch.lengths)
+    )
+    # What was predicted of the step holds as far as it was taken: the models are a square and a line in its
+    # length.
+    length = move.fraction
+    return IterationInfo(
+        iteration=iteration,
+        steps=steps,
+        episodes=episodes,
+        return_mean=float(returns.mean()),
+        return_std=float(returns.std()),
+        return_min=float(returns.min()),
+        return_max=float(returns.max()),
+        episode_length_mean=float(lengths.mean()),
+        batch_episodes=int(whole.sum()),
+        batch_steps=len(batch.rewards),
+        kl_asked=update.max_kl,
+        kl_predicted=length**2 * float(step.predicted_kl) if step else 0.0,
+        kl_achieved=move.kl,
+        improvement_predicted=length * float(step.predicted_improvement) if step else 0.0,
+        improvement_achieved=move.improvement,
+        improvement_ratio=move.ratio,
+        line_search_candidates=len(move.candidates),
+        line_search_fraction=move.fraction,
+        gradient_norm=float(np.linalg.norm(step.gradient)) if step else 0.0,
+        step_norm=length * float(np.linalg.norm(step.step)) if step else 0.0,
+        algorithm=config.algorithm,
+        fisher=str(config.fisher),
+        solver=step.solver if step else "none",
+        precision=step.precision if step else "none",
+        damping=float(step.damping) if step else update.damping,
+        cg_iterations=step.iterations if step else 0,
+        residual=float(step.residual) if step else 0.0,
+        std=move.std,
+        entropy=move.entropy,
+        explained_variance=update.explained_variance,
+        notes=(*notes, *update.notes),
+        seconds=seconds,
+        seconds_env_step=batch.seconds_env_step,
+        seconds_rollout=seconds_rollout,
+        seconds_update=seconds - seconds_rollout,
+        steps_per_second=len(batch.rewards) / seconds,
+    )

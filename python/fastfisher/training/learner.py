@@ -10,18 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..natural import NaturalStep
+from ..natural import Event, NaturalStep
 from ..policies import Policy, Snapshot
 from .advantages import discounted_returns, generalized_advantages
 from .baselines.make import make_baseline
-from .batch import Batch
+from .batch import Array, Batch
+from .checkpoint import joined, part_of
 from .config import TrainConfig
-from .moments import RunningMoments
-from .move import Move, stay, take, take_within
-from .reward_unit import RewardUnit
+from .defaults import decided
+from .moments import RewardUnit, RunningMoments
+from .move import ALGORITHMS, Move, Walk, stay
 from .stepper import Stepper
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +32,13 @@ class Update:
     move: Move
     """How much of the step was taken, and what came of it."""
     max_kl: float
-    """Asked of the step."""
+    """The KL divergence that was asked of the step, in nats."""
     damping: float
-    """That of the step, in the units of the config's."""
+    """The damping of the step, in the units of the config's field."""
     explained_variance: float
+    """Share of the variance of the targets that the values of the baseline before explain."""
     notes: tuple[str, ...]
+    """What is worth telling of the step, in plain sentences."""
 
 
 class Learner:
@@ -48,24 +49,19 @@ class Learner:
     Raises
     ------
     ValueError
-        Where the config leaves ``max_kl``, ``fisher`` or ``gamma`` open.
+        Where the config is not resolved: see :mod:`fastfisher.training.defaults`.
     """
 
     def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
-        if config.max_kl is None or config.fisher is None or config.gamma is None:
-            raise ValueError(
-                f"max_kl, fisher, gamma: expected values, got {config.max_kl}, {config.fisher} and "
-                f"{config.gamma}; see with_defaults"
-            )
         self.config = config
         self.policy = policy
         self.reward_unit = RewardUnit()
         self.baseline = make_baseline(config, observation_size, self.reward_unit)
         self.moments = RunningMoments(observation_size)
         self.stepper = Stepper(config)
-        self._max_kl = config.max_kl
-        self._final_max_kl = config.max_kl if config.final_max_kl is None else config.final_max_kl
-        self._gamma = config.gamma
+        self._max_kl: float = decided(config, "max_kl")
+        self._final_max_kl = self._max_kl if config.final_max_kl is None else config.final_max_kl
+        self._gamma: float = decided(config, "gamma")
 
     def max_kl(self, progress: float) -> float:
         """Return the KL of a step at this share of the run, 0 to 1."""
@@ -78,7 +74,7 @@ class Learner:
         Parameters
         ----------
         batch
-            Of the policy as it is.
+            Transitions of the policy as it is.
         progress
             Share of the run's environment steps that came before the batch, which ``final_max_kl`` and
             ``final_min_log_std`` go by.
@@ -141,12 +137,10 @@ class Learner:
         config = self.config
         if step is None:
             return stay(before)
-        if config.algorithm == "npg":
-            return take(self.policy, before, step, act, A)
-        return take_within(
-            self.policy, before, step, act, A,
-            max_kl=max_kl, factor=config.line_search_factor, tries=config.line_search_steps,
-        )  # fmt: skip
+        walk = Walk(self.policy, before, step, act, A)
+        if not ALGORITHMS[config.algorithm].line_search:
+            return walk.whole()
+        return walk.within(max_kl=max_kl, factor=config.line_search_factor, tries=config.line_search_steps)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return everything that the next update depends on, as copies, by names of the form part/name."""
@@ -157,27 +151,18 @@ class Learner:
             "reward_unit": self.reward_unit.state() if self.config.normalize_rewards else {},
             "stepper": self.stepper.state(),
         }
-        return {
-            f"{part}/{name}": np.array(array)
-            for part, arrays in parts.items()
-            for name, array in arrays.items()
-        }
+        return {name: np.array(array) for name, array in joined(parts).items()}
 
     def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take back what :meth:`state` returned."""
-
-        def part(name: str) -> dict[str, NDArray[Any]]:
-            prefix = f"{name}/"
-            return {key.removeprefix(prefix): array for key, array in state.items() if key.startswith(prefix)}
-
-        policy = part("policy")
+        policy = part_of(state, "policy")
         self.policy.load_constants(policy)
         self.policy.parameters = policy["parameters"]
-        self.baseline.load_state(part("baseline"))
-        self.moments.load_state(part("moments"))
+        self.baseline.load_state(part_of(state, "baseline"))
+        self.moments.load_state(part_of(state, "moments"))
         if self.config.normalize_rewards:
-            self.reward_unit.load_state(part("reward_unit"))
-        self.stepper.load_state(part("stepper"))
+            self.reward_unit.load_state(part_of(state, "reward_unit"))
+        self.stepper.load_state(part_of(state, "stepper"))
 
 
 def _notes(step: NaturalStep | None, move: Move, cg_iterations: int | None) -> tuple[str, ...]:
@@ -188,8 +173,12 @@ def _notes(step: NaturalStep | None, move: Move, cg_iterations: int | None) -> t
     """
     if step is None:
         return ("all advantages are zero: the policy stays",)
-    usual = ("auto chose", "CG was preconditioned", f"CG stopped at {cg_iterations} iterations")
-    return (*(note for note in step.notes if not note.startswith(usual)), *move.notes)
+
+    def usual(event: Event) -> bool:
+        asked_for = event.code == "iteration_limit" and event.numbers["iterations"] == cg_iterations
+        return event.code in ("chosen", "preconditioned") or (asked_for and event.solver == "cg")
+
+    return (*(event.sentence for event in step.events if not usual(event)), *move.notes)
 
 
 def _standardized(advantages: Array) -> Array:

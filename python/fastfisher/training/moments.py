@@ -1,4 +1,4 @@
-"""Running mean and variance of observations."""
+"""Running mean and variance: of observations, and of returns, whose spread is the unit of rewards."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import _core
+from .._core import column_moments
+from .batch import Array
 
-Array = NDArray[np.float64]
+_ROUNDING = 1e-8
+"""A spread below this share of the mean is rounding: such returns are a constant."""
 
 
 class RunningMoments:
@@ -25,7 +27,7 @@ class RunningMoments:
     def update(self, rows: Array) -> None:
         """Add rows, (N, size)."""
         count = len(rows)
-        mean, sum_square = _core.column_moments(rows)
+        mean, sum_square = column_moments(rows)
         shift = mean - self.mean
         total = self.count + count
         self.sum_square += sum_square + shift**2 * (self.count * count / total)
@@ -47,8 +49,31 @@ class RunningMoments:
         self.mean, self.sum_square = np.array(values["mean"]), np.array(values["sum_square"])
 
 
+class RewardUnit(RunningMoments):
+    """The unit that rewards are measured in: the standard deviation of all discounted returns seen.
+
+    The unit is 1 before the first of them.  The returns are those the baseline is fitted to: from each step
+    to the end of its trajectory, with the value of the last state where a time limit or the end of the batch
+    cut it.  They are given in the environment's unit, to which a value learned in this one is brought by
+    multiplying with it.  So a unit that moves from batch to batch takes nothing from what the baseline knows.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    @property
+    def value(self) -> float:
+        """The unit, in the environment's; 1 where returns do not differ."""
+        std, mean = float(self.std(floor=0.0)[0]), float(self.mean[0])
+        return std if std > _ROUNDING * abs(mean) else 1.0
+
+    def update(self, returns: Array) -> None:
+        """See the returns of a batch, (N,), in the environment's unit."""
+        super().update(returns[:, None])
+
+
 def standardization(rows: Array) -> tuple[Array, Array]:
     """Return means and standard deviations of the columns of a batch, the latter 1 where one is constant."""
-    mean, sum_square = _core.column_moments(rows)
+    mean, sum_square = column_moments(rows)
     std = np.sqrt(sum_square / max(len(rows), 1))
     return mean, np.where(std > 1e-6, std, 1.0)

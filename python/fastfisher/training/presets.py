@@ -5,8 +5,8 @@ They are of an environment and a policy; the policy that is named first is the o
 leaves it out.  From Python, ``NPG(env)`` is the config that its arguments spell out, and ``NPG(env,
 preset=True)`` asks for the preset: a script means the same whatever this file learns.  A field that equals
 today's default is in a preset where the measurement needs that value, whatever the default becomes.
-Nothing is here without a measurement: docs/what-matters.md and docs/search.md have most of them, seed by
-seed.
+Nothing is here without a measurement: docs/what-matters.md and benchmarks/results/search.md have most of
+them, seed by seed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The natural-gradient step that a config asks for: the rows of F, the damping, the momentum."""
+"""The natural-gradient step that a config asks for: the rows of F, the damping and its rule, the momentum."""
 
 from __future__ import annotations
 
@@ -9,32 +9,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..natural import NaturalStep, natural_step
+from ..natural import Event, NaturalStep, natural_step
 from ..policies import Policy, Snapshot
 from ..scores import Scores
+from .batch import Array
 from .config import TrainConfig
-from .damping import adapted_damping
+from .defaults import decided
 from .move import Move
 
-Array = NDArray[np.float64]
+_POOR, _GOOD = 0.25, 0.75
+"""Achieved over predicted improvement below which the damping grows and above which it shrinks."""
+_FACTOR = 1.5
+"""What the damping is multiplied with, or divided by."""
 
 
 class Stepper:
     """Makes x = (F + lambda I)^-1 g and alpha, and keeps what one step hands to the next.
 
-    That is the damping, where it adapts, and with momentum the direction before.  The direction is kept in
-    the coordinates of theta: where the policy moves those (:meth:`carry`) it moves along, S x staying what it
-    was.  It is forgotten where it led nowhere: where every candidate of a line search was rejected, and where
-    the new direction would lose by the gradient, g^T x <= 0 (the restart of O'Donoghue and Candes, arXiv
-    1204.3982).
+    What is kept is the damping, where it adapts, and with momentum the direction before.  The direction is
+    kept in the coordinates of theta: where the policy moves those (:meth:`carry`) it moves along, S x staying
+    what it was.  It is forgotten where it led nowhere: where every candidate of a line search was rejected,
+    and where the new direction would lose by the gradient, g^T x <= 0 (the restart of O'Donoghue and Candes,
+    arXiv 1204.3982).
     """
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
+        self._exact = decided(config, "fisher") == "exact"
         self.damping = config.damping
-        """That of the next step, in the units of the config's."""
+        """The damping of the next step, in the units of the config's field."""
         self.previous: Array | None = None
-        """The direction x of the step before; None without momentum, and at its start."""
+        """The direction x of the step before; None without momentum, and before the first step."""
 
     def step(
         self, policy: Policy, before: Snapshot, obs: Array, act: NDArray[Any], A: Array, max_kl: float
@@ -46,9 +51,9 @@ class Stepper:
         policy, before
             The policy, and its snapshot on ``obs``.
         obs, act, A
-            Of the batch: (N, D), (N, m) or (N,), and the advantages, (N,).
+            The batch's observations, (N, D), actions, (N, m) or (N,), and advantages, (N,).
         max_kl
-            KL divergence of the step, by the quadratic model.
+            KL divergence of the step, by the quadratic model, in nats.
         """
         if not A.any():
             return None
@@ -57,15 +62,16 @@ class Stepper:
         if self.previous is None or step.predicted_improvement > 0.0:
             return step
         self.previous = None
-        restart = "the momentum pointed against the gradient and was forgotten"
         step = self._solve(system, None, max_kl)
-        return dataclasses.replace(step, notes=(*step.notes, restart))
+        forgotten = "the momentum pointed against the gradient and was forgotten"
+        restart = Event("momentum_forgotten", step.solver, {}, forgotten)
+        return dataclasses.replace(step, events=(*step.events, restart))
 
     def _system(
         self, policy: Policy, before: Snapshot, obs: Array, act: NDArray[Any], A: Array
     ) -> dict[str, Any]:
         """Return the rows of F and where g comes from, as :func:`.natural_step` takes them."""
-        exact, fraction = self.config.fisher == "exact", self.config.fisher_fraction
+        exact, fraction = self._exact, self.config.fisher_fraction
         S = Scores(before.scores(act))
         if fraction == 1.0 and not exact:
             return {"scores": S, "advantages": A}
@@ -136,3 +142,34 @@ def fisher_rows(count: int, fraction: float) -> NDArray[np.int64]:
     kept = max(1, round(fraction * count))
     rows: NDArray[np.int64] = ((np.arange(kept) + 0.5) * (count / kept)).astype(np.int64)
     return rows
+
+
+def adapted_damping(damping: float, ratio: float, *, least: float, most: float) -> float:
+    """Return the damping of the next step, given how this one's prediction held.
+
+    The rule is that of Levenberg and Marquardt (1963), its constants those of Martens, "Deep learning via
+    Hessian-free optimization" (2010), section 4.1.
+
+    The prediction is the first-order one, alpha g^T x, and what it is compared with is the change of the
+    surrogate mean(ratio A) measured on the same batch after the full step.  It is not the quadratic model
+    alpha g^T x - alpha^2 x^T F x / 2 of least squares: here F is the curvature of the KL divergence, which
+    bounds the step, and not that of the surrogate, so the gain that a step promises is the linear one.
+    Where that promise fails, the step went too far along directions of small curvature, which is where
+    (F + lambda I)^-1 sends it and what lambda holds back.  One batch gives both numbers, so their ratio
+    sees the failure of the model and no sampling noise; that a step overfits its batch it cannot see, for
+    which there is ``least``.
+
+    Parameters
+    ----------
+    damping
+        The damping of this step, > 0, in any units.
+    ratio
+        Achieved over predicted improvement; NaN where the step could not be measured, which counts as poor.
+    least, most
+        Bounds of the result.
+    """
+    if ratio > _GOOD:
+        damping /= _FACTOR
+    elif not ratio >= _POOR:
+        damping *= _FACTOR
+    return min(max(damping, least), most)

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import ablation_tables
 import ablations
+import documents
 import gymnasium
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ from versus.record import write_json
 from fastfisher import NPG
 from fastfisher.training.baselines.network import NetworkBaseline
 from fastfisher.training.config import TrainConfig
-from fastfisher.training.environments.recipe import with_defaults
+from fastfisher.training.defaults import resolve
 from fastfisher.training.presets import PRESETS
 
 STEPS = 4_100
@@ -90,7 +90,7 @@ def test_every_policy_has_its_variants_of_every_factor(policy: str) -> None:
     assert len({variant.key for variant in variants}) == len(variants)
     space = gymnasium.spaces.Box(-1.0, 1.0, (3,))
     for variant in variants:
-        assert with_defaults(variant.config, space, 1_000) == variant.config, "it is what will be trained"
+        assert resolve(variant.config, space, 3, 1_000) == variant.config, "it is what will be trained"
     missing = {
         "linear": {"baseline_steps", "baseline_hidden", "hidden", "rbf_features", "rbf_bandwidth_scale"},
         "rbf": {"baseline_steps", "baseline_hidden", "hidden"},
@@ -356,27 +356,27 @@ def test_a_variant_that_the_table_has_no_more_keeps_its_name(tmp_path: Path) -> 
 def test_the_document_and_its_figures_follow_the_results(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, document = tmp_path / "results", tmp_path / "docs" / "a.md"
+    folder, document = tmp_path / "results" / "ablations", tmp_path / "docs" / "a.md"
     document.parent.mkdir()
     empty = "before\n<!-- factor: damping -->\n<!-- end -->\nmine\n<!-- tasks -->\nold\n<!-- end -->\nafter\n"
     document.write_text(empty)
-    words = ["--results", str(folder), "--document", str(document)]
+    words = ["--results", str(folder.parent), "--documents", str(document)]
     results(folder, last=LAST)
-    assert ablation_tables.main([*words, "--check"]) == 1
+    assert documents.main([*words, "--check"]) == 1
     assert document.read_text() == empty
-    assert ablation_tables.main(words) == 0
+    assert documents.main(words) == 0
     image = folder / "Hopper-v5-linear.png"
     before = image.read_bytes()
     assert before.startswith(b"\x89PNG\r\n\x1a\n")
     text = document.read_text()
     assert "\n### Hopper-v5, linear, 1,000 steps\n\n![" in text
-    assert "(../results/Hopper-v5-linear.png)" in text
+    assert "(../results/ablations/Hopper-v5-linear.png)" in text
     assert text.endswith("<!-- end -->\nafter\n")
     assert "<!-- end -->\nmine\n<!-- tasks -->" in text
-    assert ablation_tables.main([*words, "--check"]) == 0
+    assert documents.main([*words, "--check"]) == 0
     results(folder, last={**LAST, "damping=0.1": (130.0, 211.0)})
     capsys.readouterr()
-    assert ablation_tables.main([*words, "--check"]) == 1
+    assert documents.main([*words, "--check"]) == 1
     assert "Hopper-v5-linear.png is out of date" in capsys.readouterr().out
     assert image.read_bytes() == before
 
@@ -390,12 +390,13 @@ def test_a_figure_is_drawn_without_the_preset(tmp_path: Path) -> None:
     assert ablation_figures.up_to_date(task, tmp_path / "a.png")
 
 
-def test_an_unknown_block_is_refused() -> None:
+def test_an_unknown_block_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"factor: expected one of solver, .*, got dampening"):
-        ablation_tables.filled("<!-- factor: dampening -->\n<!-- end -->", [], {})
+        documents.filled(
+            "<!-- factor: dampening -->\n<!-- end -->", documents.Made(tmp_path).blocks(tmp_path)
+        )
 
 
-def test_this_repositorys_document_is_that_of_its_results_and_has_every_factor() -> None:
-    assert ablation_tables.main(["--check"]) == 0
-    text = ablation_tables.DOCUMENT.read_text("utf-8")
+def test_this_repositorys_document_has_every_factor() -> None:
+    text = (documents.ROOT / "docs" / "what-matters.md").read_text("utf-8")
     assert [name for name in NAMES if f"<!-- factor: {name} -->" not in text] == []

@@ -6,10 +6,10 @@ import importlib.util
 import json
 from pathlib import Path
 
-import climb
 import numpy as np
 import pytest
-from trained import load
+from experiments import climb
+from experiments.trained import load
 
 from fastfisher.runs.export import export_policy
 from fastfisher.training import NPG

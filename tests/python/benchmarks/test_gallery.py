@@ -6,9 +6,9 @@ import json
 import re
 from pathlib import Path
 
-import gallery
 import numpy as np
 import pytest
+from experiments import gallery
 from PIL import Image
 
 from fastfisher.runs.export import export_policy

@@ -7,9 +7,8 @@ import math
 from pathlib import Path
 
 import numpy as np
-import perturbation
 import pytest
-import trained
+from experiments import perturbation, trained
 
 from fastfisher.runs.export import export_policy
 from fastfisher.training import NPG, UserError

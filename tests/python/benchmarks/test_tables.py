@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import documents
 import pytest
-import tables
 from suites import figures
 from suites.results import PEERS, Seed, write_curve
 from suites.rows import env_kwargs, rows_of
@@ -131,41 +131,49 @@ def test_commands_can_be_pasted(tmp_path: Path) -> None:
 def test_seeds_that_were_not_trained_alike_have_no_mean(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    keep(tmp_path, "paper", "Hopper-v5", "linear", 0, 1.0)
-    keep(tmp_path, "paper", "Hopper-v5", "linear", 1, 1.0, config={"steps": 5_000_000, "gamma": 0.9})
-    assert tables.main(["--results", str(tmp_path)]) == 2
+    keep(tmp_path / "learning", "paper", "Hopper-v5", "linear", 0, 1.0)
+    keep(
+        tmp_path / "learning",
+        "paper",
+        "Hopper-v5",
+        "linear",
+        1,
+        1.0,
+        config={"steps": 5_000_000, "gamma": 0.9},
+    )
+    assert documents.main(["--results", str(tmp_path)]) == 2
     assert "seeds 0 and 1 differ in gamma (0.995 and 0.9)" in capsys.readouterr().err
 
 
 def test_documents_and_figures_follow_the_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    results, document = tmp_path / "results", tmp_path / "docs" / "a.md"
+    results, document = tmp_path / "results" / "learning", tmp_path / "docs" / "a.md"
     document.parent.mkdir()
     document.write_text(
         "before\n<!-- figure: paper -->\n<!-- end -->\n<!-- table: own -->\nold\n<!-- end -->\nafter\n"
     )
-    words = ["--results", str(results), "--documents", str(document)]
+    words = ["--results", str(results.parent), "--documents", str(document)]
     keep(results, "paper", "Hopper-v5", "linear", 0, 3_000.0)
     keep(results, "paper", "Hopper-v5", "linear", 1, 3_200.0)
-    assert tables.main([*words, "--check"]) == 1
+    assert documents.main([*words, "--check"]) == 1
     assert not (results / "paper.png").exists()
     assert "paper.png is out of date" in capsys.readouterr().out
-    assert tables.main(words) == 0
+    assert documents.main(words) == 0
     image = (results / "paper.png").read_bytes()
     assert image.startswith(PNG)
     assert not (results / "million.png").exists()
     assert document.read_text() == (
-        "before\n<!-- figure: paper -->\n![Learning curves](../results/paper.png)\n<!-- end -->\n"
+        "before\n<!-- figure: paper -->\n![Learning curves](../results/learning/paper.png)\n<!-- end -->\n"
         "<!-- table: own -->\nNone has been run.\n<!-- end -->\nafter\n"
     )
-    assert tables.main([*words, "--check"]) == 0
+    assert documents.main([*words, "--check"]) == 0
     keep(results, "paper", "Hopper-v5", "linear", 1, 3_300.0)
-    assert tables.main([*words, "--check"]) == 1
+    assert documents.main([*words, "--check"]) == 1
     assert (results / "paper.png").read_bytes() == image
 
 
 def test_an_unknown_block_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"table: expected one of paper, .*, got papers"):
-        tables.filled("<!-- table: papers -->\n<!-- end -->", Results.read(tmp_path), {})
+        documents.filled("<!-- table: papers -->\n<!-- end -->", documents.Made(tmp_path).blocks(tmp_path))
 
 
 def test_labels_that_would_overlap_are_moved_apart() -> None:
@@ -174,4 +182,4 @@ def test_labels_that_would_overlap_are_moved_apart() -> None:
 
 
 def test_the_documents_of_this_repository_are_those_of_its_results() -> None:
-    assert tables.main(["--check"]) == 0
+    assert documents.main(["--check"]) == 0

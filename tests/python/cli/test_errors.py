@@ -12,7 +12,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from fastfisher.cli.info import Info
+from fastfisher.cli import Info
 
 from .helpers import Result, Run
 
@@ -133,13 +133,13 @@ def test_run_without_data(run: Run, train: Run) -> None:
 
 
 def test_numbers_out_of_range(run: Run) -> None:
-    assert_one_line(run("evaluate", "a", "--episodes", 0), "--episodes: expected at least 1, got 0")
+    assert_one_line(run("evaluate", "a", "--episodes", 0), "--episodes: expected a whole number >= 1, got 0")
     assert_one_line(run("evaluate", "a", "--seed", -1), "--seed")
     for count in (0, -1):
-        wrong = f"--video-episodes: expected at least 1, got {count}"
+        wrong = f"--video-episodes: expected a whole number >= 1, got {count}"
         assert_one_line(run("evaluate", "a", "--video", "clips", "--video-episodes", count), wrong)
     for noise in (-0.1, "nan", "inf"):
-        wrong = f"--init-noise: expected a number at least 0, got {noise}"
+        wrong = f"--init-noise: expected a finite number >= 0 or None, got {noise}"
         assert_one_line(run("evaluate", "a", "--init-noise", noise), wrong)
 
 

@@ -10,12 +10,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fastfisher.cli import main
 from fastfisher.runs.folder import RunFolder
+from fastfisher.training import NPG
+from fastfisher.training.checkpoint import read_checkpoint, write_checkpoint
+from fastfisher.training.defaults import OPEN
 from fastfisher.training.whole_files import replacing
 
 from .helpers import (
@@ -252,6 +257,79 @@ def test_other_hyper_parameters_are_refused_by_name(
     assert f"{name} = {json.loads(before)[name]}, not" in result.err
     assert f"leave --{name} as it was" in result.err
     assert (copy / "config.json").read_bytes() == before
+
+
+# Open fields.
+
+DEFAULTS = ("train", "CartPole-v1", "--checkpoint-every", "1", "--workers", "1")
+"""A run whose batches are left to the defaults, of 5,000 steps then."""
+
+
+@pytest.fixture(scope="module")
+def two_batches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("defaults") / "run"
+    assert main([*DEFAULTS, "--steps", "10000", "--out", str(folder), "--quiet"]) == 0
+    return folder
+
+
+def open_again(folder: Path, fields: Mapping[str, Any]) -> None:
+    """Write fields into config.json and the checkpoint as an older version left them."""
+    config, checkpoint = folder / "config.json", folder / "checkpoint.zip"
+    config.write_text(json.dumps(json.loads(config.read_text()) | fields))
+    header, arrays = read_checkpoint(checkpoint)
+    write_checkpoint(checkpoint, header | {"config": header["config"] | fields}, arrays)
+
+
+def test_a_runs_files_hold_what_its_config_left_open(two_batches: Path) -> None:
+    config = json.loads((two_batches / "config.json").read_text())
+    assert read_checkpoint(two_batches / "checkpoint.zip")[0]["config"] == config
+    decided = {"batch_steps": 5_000, "baseline": "mlp", "gamma": 0.995, "max_kl": 0.025}
+    decided |= {
+        "fisher": "empirical",
+        "cg_iterations": 10,
+        "normalize_observations": True,
+        "initial_log_std": 0.25,
+    }
+    assert {name: config[name] for name in decided} == decided
+    assert OPEN.keys() - {"num_envs"} == decided.keys()
+
+
+@pytest.mark.parametrize("fields", [{"batch_steps": None, "baseline": "auto"}, dict(OPEN)], ids=len)
+def test_a_folder_of_open_fields_is_the_run_that_they_are_resolved_to(
+    run: Run, two_batches: Path, fields: dict[str, Any]
+) -> None:
+    words = (*DEFAULTS, "--out", "old")
+    assert run(*words, "--steps", 5_000).code == 0
+    open_again(Path("old"), fields)
+    refused = run(*words, "--steps", 10_000, "--resume", "--batch-steps", 4_000)
+    assert "started with batch_steps = 5000, not 4000: leave --batch-steps as it was" in refused.err
+    with NPG.load("old/checkpoint.zip") as agent:
+        assert agent.config == RunFolder(two_batches).read_config().replace(steps=5_000)
+    result = run(*words, "--steps", 10_000, "--resume")
+    assert result.code == 0, result.err
+    assert_same_run(Path("old"), two_batches)
+    assert (Path("old") / "config.json").read_bytes() == (two_batches / "config.json").read_bytes()
+
+
+def test_an_old_run_without_a_checkpoint_and_old_seeds_begin_again(run: Run, two_batches: Path) -> None:
+    folder = Path(shutil.copytree(two_batches, "old/seed0"))
+    open_again(folder, dict(OPEN))
+    for checkpoint in folder.glob("checkpoint*"):
+        checkpoint.unlink()
+    result = run(*DEFAULTS, "--seeds", 1, "--out", "old", "--resume", "--batch-steps", 5_000)
+    assert result.code == 0, result.err
+    assert_same_run(folder, two_batches)
+    assert RunFolder(folder).read_config() == RunFolder(two_batches).read_config()
+
+
+def test_a_field_that_is_said_to_be_open_is_what_it_is_resolved_to(run: Run, two_batches: Path) -> None:
+    shutil.copytree(two_batches, "new")
+    words = (*DEFAULTS, "--out", "new", "--steps", 10_000, "--resume")
+    result = run(*words, "--batch-steps", "None", "--baseline", "auto", "--gamma", "None", "--max-kl", 0.025)
+    assert result.code == 0, result.err
+    assert "is done" in result.out
+    open_again(Path("new"), {"gamma": 0.9})
+    assert "started with gamma = 0.9, not 0.995" in run(*words, "--gamma", "None").err
 
 
 def test_another_environment_is_refused(run: Run, copy: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import shlex
@@ -16,9 +17,11 @@ from rich.console import Console
 
 from fastfisher.runs.folder import RunFolder
 from fastfisher.runs.log import last_iteration
-from fastfisher.runs.several import core_shares
+from fastfisher.runs.train import core_shares
+from fastfisher.runs.views import SeedRow, State
 from fastfisher.runs.views.columns import Pace
-from fastfisher.runs.views.several_seeds import LiveSeedsView, SeedRow
+from fastfisher.runs.views.live import LiveView
+from fastfisher.runs.views.plain import PlainView
 from fastfisher.training.errors import UserError
 from fastfisher.training.rollouts.cores import CORES, usable_cores
 
@@ -168,7 +171,7 @@ def test_refusals_come_before_any_process(run: Run) -> None:
     cases = {
         ("--seeds", 2, "--out", "a"): "a/seed1 holds a run already",
         ("--seeds", 2, "--out", "a/seed1"): "holds a single run",
-        ("--seeds", 0): "--seeds: expected at least 1, got 0",
+        ("--seeds", 0): "--seeds: expected a whole number >= 1, got 0",
         ("--seeds", 2, "--resume"): "no runs of several seeds to resume in runs/CartPole-v1-npg-mlp",
         ("--out", "a", "--resume", "--gamma", 0.9): "a/seed1 was started with gamma = 0.995, not 0.9",
     }
@@ -187,7 +190,7 @@ def test_terminal_has_a_row_a_seed(width: int, tmp_path: Path, run: Run) -> None
     assert last is not None
     rows = [SeedRow(8, "training", None), SeedRow(9, "done", last), SeedRow(10, "failed", last)]
     console = Console(width=width, height=30, file=io.StringIO(), force_terminal=True, color_system=None)
-    view = LiveSeedsView(console, Pace(1200), "target 475")
+    view = LiveView(console, Pace(1200), 3, "target 475")
     view.update(rows)
     with console.capture() as capture:
         console.print(view._render())
@@ -200,6 +203,34 @@ def test_terminal_has_a_row_a_seed(width: int, tmp_path: Path, run: Run) -> None
     assert ("residual" in lines[0]) == (width == 120)
     assert "left" in lines[-1]
     assert ("target 475" in lines[-1]) == (width > 40)
+
+
+STATES: dict[int, tuple[State, State]] = {1: ("training", "training"), 3: ("training", "done")}
+"""What seeds do when a view is told and when it ends, by how many they are."""
+
+
+@pytest.mark.parametrize("seeds", STATES)
+def test_plain_lines_show_one_seed_and_several_alike(seeds: int, run: Run) -> None:
+    assert run(*TRAIN, "--steps", 400, "--out", "a").code == 0
+    last = last_iteration(Path("a"))
+    assert last is not None
+    last = dataclasses.replace(last, notes=("a note",))
+    file = io.StringIO()
+    with PlainView(file, Pace(400 * seeds), seeds) as view:
+        for state in STATES[seeds]:
+            view.update([SeedRow(seed, state, last) for seed in range(seeds)])
+    lines = file.getvalue().splitlines()
+    head, *rows = [line for line in lines if "note" not in line]
+    # One seed goes without its number and its state; where nothing is new, there is no second line.
+    assert lines.count("       note: a note") == seeds
+    if seeds == 1:
+        assert head.split()[0] == "iter"
+        assert len(rows) == 1
+        assert len(rows[0]) == len(head)
+    else:
+        assert head.split()[:2] == ["seed", "iter"]
+        assert [row.split()[0] for row in rows] == ["0", "1", "2"] * 2
+        assert [row.split()[-1] for row in rows] == ["training"] * 3 + ["done"] * 3
 
 
 def test_cores_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from step.helpers import Array, same_bits
 
 import fastfisher as ff
-from fastfisher.diagnosis.causes import CAUSES
+from fastfisher.diagnosis.report import CAUSES
 
 N, D = 300, 12
 RNG = np.random.default_rng(0)
@@ -70,6 +72,26 @@ def test_arguments_are_left_as_they_were() -> None:
     ff.diagnose(scores * 1.0)
     assert same_bits(scores, S)
     assert same_bits(matrix, F)
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import fastfisher.diagnosis.diagnose",
+        "import fastfisher; import fastfisher.diagnosis.diagnose",
+        "import fastfisher.diagnosis.diagnose as module; assert module.__name__.endswith('sis.diagnose')",
+        "from fastfisher.diagnosis import diagnose as module; assert module.diagnose is not module",
+        "from fastfisher import diagnose; import fastfisher.diagnosis; assert callable(diagnose)",
+    ],
+)
+def test_neither_the_function_nor_its_module_hides_the_other(imports: str) -> None:
+    says = """
+import sys, types, fastfisher
+module = sys.modules["fastfisher.diagnosis.diagnose"]
+assert isinstance(fastfisher.diagnosis, types.ModuleType) and fastfisher.diagnosis.diagnose is module
+assert fastfisher.diagnose is module.diagnose and isinstance(fastfisher.diagnose, types.FunctionType)
+"""
+    subprocess.run([sys.executable, "-c", imports + says], check=True)
 
 
 def test_every_verdict_is_in_the_guide() -> None:

@@ -28,5 +28,5 @@ def test_examples(name: str) -> None:
 
 
 def test_there_are_examples() -> None:
-    expected = ("natural", "fisher", "diagnosis.diagnose", "scores", "training.agent", "training.trpo")
+    expected = ("natural", "fisher", "diagnosis.diagnose", "scores", "training.agent")
     assert {f"fastfisher.{name}" for name in expected} <= set(MODULES)

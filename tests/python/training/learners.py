@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 
 from fastfisher.policies import CategoricalHead, GaussianHead, MLPPolicy, Policy
 from fastfisher.training.batch import Batch
 from fastfisher.training.config import TrainConfig
+from fastfisher.training.defaults import resolve
 from fastfisher.training.learner import Learner
 
 OBSERVATION_SIZE = 3
@@ -31,13 +33,14 @@ def make_learner(
     fields: dict[str, Any] = {
         "max_kl": 0.01,
         "fisher": "empirical",
-        "gamma": 0.995,
         "policy": "linear",
         "normalize_observations": False,
         **options,
     }
     policy = policy or make_policy(discrete=discrete, hidden=hidden)
-    return Learner(TrainConfig("", **fields), policy, OBSERVATION_SIZE)
+    space = spaces.Discrete(3) if discrete else spaces.Box(-1.0, 1.0, (2,))
+    config = resolve(TrainConfig("", **fields), space, OBSERVATION_SIZE, None)
+    return Learner(config, policy, OBSERVATION_SIZE)
 
 
 def make_batch(

@@ -265,11 +265,11 @@ def test_a_policy_object_takes_the_defaults_of_its_kind() -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda agent: agent.learn(float("nan")), ValueError, "total_steps: .* at least 0, got nan"),
-        (lambda agent: agent.learn(-5), ValueError, "total_steps: .* at least 0, got -5"),
-        (lambda agent: agent.evaluate(0), ValueError, "episodes: expected at least 1, got 0"),
-        (lambda agent: agent.evaluate(1.5), TypeError, "episodes: expected an integer, got 1.5"),
-        (lambda agent: agent.evaluate(1, seed=-1), ValueError, "seed: expected at least 0, got -1"),
+        (lambda agent: agent.learn(float("nan")), ValueError, "total_steps: .* number >= 0, got nan"),
+        (lambda agent: agent.learn(-5), ValueError, "total_steps: .* number >= 0, got -5"),
+        (lambda agent: agent.evaluate(0), ValueError, "episodes: expected a whole number >= 1, got 0"),
+        (lambda agent: agent.evaluate(1.5), TypeError, "episodes: expected a whole number >= 1, got 1.5"),
+        (lambda agent: agent.evaluate(1, seed=-1), ValueError, "seed: expected a whole number >= 0, got -1"),
         (lambda _: NPG(42), TypeError, r"env: expected an environment's id, .*, got 42 \(int\)"),
     ],
 )

@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from fastfisher import reference
 from fastfisher.training.baselines import network as network_baseline
+from fastfisher.training.baselines.base import RecentBaseline
 from fastfisher.training.baselines.make import make_baseline
 from fastfisher.training.baselines.network import NetworkBaseline
-from fastfisher.training.baselines.recent import RecentBaseline
 from fastfisher.training.baselines.ridge import RidgeBaseline
 from fastfisher.training.config import TrainConfig
-from fastfisher.training.moments import RunningMoments
-from fastfisher.training.reward_unit import RewardUnit
+from fastfisher.training.defaults import resolve
+from fastfisher.training.moments import RewardUnit, RunningMoments
 
 
 def problem(entries: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +77,8 @@ def test_survives_constant_and_repeated_entries() -> None:
 
 def test_auto_is_quadratic_for_small_observations_only() -> None:
     for size, kind in ((17, "quadratic"), (348, "linear")):
-        baseline = make_baseline(TrainConfig("x", policy="linear"), size, RewardUnit())
+        config = resolve(TrainConfig("x", policy="linear"), spaces.Discrete(2), size, None)
+        baseline = make_baseline(config, size, RewardUnit())
         assert isinstance(baseline, RidgeBaseline)
         assert baseline.kind == kind
 

@@ -30,35 +30,35 @@ def test_unknown_keys_are_refused_by_name() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "error", "message"),
     [
-        ("gamma", 1.5, ValueError, r"gamma: expected a number at least 0.0 and at most 1.0, got 1.5"),
-        ("gamma", "high", TypeError, r"gamma: expected a real number or None, got 'high' \(str\)"),
+        ("gamma", 1.5, ValueError, r"gamma: expected a finite number from 0 to 1 or None, got 1\.5$"),
+        ("gamma", "high", TypeError, r"gamma: expected a finite number from 0 to 1 or None, got 'high'$"),
         ("gamma", float("nan"), ValueError, r"gamma: expected a finite number"),
-        ("max_kl", 0.0, ValueError, r"max_kl: expected a number above 0.0, got 0.0"),
-        ("steps", 0, ValueError, r"steps: expected a number at least 1, got 0"),
-        ("steps", 1e6, TypeError, r"steps: expected an integer"),
+        ("max_kl", 0.0, ValueError, r"max_kl: expected a finite number > 0 or None, got 0\.0$"),
+        ("steps", 0, ValueError, r"steps: expected a whole number >= 1, got 0$"),
+        ("steps", 1e6, TypeError, r"steps: expected a whole number >= 1, got 1000000\.0$"),
         ("seed", -1, ValueError, r"seed"),
         ("seed", True, TypeError, r"seed"),
         ("workers", 0, ValueError, r"workers"),
-        ("policy", "cnn", ValueError, r"policy: expected one of linear, rbf, mlp, got 'cnn'"),
+        ("policy", "cnn", ValueError, r"policy: expected one of 'linear', 'rbf', 'mlp', got 'cnn'"),
         ("solver", "lu", ValueError, r"solver: expected one of"),
         ("hidden", (64, 0), ValueError, r"hidden"),
         ("hidden", 64, TypeError, r"hidden"),
         ("normalize_advantages", 1, TypeError, r"normalize_advantages"),
         ("initial_log_std", -5.0, ValueError, r"min_log_std: expected at most initial_log_std"),
-        ("algorithm", "ppo", ValueError, r"algorithm: expected one of npg, trpo, got 'ppo'"),
-        ("fisher", "observed", ValueError, r"fisher: expected one of empirical, exact, None, got 'observed'"),
-        ("fisher_fraction", 0.0, ValueError, r"fisher_fraction: .* above 0.0 and at most 1.0, got 0.0"),
-        ("momentum", 1.0, ValueError, r"momentum: .* at least 0.0 and below 1.0, got 1.0"),
-        ("line_search_factor", 1.0, ValueError, r"line_search_factor: .* above 0.0 and below 1.0, got 1.0"),
-        ("line_search_steps", 0, ValueError, r"line_search_steps: expected a number at least 1, got 0"),
-        ("damping_rule", "none", ValueError, r"damping_rule: expected one of fixed, adaptive, got 'none'"),
-        ("max_damping", 1e-9, ValueError, r"max_damping: expected a number at least 0.001, got 1e-09"),
-        ("target_return", float("inf"), ValueError, r"target_return: expected a finite number, got inf"),
-        ("baseline_hidden", (8, -1), ValueError, r"baseline_hidden: expected positive layer sizes"),
-        ("baseline_steps", 0, ValueError, r"baseline_steps: expected a number at least 1, got 0"),
-        ("baseline_batches", 0, ValueError, r"baseline_batches: expected a number at least 1, got 0"),
-        ("baseline_lambda", 1.1, ValueError, r"baseline_lambda: .* at least 0.0 and at most 1.0, got 1.1"),
-        ("std", "both", ValueError, r"std: expected one of independent, dependent, got 'both'"),
+        ("algorithm", "ppo", ValueError, r"algorithm: expected one of 'npg', 'trpo', got 'ppo'"),
+        ("fisher", "observed", ValueError, r"fisher: .* 'empirical', 'exact' or None, got 'observed'"),
+        ("fisher_fraction", 0.0, ValueError, r"fisher_fraction: .* > 0 and <= 1, got 0\.0$"),
+        ("momentum", 1.0, ValueError, r"momentum: .* >= 0 and < 1, got 1\.0$"),
+        ("line_search_factor", 1.0, ValueError, r"line_search_factor: .* > 0 and < 1, got 1\.0$"),
+        ("line_search_steps", 0, ValueError, r"line_search_steps: expected a whole number >= 1, got 0$"),
+        ("damping_rule", "none", ValueError, r"damping_rule: .* 'fixed', 'adaptive', got 'none'$"),
+        ("max_damping", 1e-9, ValueError, r"max_damping: expected a finite number >= 0\.001, got 1e-09$"),
+        ("target_return", float("inf"), ValueError, r"target_return: .* finite number or None, got inf$"),
+        ("baseline_hidden", (8, -1), ValueError, r"baseline_hidden: .* whole numbers >= 1, got \(8, -1\)$"),
+        ("baseline_steps", 0, ValueError, r"baseline_steps: expected a whole number >= 1, got 0$"),
+        ("baseline_batches", 0, ValueError, r"baseline_batches: expected a whole number >= 1, got 0$"),
+        ("baseline_lambda", 1.1, ValueError, r"baseline_lambda: .* from 0 to 1, got 1\.1$"),
+        ("std", "both", ValueError, r"std: expected one of 'independent', 'dependent', got 'both'"),
         ("squash", "yes", TypeError, r"squash: expected True or False"),
         ("env_kwargs", [1], TypeError, r"env_kwargs"),
         ("env", None, TypeError, r"env: expected a string, got None"),
@@ -121,7 +121,9 @@ def test_every_number_has_its_range_or_is_known_to_have_none() -> None:
 def test_numbers_out_of_range_are_refused_by_name(name: str) -> None:
     refused, taken = OUT_OF_RANGE[name]
     for value in refused:
-        with pytest.raises(ValueError, match=rf"^{name}: expected a number .*, got {re.escape(str(value))}$"):
+        with pytest.raises(
+            ValueError, match=rf"^{name}: expected a (finite|whole) number .*, got {re.escape(str(value))}$"
+        ):
             TrainConfig(**{"env": "X-v0", name: value})
     for value in taken:
         assert getattr(TrainConfig(**{"env": "X-v0", name: value}), name) == value
@@ -131,7 +133,7 @@ def test_numbers_out_of_range_are_refused_by_name(name: str) -> None:
 def test_numbers_are_finite_and_numbers(name: str) -> None:
     if float in (hint := NUMERIC[name], *get_args(hint)):
         for value in (float("nan"), float("inf"), -float("inf")):
-            with pytest.raises(ValueError, match=rf"^{name}: expected a finite number, got {value}$"):
+            with pytest.raises(ValueError, match=rf"^{name}: expected a finite number\b.*, got {value}$"):
                 TrainConfig(**{"env": "X-v0", name: value})
     for wrong in ("1", True, [1]):
         with pytest.raises(TypeError, match=rf"^{name}: expected "):
@@ -144,13 +146,9 @@ def test_numbers_are_finite_and_numbers(name: str) -> None:
 
 
 def test_an_adaptive_damping_starts_within_its_bounds() -> None:
-    with pytest.raises(
-        ValueError, match=r"damping: expected a number at least 0.001 and at most 10.0, got 0"
-    ):
+    with pytest.raises(ValueError, match=r"^damping: expected a finite number from 0\.001 to 10, got 0\.0$"):
         TrainConfig("X-v0", damping=0.0, damping_rule="adaptive")
-    with pytest.raises(
-        ValueError, match=r"damping: expected a number at least 0.001 and at most 10.0, got 11"
-    ):
+    with pytest.raises(ValueError, match=r"^damping: expected a finite number from 0\.001 to 10, got 11\.0$"):
         TrainConfig("X-v0", damping=11.0, damping_rule="adaptive")
     assert TrainConfig("X-v0", damping=0.0).damping == 0.0
 
@@ -165,7 +163,7 @@ def test_a_dependent_std_starts_below_its_ceiling() -> None:
     TrainConfig("X-v0", initial_log_std=2.0)
     with pytest.raises(ValueError, match=r"max_log_std: expected above initial_log_std = 2.0 .*, got 2.0"):
         TrainConfig("X-v0", initial_log_std=2.0, std="dependent")
-    with pytest.raises(ValueError, match=r"max_log_std: expected a number above -1.0, got -1.0"):
+    with pytest.raises(ValueError, match=r"max_log_std: expected a finite number > -1, got -1\.0$"):
         TrainConfig("X-v0", min_log_std=-1.0, max_log_std=-1.0)
 
 
@@ -183,7 +181,7 @@ def test_numbers_of_numpy_stand_for_pythons() -> None:
     config = TrainConfig("X-v0", seed=np.int64(3), damping=np.float64(0.25), preset=np.bool_(False))  # type: ignore[arg-type]
     assert config == TrainConfig("X-v0", seed=3, damping=0.25)
     assert json.loads(json.dumps(config.to_dict())) == config.to_dict()
-    with pytest.raises(TypeError, match=r"steps: expected an integer, got 2\.5"):
+    with pytest.raises(TypeError, match=r"steps: expected a whole number >= 1, got .*2\.5"):
         TrainConfig("X-v0", steps=np.float32(2.5))  # type: ignore[arg-type]
 
 
@@ -193,7 +191,7 @@ def test_arguments_of_the_environment_are_json() -> None:
 
 
 def test_only_a_floor_that_is_clamped_falls() -> None:
-    with pytest.raises(ValueError, match=r"final_min_log_std: expected a finite number, got nan"):
+    with pytest.raises(ValueError, match=r"final_min_log_std: expected a finite number or None, got nan$"):
         TrainConfig("X-v0", final_min_log_std=float("nan"))
     with pytest.raises(ValueError, match=r"final_min_log_std: expected None with std = 'dependent'"):
         TrainConfig("X-v0", final_min_log_std=-4.0, std="dependent")

@@ -15,9 +15,9 @@ import pytest
 from fastfisher.training import NPG, UserError
 from fastfisher.training.batch import Batch
 from fastfisher.training.config import TrainConfig
-from fastfisher.training.environments.recipe import make_head, with_defaults
-from fastfisher.training.make_policy import make_policy
-from fastfisher.training.rollouts.envpool import EnvPoolRollouts, default_count
+from fastfisher.training.defaults import resolve
+from fastfisher.training.make_policy import make_head, make_policy
+from fastfisher.training.rollouts.envpool import EnvPoolRollouts
 
 NAME = "CartPole-v1"
 OPTIONS: dict[str, Any] = {"backend": "envpool", "num_envs": 3, "batch_steps": 200}
@@ -25,10 +25,11 @@ OPTIONS: dict[str, Any] = {"backend": "envpool", "num_envs": 3, "batch_steps": 2
 
 def collect(**changes: Any) -> tuple[Batch, np.ndarray]:
     env = gymnasium.make(changes.get("env", NAME))
-    config = with_defaults(TrainConfig(**{"env": NAME, "seed": 5, **OPTIONS, **changes}), env.action_space)
     size = env.observation_space.shape[0]  # type: ignore[index]
+    config = TrainConfig(**{"env": NAME, "seed": 5, **OPTIONS, **changes})
+    config = resolve(config, env.action_space, size, 500)
     policy = make_policy(config, size, make_head(env.action_space, config), np.random.default_rng(0))
-    rollouts = EnvPoolRollouts(config, env, config.batch_steps or 0, 500, {})
+    rollouts = EnvPoolRollouts(config, env, {})
     batch = rollouts.collect(policy, 0)
     rollouts.close()
     return batch, rollouts.resets
@@ -39,7 +40,10 @@ def collect(**changes: Any) -> tuple[Batch, np.ndarray]:
     [(10_000, 1_000, 10), (2_048, 1_000, 2), (500, 1_000, 1), (9_000, 50, 10), (9, None, 10)],
 )
 def test_as_many_by_default_as_see_whole_episodes(batch_steps: int, limit: int | None, count: int) -> None:
-    assert default_count(batch_steps, limit) == count
+    config = TrainConfig(NAME, backend="envpool", batch_steps=batch_steps)
+    assert resolve(config, gymnasium.spaces.Discrete(2), 4, limit).num_envs == count
+    assert resolve(config.replace(num_envs=3), gymnasium.spaces.Discrete(2), 4, limit).num_envs == 3
+    assert resolve(config.replace(backend="gymnasium"), gymnasium.spaces.Discrete(2), 4, limit).num_envs == 0
 
 
 def test_episodes_begin_at_a_reset_and_end_where_the_pole_falls() -> None:

@@ -10,8 +10,7 @@ import pytest
 
 from fastfisher.training import NPG, UserError
 from fastfisher.training.config import TrainConfig
-from fastfisher.training.environments.init_noise import InitNoise, _penetration
-from fastfisher.training.environments.locomotion import ROBOTS
+from fastfisher.training.environments.init_noise import ROBOTS, InitNoise, _penetration
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*compiler attribute")
 
@@ -90,7 +89,7 @@ def test_evaluation_takes_other_initial_states_than_training() -> None:
         np.testing.assert_array_equal(agent.evaluate(3, init_noise=0.0).lengths, lengths["usual"])
     np.testing.assert_array_equal(noisy.evaluate(3).lengths, lengths["noisy"], "the config's is as it was")
     for wrong in (-0.1, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match=f"init_noise: expected a number at least 0.0, got {wrong}"):
+        with pytest.raises(ValueError, match=f"init_noise: expected a finite number >= 0, got {wrong}"):
             noisy.evaluate(3, init_noise=wrong)
     cart = NPG("CartPole-v1", policy="linear", workers=1)
     with pytest.raises(UserError, match=r"init_noise knows .*Hopper.*, and not CartPole-v1"):
@@ -104,5 +103,5 @@ def test_what_it_is_not_for_is_refused() -> None:
         NPG(gymnasium.make_vec("Hopper-v5", 2, vectorization_mode="sync"), init_noise=0.1)
     with pytest.raises(ValueError, match=r"init_noise: expected 0 with backend = 'envpool'"):
         TrainConfig("Hopper-v5", init_noise=0.1, backend="envpool")
-    with pytest.raises(ValueError, match=r"init_noise: expected a number at least 0.0, got -0.1"):
+    with pytest.raises(ValueError, match=r"init_noise: expected a finite number >= 0, got -0.1"):
         TrainConfig("Hopper-v5", init_noise=-0.1)

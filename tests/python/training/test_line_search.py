@@ -10,8 +10,7 @@ import pytest
 from learners import make_batch, make_learner, make_policy
 
 from fastfisher.policies import GaussianHead, LinearPolicy, Policy
-from fastfisher.training.line_search import backtrack, rejection
-from fastfisher.training.move import Move, take_within
+from fastfisher.training.move import Move, Walk, backtrack, rejection
 
 
 def test_the_longest_fit_step_is_taken() -> None:
@@ -71,7 +70,7 @@ def search(policy: Policy, sign: float = 1.0, scale: float = 1.0, **options: Any
     object.__setattr__(step, "step", scale * step.step)
     arguments: dict[str, Any] = {"max_kl": 0.01, "factor": 0.8, "tries": 5, **options}
     with np.errstate(over="ignore"):
-        return take_within(policy, before, step, batch.actions, sign * A, **arguments)
+        return Walk(policy, before, step, batch.actions, sign * A).within(**arguments)
 
 
 @pytest.mark.parametrize(

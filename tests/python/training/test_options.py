@@ -27,11 +27,11 @@ from fastfisher.training.baselines.make import make_baseline
 from fastfisher.training.baselines.network import NetworkBaseline
 from fastfisher.training.baselines.ridge import RidgeBaseline
 from fastfisher.training.config import TrainConfig
-from fastfisher.training.environments.recipe import make_head
+from fastfisher.training.defaults import resolve
 from fastfisher.training.errors import WorkerError
 from fastfisher.training.learner import Learner, Update
-from fastfisher.training.make_policy import make_policy
-from fastfisher.training.reward_unit import RewardUnit
+from fastfisher.training.make_policy import make_head, make_policy
+from fastfisher.training.moments import RewardUnit
 from fastfisher.training.seeding import Stream, stream
 
 Array = NDArray[np.float64]
@@ -145,7 +145,8 @@ def test_the_damping_adapts_between_the_configs_bounds() -> None:
 
 
 def baseline_of(**options: Any) -> Any:
-    return make_baseline(TrainConfig("X-v0", **options), OBSERVATION_SIZE, RewardUnit())
+    config = resolve(TrainConfig("X-v0", **options), spaces.Discrete(2), OBSERVATION_SIZE, None)
+    return make_baseline(config, OBSERVATION_SIZE, RewardUnit())
 
 
 @pytest.mark.parametrize("kind", ["linear", "quadratic"])

@@ -9,7 +9,7 @@ import pytest
 from learners import make_batch, make_learner
 
 from fastfisher.training.advantages import discounted_returns
-from fastfisher.training.reward_unit import RewardUnit
+from fastfisher.training.moments import RewardUnit
 
 
 def test_the_unit_is_the_spread_of_all_returns() -> None:

@@ -166,10 +166,10 @@ def test_a_run_goes_on_in_its_own_process_where_workers_crash_at_their_start() -
     with pytest.raises(CannotRecreateError, match=r"(?s)environments\.py.* in __init__\n") as caught:
         WorkerRollouts(recipe, 0, layout(2), 60.0)
     assert re.fullmatch(r"rollout worker \d died: killed by SIGSEGV", caught.value.reason)
-    config = TrainConfig("", policy="linear", workers=2)
+    config = TrainConfig("", policy="linear", workers=2, batch_steps=BATCH)
     policy = LinearPolicy(2, GaussianHead(1, 0.0), np.random.default_rng(0))
     with pytest.warns(UserWarning, match="training in one process: no worker can make the environment"):
-        rollouts = make_rollouts(config, Countdown(), recipe, policy, BATCH, HORIZON, {})
+        rollouts = make_rollouts(config, Countdown(), recipe, policy, HORIZON, {})
     (note,) = rollouts.notes
     assert re.search(r"no worker can make the environment: rollout worker \d died: killed by SIGSEGV$", note)
     assert len(rollouts.collect(policy, 0).rewards) >= BATCH

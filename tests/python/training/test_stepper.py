@@ -10,9 +10,8 @@ from learners import make_batch, make_learner
 
 from fastfisher.natural import NaturalStep
 from fastfisher.scores import Scores
-from fastfisher.training.damping import adapted_damping
 from fastfisher.training.learner import Learner
-from fastfisher.training.stepper import fisher_rows
+from fastfisher.training.stepper import adapted_damping, fisher_rows
 
 
 def step_of(learner: Learner, seed: int = 0) -> tuple[NaturalStep, np.ndarray, np.ndarray]:
@@ -184,11 +183,6 @@ def test_without_advantages_nothing_is_forgotten() -> None:
     zeros = np.zeros(len(batch.rewards))
     assert learner.stepper.step(policy, before, batch.observations, batch.actions, zeros, 0.01) is None
     assert {name: array.tobytes() for name, array in learner.stepper.state().items()} == kept
-
-
-def test_a_learner_wants_a_whole_config() -> None:
-    with pytest.raises(ValueError, match="max_kl, fisher, gamma: expected values, got None, exact"):
-        make_learner(max_kl=None, fisher="exact")
 
 
 def test_a_cap_on_cg_that_the_config_sets_is_not_news() -> None:

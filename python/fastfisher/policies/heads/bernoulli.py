@@ -6,38 +6,27 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .base import Head
-from .functions import log_sigmoid, sigmoid
+from .base import Array, Head, log_sigmoid, sigmoid
 
-Array = NDArray[np.float64]
 Bits = NDArray[np.int8]
 
 
 class BernoulliHead(Head):
     """P(a_k = 1 | z) = sigmoid(z_k), independently for k in 0 ... m - 1."""
 
-    own_size = 0
     action_dtype = np.int8
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.action_shape = (size,)
 
-    def initial_own(self) -> Array:
-        """Return no parameters."""
-        return np.zeros(0)
-
     def noise(self, own: Array, count: int, rng: Generator) -> Array:
         """Return logistic noise: P(z + noise > 0) = sigmoid(z)."""
         return rng.logistic(size=(count, self.size))
 
     def choose(self, noisy: Array) -> Bits:
-        """Return the signs."""
+        """Return the signs, of one row or several."""
         return (noisy > 0.0).astype(np.int8)
-
-    def choose_rows(self, noisy: Array) -> Bits:
-        """Return the signs."""
-        return self.choose(noisy)
 
     def log_prob(self, z: Array, own: Array, act: Bits) -> Array:
         """Return sum log sigmoid(+-z), the sign that of the bit."""
@@ -48,18 +37,10 @@ class BernoulliHead(Head):
         """Return a - p, p = sigmoid(z), without the cancellation of 1 - p where p is near one."""
         return np.where(act, sigmoid(-z), -sigmoid(z))
 
-    def own_scores(self, z: Array, own: Array, act: Bits) -> Array:
-        """Return no columns."""
-        return np.zeros((len(z), 0))
-
     def fisher_factors(self, z: Array, own: Array) -> list[Array]:
         """Return sqrt(p_k (1 - p_k)) e_k for each k: the Fisher matrix is diagonal."""
         root = np.exp(0.5 * (log_sigmoid(z) + log_sigmoid(-z)))
         return [root[:, k : k + 1] * row for k, row in enumerate(np.eye(self.size))]
-
-    def own_fisher_root(self, own: Array) -> Array:
-        """Return no rows."""
-        return np.zeros((0, 0))
 
     def kl(self, z: Array, own: Array, other_z: Array, other_own: Array) -> Array:
         """Return sum p log(p / p') + (1 - p) log((1 - p) / (1 - p'))."""

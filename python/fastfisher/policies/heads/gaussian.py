@@ -7,12 +7,8 @@ from abc import abstractmethod
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
-from .base import Head
-from .functions import sigmoid
-
-Array = NDArray[np.float64]
+from .base import Array, Head, sigmoid
 
 _LOG_2_PI = math.log(2.0 * math.pi)
 
@@ -28,11 +24,11 @@ class DiagonalGaussianHead(Head):
 
     Parameters
     ----------
-    actions
-        Number of action dimensions m.
-    initial_log_std, min_log_std
-        Where log sigma starts, and its floor: the step towards zero variance never ends, since
-        the score of log sigma is of order one however small sigma is.
+    actions : int
+        m, the number of action dimensions.
+    initial_log_std, min_log_std : float
+        Start and floor of log sigma: the step towards zero variance never ends, since the score of log sigma
+        is of order one however small sigma is.
     """
 
     action_dtype = np.float64
@@ -50,14 +46,6 @@ class DiagonalGaussianHead(Head):
     @abstractmethod
     def moments(self, z: Array, own: Array) -> tuple[Array, Array]:
         """Return mu, (N, m), and log sigma, (N, m) or, where all rows have the same, (m,)."""
-
-    def choose(self, noisy: Array) -> Array:
-        """Return a = mu + sigma eps."""
-        return noisy
-
-    def choose_rows(self, noisy: Array) -> Array:
-        """Return a = mu + sigma eps."""
-        return noisy
 
     def log_prob(self, z: Array, own: Array, act: Array) -> Array:
         """Return -|(a - mu) / sigma|^2 / 2 - sum log sigma - (m / 2) log 2 pi."""
@@ -105,18 +93,15 @@ class GaussianHead(DiagonalGaussianHead):
 
     def noise(self, own: Array, count: int, rng: Generator) -> Array:
         """Return sigma eps, eps standard normal."""
-        noise: Array = rng.standard_normal((count, self.actions)) * np.exp(own)
-        return noise
+        return rng.standard_normal((count, self.actions)) * np.exp(own)
 
     def errors(self, z: Array, own: Array, act: Array) -> Array:
         """Return (a - z) / sigma^2."""
-        errors: Array = (act - z) * np.exp(-2.0 * own)
-        return errors
+        return (act - z) * np.exp(-2.0 * own)
 
     def own_scores(self, z: Array, own: Array, act: Array) -> Array:
         """Return ((a - z) / sigma)^2 - 1."""
-        scores: Array = np.square((act - z) * np.exp(-own)) - 1.0
-        return scores
+        return np.square((act - z) * np.exp(-own)) - 1.0
 
     def fisher_factors(self, z: Array, own: Array) -> list[Array]:
         """Return e_k / sigma_k for each k: the Fisher matrix of z is diag(1 / sigma^2)."""
@@ -146,17 +131,15 @@ class StateDependentGaussianHead(DiagonalGaussianHead):
     Parameters
     ----------
     actions, initial_log_std, min_log_std
-        As of :class:`DiagonalGaussianHead`.
-    max_log_std
-        Ceiling of log sigma; e^2 is that of soft actor-critic (arXiv 1801.01290).
+        See :class:`DiagonalGaussianHead`.
+    max_log_std : float
+        Ceiling of log sigma; soft actor-critic has e^2 for sigma (arXiv 1801.01290).
 
     Raises
     ------
     ValueError
         Where ``initial_log_std`` is not between floor and ceiling, which no y reaches.
     """
-
-    own_size = 0
 
     def __init__(
         self,
@@ -178,12 +161,8 @@ class StateDependentGaussianHead(DiagonalGaussianHead):
 
     @property
     def noise_size(self) -> int:
-        """A number for each action."""
+        """m, one number for each action."""
         return self.actions
-
-    def initial_own(self) -> Array:
-        """Return no parameters."""
-        return np.zeros(0)
 
     def moments(self, z: Array, own: Array) -> tuple[Array, Array]:
         """Return mu and log sigma, (N, m) each."""
@@ -198,8 +177,7 @@ class StateDependentGaussianHead(DiagonalGaussianHead):
 
     def perturb(self, z: Array, noise: Array) -> Array:
         """Return mu + sigma eps."""
-        perturbed: Array = z[..., : self.actions] + np.exp(self._log_std(z)) * noise
-        return perturbed
+        return z[..., : self.actions] + np.exp(self._log_std(z)) * noise
 
     def _slope(self, z: Array) -> Array:
         """Return d log sigma / d y."""
@@ -212,16 +190,8 @@ class StateDependentGaussianHead(DiagonalGaussianHead):
         standard = (act - mean) * np.exp(-log_std)
         return np.hstack([standard * np.exp(-log_std), (np.square(standard) - 1.0) * self._slope(z)])
 
-    def own_scores(self, z: Array, own: Array, act: Array) -> Array:
-        """Return no columns."""
-        return np.zeros((len(z), 0))
-
     def fisher_factors(self, z: Array, own: Array) -> list[Array]:
-        """Return e_k / sigma_k, then sqrt(2) (d log sigma_k / d y_k) e_{m + k}: a diagonal matrix's."""
+        """Return e_k / sigma_k, then sqrt(2) (d log sigma_k / d y_k) e_{m + k}: the matrix is diagonal."""
         _, log_std = self.moments(z, own)
         diagonal = np.hstack([np.exp(-log_std), math.sqrt(2.0) * self._slope(z)])
         return [diagonal[:, k : k + 1] * row for k, row in enumerate(np.eye(self.size))]
-
-    def own_fisher_root(self, own: Array) -> Array:
-        """Return no rows."""
-        return np.zeros((0, 0))

@@ -1,5 +1,7 @@
 """Gaussian actions squashed by tanh into the bounds of a Box."""
 
+# ruff: noqa: D102 - what is overridden here is the Gaussian's at u, but where a docstring says otherwise
+
 from __future__ import annotations
 
 import math
@@ -7,13 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
-from .base import Head
-from .functions import even_spread, softplus
+from .base import Array, Head, even_spread, softplus
 from .gaussian import DiagonalGaussianHead
-
-Array = NDArray[np.float64]
 
 _NODES: Array = np.linspace(-6.0, 6.0, 97)
 """Standard deviations from the mean at which the entropy's integrand is summed.
@@ -26,23 +24,23 @@ _ENTROPY_ROWS = 250
 
 
 class SquashedHead(Head):
-    """a = center + half_range tanh(u), u as the Gaussian head below says.
+    """a = center + half_range tanh(u), u distributed as a Gaussian head says.
 
-    An action is recorded as u, which tanh could not give back near the bounds; :attr:`squash` makes it
-    the environment's.  The map from u to a is fixed and invertible, so scores, Fisher matrix and
-    KL are those of u.  ``log_prob`` is the density of a; the mode is that of u, squashed.
+    An action is recorded as u, which tanh could not give back near the bounds; :attr:`squash` makes it the
+    environment's.  The map from u to a is fixed and invertible, so scores, Fisher matrix and KL are those of
+    u.  ``log_prob`` is the density of a; the mode is u's, squashed.
 
     Parameters
     ----------
-    gaussian
+    gaussian : DiagonalGaussianHead
         The distribution of u.
-    low, high
-        Bounds of the actions, (m,), finite.
+    low, high : (m,) array
+        Bounds of the actions, finite.
 
     Raises
     ------
     ValueError
-        Where a bound is not finite, or low is not below high.
+        Where a bound is not finite, low is not below high, or there are not as many as actions.
     """
 
     def __init__(self, gaussian: DiagonalGaussianHead, low: Array, high: Array) -> None:
@@ -61,41 +59,28 @@ class SquashedHead(Head):
 
     @property
     def noise_size(self) -> int:
-        """That of the Gaussian."""
         return self.gaussian.noise_size
 
     @property
     def squash(self) -> Callable[[Array], Array]:
-        """From u to the environment's action, one or rows of them."""
+        """The map from u to the environment's action, for one or rows of them."""
         return self._squash
 
     def _squash(self, u: Array) -> Array:
-        squashed: Array = self.center + self.half_range * np.tanh(u)
-        return squashed
+        return self.center + self.half_range * np.tanh(u)
 
     def _log_slope(self, u: Array) -> Array:
         """Return log da/du = log(half_range (1 - tanh^2 u)), without the cancellation."""
         return np.log(self.half_range) + 2.0 * (math.log(2.0) - np.abs(u) - softplus(-2.0 * np.abs(u)))
 
     def initial_own(self) -> Array:
-        """Return those of the Gaussian."""
         return self.gaussian.initial_own()
 
     def noise(self, own: Array, count: int, rng: Generator) -> Array:
-        """Return that of the Gaussian."""
         return self.gaussian.noise(own, count, rng)
 
     def perturb(self, z: Array, noise: Array) -> Array:
-        """Return u."""
         return self.gaussian.perturb(z, noise)
-
-    def choose(self, noisy: Array) -> Array:
-        """Return u."""
-        return noisy
-
-    def choose_rows(self, noisy: Array) -> Array:
-        """Return u."""
-        return noisy
 
     def log_prob(self, z: Array, own: Array, act: Array) -> Array:
         """Return log N(u; mu, sigma^2) - sum log da/du, u = ``act``."""
@@ -103,23 +88,19 @@ class SquashedHead(Head):
         return log_p
 
     def errors(self, z: Array, own: Array, act: Array) -> Array:
-        """Return those of the Gaussian at u: da/du does not depend on z."""
+        # da/du does not depend on z.
         return self.gaussian.errors(z, own, act)
 
     def own_scores(self, z: Array, own: Array, act: Array) -> Array:
-        """Return those of the Gaussian at u."""
         return self.gaussian.own_scores(z, own, act)
 
     def fisher_factors(self, z: Array, own: Array) -> list[Array]:
-        """Return those of the Gaussian."""
         return self.gaussian.fisher_factors(z, own)
 
     def own_fisher_root(self, own: Array) -> Array:
-        """Return that of the Gaussian."""
         return self.gaussian.own_fisher_root(own)
 
     def kl(self, z: Array, own: Array, other_z: Array, other_own: Array) -> Array:
-        """Return that of the Gaussian."""
         return self.gaussian.kl(z, own, other_z, other_own)
 
     def entropy(self, z: Array, own: Array) -> float:
@@ -135,13 +116,10 @@ class SquashedHead(Head):
         return self.gaussian.entropy(rows, own) + float(expected.sum(axis=1).mean())
 
     def std(self, z: Array, own: Array) -> float:
-        """Return the mean standard deviation of u."""
         return self.gaussian.std(z, own)
 
     def set_min_log_std(self, value: float) -> None:
-        """Move the floor of the Gaussian's log sigma."""
         self.gaussian.set_min_log_std(value)
 
     def constrain(self, own: Array) -> None:
-        """Put the Gaussian's parameters back into their range."""
         self.gaussian.constrain(own)

@@ -1,16 +1,12 @@
-"""What the views share: the pace of a run, how numbers are written, the columns of the table."""
+"""What the views share: the pace of a run, how numbers are written, the columns of their lines."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
 from ...training.iteration import IterationInfo
 
@@ -118,60 +114,6 @@ def fitting(width: int, gap: int = 2) -> tuple[Column, ...]:
     return tuple(kept)
 
 
-def titled_table(columns: Sequence[Column], first: str = "") -> Table:
-    """Return an empty table of these columns, after one with the title ``first`` where that is given."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    if first:
-        table.add_column(first, justify="right")
-    for column in columns:
-        title = column.title.replace("+-", "\N{PLUS-MINUS SIGN}")
-        table.add_column(title, justify="right", width=column.width)
-    return table
-
-
-def progress_line(pace: Pace, width: int, aim: str = "") -> Table:
-    """Return the last line of a live view.
-
-    Parameters
-    ----------
-    pace
-        How far the run is.
-    width
-        Characters of the terminal; a narrow one gets a shorter bar and fewer words.
-    aim
-        What else ends the run, e.g. "target 475".
-    """
-    width -= 3  # for the ^C that a terminal echoes here: on a full line it would tear the table
-    share = min(1.0, pace.steps / pace.total_steps)
-    text = Text(f"{share:4.0%}", style="bold")
-    # From the most to the least wanted, as many as fit beside a bar of at least ten characters.
-    for words in (
-        f"  {clock(pace.seconds_left)} left",
-        f", {clock(pace.elapsed)} elapsed",
-        f", {aim}" if aim else "",
-        f", {pace.steps_per_second:,.0f} steps/s" if not math.isnan(pace.steps_per_second) else "",
-    ):
-        if len(text) + len(words) + 12 > width:
-            break
-        text.append(words, style="dim")
-    length = max(1, min(40, width // 3, width - len(text) - 2))
-    line = Table.grid(padding=(0, 2, 0, 0))
-    line.add_row(ProgressBar(pace.total_steps, min(pace.steps, pace.total_steps), width=length), text)
-    return line
-
-
-def aligned(facts: Mapping[str, str]) -> list[str]:
-    """Return names and values as lines in two columns, for plain output."""
-    width = max(map(len, facts), default=0)
-    return [f"  {name:<{width}}  {value}" for name, value in facts.items()]
-
-
-def facts_table(facts: Mapping[str, str]) -> Table:
-    """Return names and values in two columns, for a terminal."""
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="dim")
-    # Folders and commands are for copying: folded to the next line, never cut off.
-    table.add_column(overflow="fold")
-    for name, value in facts.items():
-        table.add_row(f"  {name}", Text(value))
-    return table
+def cells(info: IterationInfo | None, columns: Sequence[Column]) -> list[str]:
+    """Return an iteration as the words of a line; ``-`` in each column before the first."""
+    return ["-" if info is None else column.write(info) for column in columns]

@@ -1,5 +1,7 @@
 """A value network, fitted by Gauss-Newton steps: a natural step whose scores are the derivatives of V."""
 
+# ruff: noqa: D102 - the base class documents what is overridden here
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -10,13 +12,12 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ... import _core
+from ..._core import network_backward, network_forward
 from ...natural import natural_step
 from ...scores import Scores
+from ..batch import Array
 from ..moments import standardization
-from .base import Baseline
-
-Array = NDArray[np.float64]
+from .base import Baseline, Times
 
 _CLIP = 10.0
 """Standard deviations at which observations are clipped, for those far from all that was fitted."""
@@ -52,9 +53,9 @@ class NetworkBaseline(Baseline):
     hidden
         Sizes of the hidden layers.
     steps
-        Gauss-Newton steps a fit.
+        Gauss-Newton steps of a fit.
     rng
-        For the initial weights; the last layer starts at zero.
+        Source of the initial weights; the last layer starts at zero.
     """
 
     def __init__(self, observation_size: int, hidden: Sequence[int], steps: int, rng: Generator) -> None:
@@ -74,14 +75,12 @@ class NetworkBaseline(Baseline):
         x: Array = np.clip((observations - self.shift) / self.scale, -_CLIP, _CLIP)
         return x
 
-    def predict(self, observations: Array, times: NDArray[np.int64]) -> Array:
-        """Return V, (N,); ``times`` do not matter."""
-        _, output = _core.network_forward(self._standardized(observations), self._layers, True)
+    def predict(self, observations: Array, times: Times) -> Array:
+        _, output = network_forward(self._standardized(observations), self._layers, True)
         values: Array = self.target_shift + self.target_scale * output[:, 0].astype(np.float64)
         return values
 
-    def fit(self, observations: Array, times: NDArray[np.int64], targets: Array) -> None:
-        """Move V towards value targets, (N,)."""
+    def fit(self, observations: Array, times: Times, targets: Array) -> None:
         self._restandardize(observations, targets)
         x = self._standardized(observations)
         y = (targets - self.target_shift) / self.target_scale
@@ -91,7 +90,7 @@ class NetworkBaseline(Baseline):
             if loss == 0.0:
                 return
             ones = np.ones((len(y), 1), np.float32)
-            J = list(zip(inputs, _core.network_backward(self._layers, inputs, ones), strict=True))
+            J = list(zip(inputs, network_backward(self._layers, inputs, ones), strict=True))
             every = max(1, len(y) // _CURVATURE_ROWS)
             rows = slice(step % every, None, every)
             direction = natural_step(
@@ -136,7 +135,7 @@ class NetworkBaseline(Baseline):
 
     def _forward(self, x: Array, y: Array, layers: list[Array]) -> tuple[list[NDArray[np.float32]], Array]:
         """Return each layer's inputs and the residuals y - net(x)."""
-        inputs, output = _core.network_forward(x, layers, True)
+        inputs, output = network_forward(x, layers, True)
         return inputs, y - output[:, 0]
 
     def _moved(self, step: Array) -> list[Array]:
@@ -144,7 +143,6 @@ class NetworkBaseline(Baseline):
         return [layer + part.reshape(layer.shape) for layer, part in zip(self._layers, parts, strict=True)]
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return what a checkpoint has to keep."""
         return {
             **{f"layer{index}": layer for index, layer in enumerate(self._layers)},
             "shift": self.shift,
@@ -154,7 +152,6 @@ class NetworkBaseline(Baseline):
         }
 
     def load_state(self, values: Mapping[str, NDArray[Any]]) -> None:
-        """Take back what :meth:`state` returned."""
         self._layers = [np.array(values[f"layer{index}"]) for index in range(len(self._layers))]
         self.shift, self.scale = np.array(values["shift"]), np.array(values["scale"])
         self.target_shift, self.target_scale = map(float, values["targets"])

@@ -1,5 +1,7 @@
 """Value baselines by ridge regression on fixed features of observation and time."""
 
+# ruff: noqa: D102 - the base class documents what is overridden here
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -9,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..._core import value_features_matvec, value_features_sums
+from ..batch import Array
 from ..moments import standardization
-from .base import Baseline
-
-Array = NDArray[np.float64]
+from .base import Baseline, Times
 
 _TIME_FEATURES = 5
 """1, t, t^2, t^3, t^4."""
@@ -43,14 +44,12 @@ class RidgeBaseline(Baseline):
         products = observation_size * (observation_size + 1) // 2 if kind == "quadratic" else 0
         self.coefficients: Array = np.zeros(_TIME_FEATURES + observation_size + products)
 
-    def predict(self, observations: Array, times: NDArray[np.int64]) -> Array:
-        """Return V, (N,)."""
+    def predict(self, observations: Array, times: Times) -> Array:
         return value_features_matvec(
             observations, times, self.shift, self.scale, self.kind == "quadratic", self.coefficients
         )
 
-    def fit(self, observations: Array, times: NDArray[np.int64], targets: Array) -> None:
-        """Fit to value targets, (N,)."""
+    def fit(self, observations: Array, times: Times, targets: Array) -> None:
         self.shift, self.scale = standardization(observations)
         # (X^T X / N + ridge I)^-1 X^T y / N.  The sums are taken of a few rows of X at a time, which never
         # leave the cache: written out, X would take ten times the memory of the observations.
@@ -60,10 +59,8 @@ class RidgeBaseline(Baseline):
         (self.coefficients,) = XtX.solve((Xty / len(targets)).reshape(1, -1), self.ridge)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return what a checkpoint has to keep."""
         return {"coefficients": self.coefficients, "shift": self.shift, "scale": self.scale}
 
     def load_state(self, values: Mapping[str, NDArray[Any]]) -> None:
-        """Take back what :meth:`state` returned."""
         self.coefficients = np.array(values["coefficients"])
         self.shift, self.scale = np.array(values["shift"]), np.array(values["scale"])

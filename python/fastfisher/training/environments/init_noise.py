@@ -8,11 +8,12 @@ import gymnasium
 import mujoco
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
-from .locomotion import locomotion
+from ..batch import Array
+from ..errors import UserError
 
-Array = NDArray[np.float64]
+ROBOTS = ("Ant", "HalfCheetah", "Hopper", "Humanoid", "Swimmer", "Walker2d")
+"""Each a torso (body 1) with limbs on joints of limited range, and a task that is to move forward."""
 
 TILT = 0.5
 """Radians that the torso is tilted by at most, at a scale of 1."""
@@ -22,6 +23,30 @@ DRAWS_A_SCALE = 8
 """Unhealthy initial states to refuse before the scale is halved."""
 HALVINGS = 12
 """Scales to try before the environment's own state is taken."""
+
+
+def locomotion(env: gymnasium.Env[Any, Any], purpose: str) -> Any:
+    """Return the unwrapped robot.
+
+    Parameters
+    ----------
+    env
+        Any stack of wrappers around it.
+    purpose
+        What needs it, for the message.
+
+    Raises
+    ------
+    UserError
+        Where the environment is another one.
+    """
+    robot = env.unwrapped
+    for kind in type(robot).__mro__:
+        of_gymnasium = kind.__module__.startswith("gymnasium.envs.mujoco.")
+        if of_gymnasium and kind.__name__.removesuffix("Env") in ROBOTS and hasattr(robot, "reset_model"):
+            return robot
+    name = robot.spec.id if robot.spec is not None else type(robot).__name__
+    raise UserError(f"{purpose} knows gymnasium's {', '.join(ROBOTS)} (MuJoCo), and not {name}")
 
 
 class InitNoise(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -40,7 +65,7 @@ class InitNoise(gymnasium.Wrapper[Any, Any, Any, Any]):
     Parameters
     ----------
     env
-        One of :data:`.locomotion.ROBOTS`, in any wrappers.
+        One of :data:`ROBOTS`, in any wrappers.
     scale
         1: limbs anywhere in their range, tilts of up to 0.5 rad, drops of up to 0.2 m,
         velocities of 1 m/s and 1 rad/s (standard deviations).

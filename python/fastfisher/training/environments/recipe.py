@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import importlib
-import math
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
-import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.spaces.utils import flatten
 from gymnasium.vector import VectorEnv
-from numpy.typing import NDArray
 
-from ...policies import (
-    BernoulliHead,
-    CategoricalHead,
-    DiagonalGaussianHead,
-    GaussianHead,
-    Head,
-    MultiCategoricalHead,
-    SquashedHead,
-    StateDependentGaussianHead,
-)
 from ..config import TrainConfig
 from ..errors import UserError
-from .model_warnings import model_warnings_logged
 
 Env = gymnasium.Env[Any, Any]
-Array = NDArray[np.float64]
+EnvLike = str | Env | Callable[..., Env] | VectorEnv[Any, Any, Any]
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,8 +47,33 @@ class Recipe:
             return self.factory(**self.kwargs)
         assert self.spec is not None
         # Without the passive checker, which goes on checking at every step.
-        with model_warnings_logged(self.spec):
+        with _model_warnings_logged(self.spec):
             return gymnasium.make(self.spec, disable_env_checker=True, **self.kwargs)
+
+
+@contextmanager
+def _model_warnings_logged(spec: EnvSpec | None) -> Iterator[None]:
+    """Send MuJoCo's warnings to Python's log while a registered MuJoCo environment is made.
+
+    MuJoCo 4 says of each model file that ships with gymnasium which of its attributes are
+    deprecated: on the terminal, once for each process, and in a file MUJOCO_LOG.TXT in the working
+    directory.  Warnings of the simulation itself, which comes later, go where they always go.
+    """
+    if spec is None or "mujoco" not in str(spec.entry_point):
+        yield
+        return
+    try:
+        import mujoco
+    except ImportError:
+        # The environment's own message about what to install is better.
+        yield
+        return
+    handler = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(_LOGGER.debug)
+    try:
+        yield
+    finally:
+        mujoco.set_mju_user_warning(handler)
 
 
 def recipe_for(env: str | Callable[..., Env], config: TrainConfig) -> Recipe:
@@ -132,197 +146,6 @@ def prepared(env: Env, max_episode_steps: int | None = None, init_noise: float =
     return gymnasium.wrappers.FlattenObservation(env)
 
 
-def make_head(space: spaces.Space[Any], config: TrainConfig) -> Head:
-    """Return the distribution for an action space.
-
-    Raises
-    ------
-    UserError
-        Where the space is neither a Box of floats nor Discrete, MultiDiscrete or MultiBinary, or the
-        config wants of it what only a Box, or a bounded one, has.
-    ValueError
-        Where the space is a Box and the config leaves ``initial_log_std`` open.
-    """
-    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
-        return _gaussian_head(space, config)
-    if not isinstance(space, (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)):
-        raise UserError(
-            f"actions of {space} are not supported; wrap the environment to a Box of floats, Discrete, "
-            "MultiDiscrete or MultiBinary actions"
-        )
-    if config.squash or config.std == "dependent":
-        asked = "squash = True" if config.squash else "std = 'dependent'"
-        raise UserError(f"{asked} is for actions of a Box, and here they are of {space}")
-    if isinstance(space, spaces.Discrete):
-        return CategoricalHead(int(space.n))
-    if isinstance(space, spaces.MultiDiscrete):
-        return MultiCategoricalHead(space.nvec.ravel().tolist())
-    return BernoulliHead(int(np.prod(space.shape)))
-
-
-def _gaussian_head(space: spaces.Box, config: TrainConfig) -> Head:
-    if config.initial_log_std is None:
-        raise ValueError("initial_log_std: expected a number, got None; see with_defaults")
-    where = (int(np.prod(space.shape)), config.initial_log_std, config.min_log_std)
-    gaussian: DiagonalGaussianHead = GaussianHead(*where)
-    if config.std == "dependent":
-        gaussian = StateDependentGaussianHead(*where, config.max_log_std)
-    if not config.squash:
-        return gaussian
-    if not space.is_bounded("both"):
-        raise UserError(
-            f"squash needs actions with finite bounds, and those of {space} are not; "
-            "wrap the environment in RescaleAction or ClipAction, or leave squash out"
-        )
-    return SquashedHead(gaussian, space.low.astype(np.float64).ravel(), space.high.astype(np.float64).ravel())
-
-
-_MOST_GAMMA = 0.995
-
-
-def with_defaults(config: TrainConfig, space: spaces.Space[Any], limit: int | None = None) -> TrainConfig:
-    """Return the config with what it leaves to algorithm, policy, actions and time limit filled in.
-
-    A categorical policy turns nearly deterministic within a few steps, after which an error in the step's
-    direction costs more.  On CartPole-v1 (100,000 steps, 5 seeds) a KL of 0.05 reached 475 on 3 seeds, 0.025
-    on 4, and 0.025 with standardised observations on 5.  HalfCheetah-v5 learns faster at 0.05.  What
-    else the mlp policy wants is measured in docs/defaults.md.
-
-    A discount makes gamma^limit of a return, at an episode's start, what the baseline takes the state at the
-    limit to be worth.  At 0.995 that is 0.78 after 50 steps, so the baseline is fitted to its own guesses:
-    Reacher-v5 did not reach -6 in a million steps, and did in 125,000 at 0.95.  Hence at most exp(-2.5).
-
-    Raises
-    ------
-    UserError
-        Where what is filled in contradicts what is given: a floor above the default of ``initial_log_std``,
-        or a last floor above ``min_log_std``, which a preset may have set.
-    """
-    last_floor = config.final_min_log_std
-    if last_floor is not None and last_floor > config.min_log_std:
-        raise UserError(
-            f"final_min_log_std: expected at most min_log_std = {config.min_log_std}, got {last_floor}"
-        )
-    discrete, network = not isinstance(space, spaces.Box), config.policy == "mlp"
-    changes: dict[str, Any] = {}
-    if config.gamma is None:
-        changes["gamma"] = _MOST_GAMMA if limit is None else min(_MOST_GAMMA, math.exp(-2.5 / limit))
-    if config.max_kl is None:
-        changes["max_kl"] = 0.025 if discrete else 0.05
-    if config.normalize_observations is None:
-        changes["normalize_observations"] = discrete or config.policy != "linear"
-    if config.initial_log_std is None:
-        changes["initial_log_std"] = 0.25 if network else -1.0
-    if config.cg_iterations is None and network:
-        changes["cg_iterations"] = 10
-    if config.fisher is None:
-        changes["fisher"] = "exact" if config.algorithm == "trpo" else "empirical"
-    try:
-        return config.replace(**changes)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-Converter = Callable[[Any], Any]
-
-
-def action_converter(
-    space: spaces.Space[Any], batch: bool = False, squash: Callable[[Array], Array] | None = None
-) -> Converter:
-    """Return a function from the policy's actions to the environment's.
-
-    Box actions are clipped to the bounds (the score uses the unclipped one), those of Discrete and
-    MultiDiscrete shifted to the space's start.  Each call returns a new array: environments may keep it.
-
-    Parameters
-    ----------
-    space
-        Of one environment.
-    batch
-        The function takes rows of actions.
-    squash
-        The policy's :attr:`~fastfisher.policies.Policy.squash`, applied before the clipping.
-    """
-    if isinstance(space, spaces.Discrete):
-        start = space.start
-        if batch:
-            return lambda rows: rows + start
-        return lambda index: index + start if start else index
-    assert space.shape is not None
-    dtype, shape = space.dtype, ((-1, *space.shape) if batch else space.shape)
-    if isinstance(space, spaces.MultiDiscrete):
-        starts = space.start.ravel()
-        return lambda indices: (indices + starts).astype(dtype).reshape(shape)
-    if isinstance(space, spaces.MultiBinary):
-        return lambda bits: bits.astype(dtype).reshape(shape)
-    assert isinstance(space, spaces.Box)
-    low, high = space.low.astype(np.float64).ravel(), space.high.astype(np.float64).ravel()
-    # Not np.clip: its Python layers cost more than both ufuncs.
-    maximum, minimum = np.maximum, np.minimum
-
-    def clip(action: Array) -> NDArray[Any]:
-        return minimum(maximum(action, low), high).astype(dtype)
-
-    bounded = clip if squash is None else lambda action: clip(squash(action))
-    return bounded if len(shape) == 1 + batch else lambda action: bounded(action).reshape(shape)
-
-
-def observation_rows(space: spaces.Space[Any], observation: Any) -> tuple[Array, bool]:
-    """Return observations as the policy takes them, (n, D), and whether there was but one.
-
-    Parameters
-    ----------
-    space
-        Of one observation, before it was flattened.
-    observation
-        One, or several: an array of rows, a list, or what a gymnasium vector environment gives, for a
-        Dict or Tuple space a dict or tuple of such.
-
-    Raises
-    ------
-    ValueError
-        Where it is neither.
-    """
-    if isinstance(space, spaces.Box):
-        array = np.asarray(observation, dtype=np.float64)
-        single = array.shape == space.shape
-        if not single and array.shape[1:] != space.shape:
-            expected = f"{space.shape} or (n, {', '.join(map(str, space.shape))})"
-            raise ValueError(f"observation: expected shape {expected}, got {array.shape}")
-        return array.reshape(1 if single else len(array), -1), single
-    try:
-        composite = isinstance(space, (spaces.Dict, spaces.Tuple))
-        if composite and not isinstance(observation, list):
-            part, leaf = _first_part(space, observation)
-            single = np.ndim(leaf) == len(part.shape or ())
-            several = [observation] if single else [_row(space, observation, n) for n in range(len(leaf))]
-        else:
-            single = not composite and np.ndim(observation) == len(space.shape or ())
-            several = [observation] if single else list(observation)
-        if composite or all(space.contains(one) for one in several):
-            return np.array([flatten(space, one) for one in several], dtype=np.float64), single
-    except (IndexError, KeyError, TypeError, ValueError):
-        pass
-    raise ValueError(f"observation: expected one of {space}, or several, got {observation!r}")
-
-
-def _first_part(space: spaces.Space[Any], observation: Any) -> tuple[spaces.Space[Any], Any]:
-    """Return the first space in a space that holds no others, and what is observed of it."""
-    while isinstance(space, (spaces.Dict, spaces.Tuple)):
-        first: Any = next(iter(space.spaces)) if isinstance(space, spaces.Dict) else 0
-        space, observation = space[first], observation[first]
-    return space, observation
-
-
-def _row(space: spaces.Space[Any], observations: Any, n: int) -> Any:
-    """Return the n-th of observations whose parts are stacked."""
-    if isinstance(space, spaces.Dict):
-        return {name: _row(part, observations[name], n) for name, part in space.items()}
-    if isinstance(space, spaces.Tuple):
-        return tuple(_row(part, one, n) for part, one in zip(space, observations, strict=True))
-    return observations[n]
-
-
 def episode_limit(env: Env | VectorEnv[Any, Any, Any]) -> int | None:
     """Return the number of steps after which an episode ends at the latest, if the environment says."""
     if env.spec is not None and env.spec.max_episode_steps is not None:
@@ -330,3 +153,52 @@ def episode_limit(env: Env | VectorEnv[Any, Any, Any]) -> int | None:
     if not isinstance(env, VectorEnv) and env.has_wrapper_attr("_max_episode_steps"):
         return int(env.get_wrapper_attr("_max_episode_steps"))
     return None
+
+
+@dataclass(frozen=True, eq=False)
+class OpenEnvironment:
+    """The environment that an agent acts in, as it comes and as it is prepared."""
+
+    env: Env | VectorEnv[Any, Any, Any]
+    """Prepared: observations in a 1-D Box, with the config's time limit and noise of initial states."""
+    observation_space: spaces.Space[Any]
+    """Observations of one environment, before they are flattened."""
+    action_space: spaces.Space[Any]
+    """Actions of one environment."""
+    bare: Env | None = None
+    """The single environment as it comes; None for a vector environment."""
+    recipe: Recipe | None = None
+    """How to make more of it; None where the agent was given an environment."""
+
+    @classmethod
+    def of(cls, env: EnvLike, config: TrainConfig) -> OpenEnvironment:
+        """Make the environment where it is an id or a function, and prepare it as a config has it.
+
+        Raises
+        ------
+        TypeError
+            Where ``env`` is nothing of the kind.
+        UserError
+            Where :func:`recipe_for`, :func:`bare_environment` or :func:`prepared` raise it, and where a
+            vector environment is to get noise.
+        """
+        if isinstance(env, VectorEnv):
+            if config.init_noise:
+                raise UserError("init_noise is for single environments: wrap the vector's in InitNoise")
+            return cls(env, env.single_observation_space, env.single_action_space)
+        recipe = None
+        if not isinstance(env, gymnasium.Env):
+            if not callable(env) and not isinstance(env, str):
+                raise TypeError(
+                    "env: expected an environment's id, an environment, a vector environment or a function "
+                    f"that makes an environment, got {env!r} ({type(env).__name__})"
+                )
+            recipe = recipe_for(env, config)
+            env = bare_environment(recipe)
+        ready = prepared(env, config.max_episode_steps, config.init_noise)
+        return cls(ready, env.observation_space, ready.action_space, env, recipe)
+
+    def close(self) -> None:
+        """Close the environment, unless it was given."""
+        if self.recipe is not None:
+            self.env.close()

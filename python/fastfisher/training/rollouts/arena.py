@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from ..batch import Array
+
+_ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,6 @@ class ArenaLayout:
             ("actions", (*per_worker, *self.action_shape), self.action_dtype),
             ("rewards", per_worker, "<f8"),
         ]
-
-
-_ALIGNMENT = 64
 
 
 class Arena:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from ... import _core
+from ..._core import usable_processors
+from ..config import TrainConfig
 from ..errors import UserError
 
 CORES = "FASTFISHER_CORES"
@@ -22,7 +23,12 @@ def usable_cores() -> int:
         Where the variable is not a positive integer.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _core.usable_processors(), _share())
+    return min(cores, usable_processors(), _share())
+
+
+def worker_count(config: TrainConfig) -> int:
+    """Return the config's ``workers``, or one a core of this machine: the result is the same for any."""
+    return usable_cores() if config.workers is None else config.workers
 
 
 def _share() -> int:

@@ -1,5 +1,7 @@
 """Rollouts on EnvPool: environments in C++, on threads of its own."""
 
+# ruff: noqa: D102 - the base class documents what is overridden here
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -12,25 +14,18 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ...policies import Policy
-from ..batch import Batch
+from ..batch import Array, Batch
 from ..config import TrainConfig
+from ..defaults import decided
 from ..environments.recipe import Env
 from ..errors import UserError
 from ..seeding import Stream, stream
-from .cores import usable_cores
+from . import Rollouts
+from .cores import worker_count
 from .episode import Slot, make_chooser
 
-Array = NDArray[np.float64]
 
-_MOST_DEFAULT_ENVS = 10
-
-
-def default_count(batch_steps: int, limit: int | None) -> int:
-    """Return how many environments there are where the config names no number: each sees a whole episode."""
-    return _MOST_DEFAULT_ENVS if limit is None else max(1, min(_MOST_DEFAULT_ENVS, batch_steps // limit))
-
-
-class EnvPoolRollouts:
+class EnvPoolRollouts(Rollouts):
     """Steps all environments until together they have at least ``batch_steps`` transitions.
 
     Each iteration resets all of them.  EnvPool resets an environment whose episode has ended on its next
@@ -47,15 +42,11 @@ class EnvPoolRollouts:
     Parameters
     ----------
     config
-        Its environment, seed, number of environments, time limit and keyword arguments.
+        Resolved, for its environment, seed, number of environments, time limit and keyword arguments.
     env
         Gymnasium's own environment of that name, whose spaces EnvPool's must have.
-    batch_steps
-        Transitions to collect, at least.
-    limit
-        Steps of the longest episode, if there is such a limit.
     state
-        Of :meth:`state`.
+        What :meth:`state` returned, for rollouts that continue others.
 
     Raises
     ------
@@ -63,20 +54,11 @@ class EnvPoolRollouts:
         Where EnvPool is missing, does not have the environment, or has another one of that name.
     """
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        env: Env,
-        batch_steps: int,
-        limit: int | None,
-        state: Mapping[str, NDArray[Any]],
-    ) -> None:
-        self.notes: tuple[str, ...] = ()
-        self._seed, self._batch_steps = config.seed, batch_steps
-        count = config.num_envs or default_count(batch_steps, limit)
-        if state:  # as many as the run began with
-            count = len(state["resets"])
-        groups = min(count, usable_cores() if config.workers is None else config.workers)
+    def __init__(self, config: TrainConfig, env: Env, state: Mapping[str, NDArray[Any]]) -> None:
+        self._seed, self._batch_steps = config.seed, decided(config, "batch_steps")
+        # As many as the run began with: an older config may leave the number open, and the rule has changed.
+        count = len(state["resets"]) if state else decided(config, "num_envs")
+        groups = min(count, worker_count(config))
         self._lanes = np.array_split(np.arange(count), groups)
         self._pools = [make_pool(config, env, lanes.tolist()) for lanes in self._lanes]
         self._action_dtype = next(
@@ -94,7 +76,6 @@ class EnvPoolRollouts:
         self.resets = resets.copy()
 
     def collect(self, policy: Policy, iteration: int) -> Batch:
-        """Return the transitions of this iteration."""
         count, rows = len(self.resets), -(-self._batch_steps // len(self.resets))
         lanes = [
             # There is at most one reset to a transition, so an environment is stepped no more often.
@@ -131,11 +112,9 @@ class EnvPoolRollouts:
         return sum(not lane.resetting for lane in group)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return what a checkpoint has to keep."""
         return {"resets": self.resets.copy()}
 
     def close(self) -> None:
-        """Stop the threads."""
         for pool in self._pools:
             pool.close()
         self._pools.clear()
@@ -146,17 +125,15 @@ class _Lane:
 
     def __init__(self, policy: Policy, pool: Any, rows: int, rng: Generator) -> None:
         size = int(np.prod(pool.observation_space.shape))
-        actions: NDArray[Any] = np.empty((rows, *policy.action_shape), policy.action_dtype)
-        self.slot = Slot(np.empty((rows, size)), actions, np.empty(rows), np.empty(size))
+        self.slot = Slot.empty(policy, rows, size)
         self._choose = make_chooser(policy, rng, pool.action_space, self.slot)
         self._action: Any = None
         self._observation: Array = self.slot.final_observation
         self.t, self.resets, self.resetting = 0, 0, False
-        self.ends: list[int] = []
-        """Rows after the last ones of the trajectories."""
-        self.terminated: list[bool] = []
-        self.complete: list[bool] = []
-        self.finals: list[Array] = []
+        self._start = 0
+        """Row of the first transition of the trajectory that goes on."""
+        self.trajectories: list[tuple[int, bool, bool, Array]] = []
+        """Length, whether the task terminated, whether it is a whole episode, and the last observation."""
 
     def begin(self, observation: Array) -> None:
         """Take in the observation after a reset."""
@@ -182,28 +159,29 @@ class _Lane:
             self._end(terminated, complete=True)
 
     def _end(self, terminated: bool, complete: bool) -> None:
-        self.ends.append(self.t)
-        self.terminated.append(terminated)
-        self.complete.append(complete)
-        self.finals.append(self._observation.astype(np.float64))
+        last = self._observation.astype(np.float64)
+        self.trajectories.append((self.t - self._start, terminated, complete, last))
+        self._start = self.t
 
     def close(self) -> None:
         """End the trajectory that the end of the batch cuts, if there is one."""
-        if self.t > (self.ends[-1] if self.ends else 0):
+        if self.t > self._start:
             self._end(terminated=False, complete=False)
 
 
 def _joined(lanes: list[_Lane], seconds: float) -> Batch:
     for lane in lanes:
         lane.close()
+    trajectories = [trajectory for lane in lanes for trajectory in lane.trajectories]
+    lengths, terminated, complete, last = map(np.array, zip(*trajectories, strict=True))
     return Batch(
         observations=np.concatenate([lane.slot.observations[: lane.t] for lane in lanes]),
         actions=np.concatenate([lane.slot.actions[: lane.t] for lane in lanes]),
         rewards=np.concatenate([lane.slot.rewards[: lane.t] for lane in lanes]),
-        lengths=np.concatenate([np.diff(lane.ends, prepend=0) for lane in lanes]),
-        terminated=np.concatenate([np.array(lane.terminated, bool) for lane in lanes]),
-        complete=np.concatenate([np.array(lane.complete, bool) for lane in lanes]),
-        final_observations=np.concatenate([np.array(lane.finals) for lane in lanes]),
+        lengths=lengths,
+        terminated=terminated,
+        complete=complete,
+        final_observations=last,
         seconds_env_step=seconds,
     )
 
@@ -214,7 +192,7 @@ def make_pool(config: TrainConfig, env: Env, lanes: list[int]) -> Any:
     Raises
     ------
     UserError
-        As of :class:`EnvPoolRollouts`.
+        Where :class:`EnvPoolRollouts` raises it.
     """
     try:
         import envpool

@@ -11,11 +11,12 @@ from gymnasium.spaces import Box, Discrete, Space
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ... import _core
+from ..._core import BoxActor, DiscreteActor
+from ..._core import run_episode as run_in_core
 from ...policies import CategoricalHead, GaussianHead, Policy
-from ..environments.recipe import Env, action_converter
-
-Array = NDArray[np.float64]
+from ..batch import Array
+from ..environments.recipe import Env
+from ..environments.spaces import action_converter
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,12 @@ class Slot(NamedTuple):
     final_observation: Array
     """(D,): the observation after the last step."""
 
+    @classmethod
+    def empty(cls, policy: Policy, rows: int, size: int) -> Slot:
+        """Return room for this many steps of a policy, and observations of this size."""
+        actions: NDArray[Any] = np.empty((rows, *policy.action_shape), policy.action_dtype)
+        return cls(np.empty((rows, size)), actions, np.empty(rows), np.empty(size))
+
 
 Chooser = Callable[[int, Any], Any]
 """From the step and its observation to the environment's action; the slot receives observation and action."""
@@ -50,7 +57,7 @@ def make_chooser(policy: Policy, rng: Generator | None, space: Space[Any], slot:
     policy, rng
         The policy, and where its noise comes from; None for its mode.
     space
-        Of the environment's actions.
+        The space of the environment's actions.
     slot
         Where the episode is written.
     """
@@ -60,9 +67,9 @@ def make_chooser(policy: Policy, rng: Generator | None, space: Space[Any], slot:
         # Exactly these: a head derived from them may choose otherwise.
         if type(core.head) is GaussianHead and _is_vector(space):
             low, high = np.asarray(space.low, np.float64), np.asarray(space.high, np.float64)
-            return _core.BoxActor(*network, low, high, single=space.dtype == np.float32)
+            return BoxActor(*network, low, high, single=space.dtype == np.float32)
         if type(core.head) is CategoricalHead and isinstance(space, Discrete):
-            return _core.DiscreteActor(*network, int(space.start))
+            return DiscreteActor(*network, int(space.start))
     act, convert = policy.actor(rng), action_converter(space, squash=policy.squash)
     observations, actions = slot.observations, slot.actions
 
@@ -106,11 +113,11 @@ def run_episode(
     Parameters
     ----------
     choose
-        Of :func:`make_chooser`, for this slot.
+        What :func:`make_chooser` returned for this slot.
     slot
-        Receives the transitions.
+        Where the transitions are written.
     watch
-        Follows the episode, and may abandon it.
+        What follows the episode, and may abandon it.
 
     Returns
     -------
@@ -118,7 +125,7 @@ def run_episode(
         None where it was abandoned.
     """
     observation, _ = env.reset(seed=env_seed)
-    wanted, length, terminated, last, seconds = _core.run_episode(
+    wanted, length, terminated, last, seconds = run_in_core(
         choose, env.step, observation, slot.rewards, *(watch or Watch.nobody())
     )
     if not wanted:

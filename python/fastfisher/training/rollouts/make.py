@@ -13,31 +13,14 @@ from numpy.typing import NDArray
 
 from ...policies import Policy
 from ..config import TrainConfig
+from ..defaults import decided, horizon
 from ..environments.recipe import Env, Recipe
 from ..errors import UserError
-from .cores import usable_cores
+from . import Rollouts
+from .cores import worker_count
 from .envpool import EnvPoolRollouts
-from .serial import Rollouts, SerialRollouts
+from .serial import SerialRollouts
 from .vector import VectorRollouts
-
-_EPISODES = 10
-_FEWEST_STEPS, _FEWEST_STEPS_MLP, _MOST_STEPS = 1_000, 5_000, 10_000
-
-
-def batch_steps_for(config: TrainConfig, limit: int | None) -> int:
-    """Return the config's ``batch_steps`` or ten episodes at their limit, 1,000 to 10,000 steps.
-
-    An mlp policy, with a thousand parameters or more, gets at least 5,000: see docs/defaults.md.
-    """
-    if config.batch_steps is not None:
-        return config.batch_steps
-    fewest = _FEWEST_STEPS_MLP if config.policy == "mlp" else _FEWEST_STEPS
-    return _MOST_STEPS if limit is None else min(max(_EPISODES * limit, fewest), _MOST_STEPS)
-
-
-def horizon_for(batch_steps: int, limit: int | None) -> int:
-    """Return the steps after which an episode is cut: its time limit, or where it has none a whole batch."""
-    return batch_steps if limit is None else limit
 
 
 def make_rollouts(
@@ -45,7 +28,6 @@ def make_rollouts(
     env: Env | VectorEnv[Any, Any, Any],
     recipe: Recipe | None,
     policy: Policy,
-    batch_steps: int,
     limit: int | None,
     state: Mapping[str, NDArray[Any]],
 ) -> Rollouts:
@@ -53,19 +35,27 @@ def make_rollouts(
 
     Parameters
     ----------
+    config
+        Resolved.
     env
-        For use in this process; it stays the caller's.
+        The environment for use in this process; it stays the caller's.
     recipe
         How to make more; None where ``env`` is all there is.
     limit
         Steps after which an episode ends at the latest, if the environment has such a limit.
     state
-        Of the rollouts that these continue.
+        The state of the rollouts that these continue.
+
+    Raises
+    ------
+    UserError
+        Where the config's backend or number of environments needs more than ``env``.
     """
+    batch_steps: int = decided(config, "batch_steps")
     if config.backend == "envpool":
         if recipe is None or recipe.spec is None or isinstance(env, VectorEnv):
             raise UserError("backend='envpool' needs an environment id")
-        pools = EnvPoolRollouts(config, env, batch_steps, limit, state)
+        pools = EnvPoolRollouts(config, env, state)
         pools.notes = _notes_of_copies(len(pools.resets), batch_steps, limit)
         return pools
     if isinstance(env, VectorEnv) or config.num_envs > 1:
@@ -79,7 +69,7 @@ def make_rollouts(
             copies = VectorRollouts.from_recipe(recipe, config.num_envs, config.seed, batch_steps)
         copies.notes = _notes_of_copies(copies.count, batch_steps, limit)
         return copies
-    return _episodes(config, env, recipe, policy, batch_steps, horizon_for(batch_steps, limit))
+    return _episodes(config, env, recipe, policy, batch_steps, horizon(config, limit))
 
 
 def _notes_of_copies(count: int, batch_steps: int, limit: int | None) -> tuple[str, ...]:
@@ -99,11 +89,11 @@ def _episodes(
     recipe: Recipe | None,
     policy: Policy,
     batch_steps: int,
-    horizon: int,
+    longest: int,
 ) -> Rollouts:
     """Return rollouts of whole episodes, by as many processes as the config has."""
-    serial = SerialRollouts(env, config.seed, batch_steps, horizon)
-    workers = usable_cores() if config.workers is None else config.workers
+    serial = SerialRollouts(env, config.seed, batch_steps, longest)
+    workers = worker_count(config)
     if workers == 1:
         return serial
     if recipe is None or sys.platform == "win32":
@@ -118,7 +108,7 @@ def _episodes(
 
     action_dtype = np.dtype(policy.action_dtype).str
     layout = ArenaLayout(
-        workers, batch_steps, horizon, serial.observation_size, policy.action_shape, action_dtype
+        workers, batch_steps, longest, serial.observation_size, policy.action_shape, action_dtype
     )
     try:
         return WorkerRollouts(recipe, config.seed, layout, config.worker_timeout)

@@ -1,5 +1,7 @@
 """Rollouts on a gymnasium vector environment: all copies take each step together, in this process."""
 
+# ruff: noqa: D102 - the base class documents what is overridden here
+
 from __future__ import annotations
 
 from time import perf_counter
@@ -12,14 +14,14 @@ from numpy.typing import NDArray
 
 from ...policies import Policy
 from ..batch import Batch
-from ..environments.recipe import Recipe, action_converter
+from ..environments.recipe import Recipe
+from ..environments.spaces import action_converter
 from ..errors import UserError
 from ..seeding import Stream, stream
+from . import Rollouts
 
-Array = NDArray[np.float64]
 
-
-class VectorRollouts:
+class VectorRollouts(Rollouts):
     """Steps all copies until together they have at least ``batch_steps`` transitions.
 
     Each iteration starts all copies anew, from seeds of its own.  Episodes that the end of the batch cuts are
@@ -30,9 +32,14 @@ class VectorRollouts:
     Parameters
     ----------
     envs
-        Stays the caller's, unless made by :meth:`from_recipe`.
+        The vector environment, which stays the caller's, unless :meth:`from_recipe` made it.
     seed, batch_steps
-        From the config.
+        The config's.
+
+    Raises
+    ------
+    UserError
+        Where its autoreset mode or its observations are none that training knows, or it is EnvPool's.
     """
 
     def __init__(self, envs: VectorEnv[Any, Any, Any], seed: int, batch_steps: int) -> None:
@@ -46,7 +53,6 @@ class VectorRollouts:
             raise UserError(
                 f"the vector environment observes {space}; wrap it to a 1-D Box (FlattenObservation)"
             )
-        self.notes: tuple[str, ...] = ()
         self._owns_envs = False
         self._envs, self._seed, self._batch_steps = envs, seed, batch_steps
         self._observation_dtype = space.dtype
@@ -66,88 +72,58 @@ class VectorRollouts:
         return rollouts
 
     def collect(self, policy: Policy, iteration: int) -> Batch:
-        """Return the transitions of this iteration."""
         n = self._envs.num_envs
         convert = action_converter(self._envs.single_action_space, batch=True, squash=policy.squash)
         env_seeds = [stream(self._seed, Stream.VECTOR, iteration, lane)[0] for lane in range(n)]
         _, rng = stream(self._seed, Stream.VECTOR, iteration)
-        seen: list[Array] = []
-        reached: list[Array] = []
-        chosen: list[NDArray[Any]] = []
-        earned: list[Array] = []
-        terminations: list[NDArray[np.bool_]] = []
-        ends: list[NDArray[np.bool_]] = []
+        steps: list[tuple[NDArray[Any], ...]] = []
         resetting = np.zeros(n, dtype=bool)
         transitions, seconds = 0, 0.0
         raw, _ = self._envs.reset(seed=env_seeds)  # type: ignore[arg-type]
         while transitions < self._batch_steps:
-            seen.append(np.array(raw, dtype=np.float64))
-            chosen.append(policy.act(seen[-1], rng))
+            seen = np.array(raw, dtype=np.float64)
+            chosen = policy.act(seen, rng)
             transitions += n - int(resetting.sum())
-            env_actions = convert(chosen[-1])
+            env_actions = convert(chosen)
             start = perf_counter()
             raw, rewards, terminated, truncated, infos = self._envs.step(env_actions)
             seconds += perf_counter() - start
             # Copies: the environment may use its arrays again.
-            earned.append(np.array(rewards, dtype=np.float64))
-            terminations.append(np.array(terminated))
-            ends.append(np.array(terminated | truncated))
-            reached.append(np.array(raw, dtype=np.float64))
+            reached, ended = np.array(raw, dtype=np.float64), np.array(terminated | truncated)
+            earned = np.array(rewards, dtype=np.float64)
+            steps.append((seen, chosen, earned, np.array(terminated), ended, reached))
             if self._mode == AutoresetMode.NEXT_STEP:
-                resetting = ends[-1]
-            elif not ends[-1].any():
+                resetting = ended
+            elif not ended.any():
                 continue
             elif self._mode == AutoresetMode.SAME_STEP:
-                for lane in np.flatnonzero(ends[-1]):
+                for lane in np.flatnonzero(ended):
                     # As the environment's space says, which is what the other observations were cast to.
-                    reached[-1][lane] = np.asarray(infos["final_obs"][lane], self._observation_dtype)
+                    reached[lane] = np.asarray(infos["final_obs"][lane], self._observation_dtype)
             else:
-                raw, _ = self._envs.reset(options={"reset_mask": ends[-1]})
-        return _by_lane(
-            seen=np.array(seen),
-            chosen=np.array(chosen),
-            earned=np.array(earned),
-            reached=np.array(reached),
-            terminations=np.array(terminations),
-            ends=np.array(ends),
-            resetting_steps=int(self._mode == AutoresetMode.NEXT_STEP),
-            seconds=seconds,
-        )
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return nothing: a batch is a function of the iteration."""
-        return {}
+                raw, _ = self._envs.reset(options={"reset_mask": ended})
+        return _by_lane(steps, int(self._mode == AutoresetMode.NEXT_STEP), seconds)
 
     def close(self) -> None:
-        """Close the environments that :meth:`from_recipe` made."""
         if self._owns_envs:
             self._envs.close()
 
 
-def _by_lane(
-    *,
-    seen: Array,
-    chosen: NDArray[Any],
-    earned: Array,
-    reached: Array,
-    terminations: NDArray[np.bool_],
-    ends: NDArray[np.bool_],
-    resetting_steps: int,
-    seconds: float,
-) -> Batch:
-    """Cut (T, n) steps into trajectories, one lane after the other.
+def _by_lane(steps: list[tuple[NDArray[Any], ...]], resetting_steps: int, seconds: float) -> Batch:
+    """Cut steps of all copies into trajectories, one copy after the other.
 
-    ``seen`` holds the observations before each step, and ``reached`` those after it.
+    A step is what each copy saw, chose and earned, whether its task terminated and its episode ended, and
+    the observation that it reached.
     """
-    steps, lanes = ends.shape
+    seen, chosen, earned, terminated, ended, reached = (np.array(part) for part in zip(*steps, strict=True))
     pieces: list[tuple[int, int, int]] = []
-    for lane in range(lanes):
+    for lane, ends in enumerate(ended.T):
         start = 0
-        for stop in (int(end) + 1 for end in np.flatnonzero(ends[:, lane])):
+        for stop in (int(end) + 1 for end in np.flatnonzero(ends)):
             pieces.append((lane, start, stop))
             start = stop + resetting_steps
-        if start < steps:
-            pieces.append((lane, start, steps))
+        if start < len(steps):
+            pieces.append((lane, start, len(steps)))
     lane_of, starts, stops = np.array(pieces).T
     rows = np.concatenate([np.arange(start, stop) for _, start, stop in pieces])
     columns = np.repeat(lane_of, stops - starts)
@@ -156,8 +132,8 @@ def _by_lane(
         actions=chosen[rows, columns],
         rewards=earned[rows, columns],
         lengths=stops - starts,
-        terminated=terminations[stops - 1, lane_of],
-        complete=ends[stops - 1, lane_of],
+        terminated=terminated[stops - 1, lane_of],
+        complete=ended[stops - 1, lane_of],
         final_observations=reached[stops - 1, lane_of],
         seconds_env_step=seconds,
     )

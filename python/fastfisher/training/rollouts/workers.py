@@ -1,5 +1,7 @@
 """Whole episodes in worker processes, the batch back through shared memory."""
 
+# ruff: noqa: D102 - the base class documents what is overridden here
+
 from __future__ import annotations
 
 import os
@@ -15,13 +17,13 @@ from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
 import numpy as np
-from numpy.typing import NDArray
 
-from ... import _core
+from ..._core import simd_level
 from ...policies import Policy
 from ..batch import Batch
 from ..environments.recipe import Recipe
 from ..errors import WorkerError
+from . import Rollouts
 from .arena import Arena, ArenaLayout
 from .worker import Assignment
 
@@ -57,7 +59,7 @@ class CannotRecreateError(Exception):
         return lines[0].removesuffix(_ITS_STACK) if lines[0].endswith(_ITS_STACK) else lines[-1]
 
 
-class WorkerRollouts:
+class WorkerRollouts(Rollouts):
     """Episodes 0, 1, 2, ... until together they have ``batch_steps`` steps, run by persistent processes.
 
     Told to collect, each worker takes the next episode that nobody runs, writes its transitions to
@@ -79,7 +81,6 @@ class WorkerRollouts:
     """
 
     def __init__(self, recipe: Recipe, seed: int, layout: ArenaLayout, timeout: float) -> None:
-        self.notes: tuple[str, ...] = ()
         self._timeout = timeout
         self._stacks = [tempfile.TemporaryFile() for _ in range(layout.workers)]  # noqa: SIM115 - open as long as they live
         self._layout = layout
@@ -113,7 +114,7 @@ class WorkerRollouts:
     def _start(self, message: bytes, stack: int) -> None:
         ours, theirs = Pipe()
         # The same instructions as here, so that the bits do not depend on where an episode runs.
-        environment = os.environ | _ONE_THREAD | {"FASTFISHER_SIMD": _core.simd_level()}
+        environment = os.environ | _ONE_THREAD | {"FASTFISHER_SIMD": simd_level()}
         environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
         with theirs:
             process = subprocess.Popen(
@@ -202,7 +203,6 @@ class WorkerRollouts:
         return f"killed by {signal.Signals(-code).name}" + (f"{_ITS_STACK}\n{stack}" if stack else "")
 
     def collect(self, policy: Policy, iteration: int) -> Batch:
-        """Return the transitions of this iteration."""
         if not self._processes:
             raise WorkerError("the rollout workers have stopped")
         arena, self._iteration = self._arena, iteration
@@ -236,17 +236,12 @@ class WorkerRollouts:
             seconds_env_step=sum(seconds) / len(seconds),
         )
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Return nothing: a batch is a function of the iteration."""
-        return {}
-
     def close(self) -> None:
-        """Stop the processes."""
         self._finalizer()
 
 
 class _Patience:
-    """For how long each worker has made no progress."""
+    """How long each worker has made no progress."""
 
     def __init__(self, timeout: float, workers: int) -> None:
         self._timeout = timeout

@@ -1,22 +1,24 @@
-"""``fastfisher evaluate``."""
+"""What is made of a trained run: ``fastfisher evaluate``, ``fastfisher plot`` and ``fastfisher export``."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
+from ..arguments import Bounds
 from ..training.errors import UserError
-from .words import Switch
+from .words import Switch, check_flags
 
 if TYPE_CHECKING:
     from ..training.evaluation import Evaluation
+
+EXPORTED = "policy.npz"
 
 
 @dataclass(frozen=True)
@@ -26,15 +28,17 @@ class Evaluate:
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
     """Run folder."""
 
-    episodes: int = 20
+    episodes: Annotated[int, Bounds(at_least=1)] = 20
     """Episodes of each kind."""
 
-    seed: int = 0
+    seed: Annotated[int, Bounds(at_least=0)] = 0
     """Seed of the episodes and of the sampled actions."""
 
-    init_noise: Annotated[float | None, arg(metavar="SCALE", help_behavior_hint="(default: the run's)")] = (
-        None
-    )
+    init_noise: Annotated[
+        float | None,
+        Bounds(at_least=0.0),
+        arg(metavar="SCALE", help_behavior_hint="(default: the run's)"),
+    ] = None
     """Noise of the initial states, for MuJoCo's robots; 0: the environment's own states."""
 
     video: Annotated[
@@ -42,7 +46,7 @@ class Evaluate:
     ] = None
     """Record the first episodes of each kind into this folder, as MP4."""
 
-    video_episodes: int = 1
+    video_episodes: Annotated[int, Bounds(at_least=1)] = 1
     """Episodes of each kind to record."""
 
     json: Switch = False
@@ -52,20 +56,12 @@ class Evaluate:
         """Evaluate and print a table or JSON."""
         from ..runs.folder import RunFolder
 
-        for name, value, least in (
-            ("episodes", self.episodes, 1),
-            ("seed", self.seed, 0),
-            ("video-episodes", self.video_episodes, 1),
-        ):
-            if value < least:
-                raise UserError(f"--{name}: expected at least {least}, got {value}")
-        if self.init_noise is not None and not 0.0 <= self.init_noise < math.inf:
-            raise UserError(f"--init-noise: expected a number at least 0, got {self.init_noise}")
+        check_flags(self)
         folder = RunFolder.open(self.run_folder)
         with contextlib.ExitStack() as stack:
             recorder = None
             if self.video is not None:
-                from ..training.environments.video import Recorder
+                from ..training.environments.drawing import Recorder
 
                 recorder = stack.enter_context(
                     Recorder(folder.read_config(), self.video, self.video_episodes)
@@ -97,6 +93,72 @@ class Evaluate:
         return 0
 
 
+@dataclass(frozen=True)
+class Plot:
+    """Learning curves; runs that differ in the seed alone become one, with a confidence interval."""
+
+    runs: Annotated[
+        Positional[tuple[Path, ...]], arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)")
+    ]
+    """Run folders, or folders of such."""
+
+    x: Literal["steps", "seconds"] = "steps"
+    """Environment steps, or the wall time of the iterations."""
+
+    reference: Annotated[
+        UseAppendAction[tuple[str, ...]], arg(metavar="NAME=VALUE", help_behavior_hint="(repeatable)")
+    ] = ()
+    """Horizontal line at a return to compare with, e.g. paper=3810."""
+
+    out: Annotated[
+        Path | None,
+        arg(metavar="FILE", help_behavior_hint="(default: curve.png in the folder, or curves.png here)"),
+    ] = None
+    """Image to write, .png, .pdf or .svg."""
+
+    def run(self, _: Sequence[str]) -> int:
+        """Draw the curves and print the file's name."""
+        from ..runs.curves import plot_runs
+        from ..runs.folder import CURVE
+
+        # What an earlier plot left among the runs: `plot runs/*` is to work the next time, too.
+        given = [path for path in self.runs if not (path.name == CURVE and path.is_file())]
+        if not given:
+            raise UserError("no run given: fastfisher plot RUN [RUN ...]")
+        out = self.out or (given[0] / CURVE if len(given) == 1 else Path("curves.png"))
+        references = dict(map(_reference, self.reference))
+        plot_runs(given, out, x=self.x, references=references)
+        print(out)
+        return 0
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a run's policy to one file that acts with NumPy alone (fastfisher.exported.NumpyPolicy)."""
+
+    run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
+    """Run folder."""
+
+    out: Annotated[
+        Path | None, arg(metavar="FILE", help_behavior_hint=f"(default: {EXPORTED} in the run folder)")
+    ] = None
+    """File to write."""
+
+    def run(self, _: Sequence[str]) -> int:
+        """Write the file and print its name."""
+        from ..runs.export import export_policy
+        from ..runs.folder import RunFolder
+
+        out = self.out or self.run_folder / EXPORTED
+        with RunFolder.open(self.run_folder).load_trained() as agent:
+            try:
+                export_policy(agent, out)
+            except OSError as error:
+                raise UserError(f"cannot write {out}: {error.strerror}; choose another --out") from error
+        print(out)
+        return 0
+
+
 def statistics(evaluation: Evaluation) -> dict[str, float]:
     """Return the mean return, its standard error, the sample standard deviation (0 for one episode), ..."""
     returns, count = evaluation.returns, len(evaluation.returns)
@@ -124,3 +186,13 @@ def _print_table(results: Mapping[str, Mapping[str, float]]) -> None:
     for kind, values in results.items():
         table.add_row(kind, *map(number, values.values()))
     Console(highlight=False).print(table)
+
+
+def _reference(words: str) -> tuple[str, float]:
+    name, _, value = words.rpartition("=")
+    try:
+        if name:
+            return name, float(value)
+    except ValueError:
+        pass
+    raise UserError(f"--reference: expected NAME=VALUE, e.g. paper=3810, got {words}")

@@ -2,12 +2,11 @@
 
     fastfisher train Hopper-v5 --seed 0 --out runs/usual-0
     fastfisher train Hopper-v5 --seed 0 --out runs/diverse-0 --init-noise 0.3
-    python benchmarks/perturbation.py usual=runs/usual-0 diverse=runs/diverse-0
+    python benchmarks/experiments perturbation usual=runs/usual-0 diverse=runs/diverse-0
 
 Each word is a label and a run folder, a checkpoint or an exported policy; those of one label are pooled.
 Each policy plays the same episodes (its most likely actions, the environment's usual initial states) once
-for each strength; from second 4 on its torso is pushed for half a second, by
-fastfisher.training.environments.push.
+for each strength; from second 4 on its torso is pushed for half a second (push.py).
 
 The criterion, fixed before any result was seen: an episode recovers if it is still alive, and earns at least
 80% of the reward a second that the policy earns unpushed, from 2 to 3 seconds after the push.  The latter is
@@ -27,21 +26,23 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from trained import Trained, load
+from suites.results import BENCHMARKS
 from versus import record
 
 import fastfisher
 from fastfisher.runs.folder import file_name
 from fastfisher.training import UserError
-from fastfisher.training.environments.push import Push
 from fastfisher.training.whole_files import replacing
 
-RESULTS = Path(__file__).resolve().parent / "results" / "perturbation"
+from .push import Push
+from .trained import Trained, load
+
+RESULTS = BENCHMARKS / "results" / "perturbation"
 STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 START, DURATION = 4.0, 0.5
-"""Of the push, in seconds: the middle of the shortest episodes, Hopper's and Walker2d's of 8 s."""
+"""The push's, in seconds: the middle of the shortest episodes, Hopper's and Walker2d's of 8 s."""
 SETTLE, WINDOW = 2.0, 1.0
-"""Seconds from the push's end to the time that is judged, and of that."""
+"""Seconds from the push's end to the time that is judged, and the length of that time."""
 ENOUGH = 0.8
 """Share of the unpushed reward a second."""
 
@@ -136,7 +137,7 @@ def draw(env: str, rows: Sequence[record.Row], out: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from fastfisher.runs.plots import COLORS
+    from fastfisher.runs.curves import COLORS
 
     figure, axes = plt.subplots(figsize=(6.0, 3.6), layout="constrained")
     labels = list(dict.fromkeys(row["label"] for row in rows))
@@ -159,7 +160,11 @@ def draw(env: str, rows: Sequence[record.Row], out: Path) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words = argparse.ArgumentParser(
+        prog="python benchmarks/experiments perturbation",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     words.add_argument("policies", nargs="+", metavar="LABEL=PATH")
     words.add_argument(
         "--strengths", type=float, nargs="+", default=STRENGTHS, help="in weights of the robot"
@@ -169,7 +174,7 @@ def parser() -> argparse.ArgumentParser:
     return words
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     groups: dict[str, list[Trained]] = {}
     try:
@@ -205,7 +210,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     draw(env, rows, out.with_suffix(".png"))
     print(out, out.with_suffix(".png"), sep="\n")
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

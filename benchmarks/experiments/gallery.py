@@ -1,13 +1,13 @@
 """A filmstrip of each trained policy, and a page that shows them.
 
-    python benchmarks/gallery.py                        every exported policy below benchmarks/results
-    python benchmarks/gallery.py runs/Hopper-v5-npg-mlp-seed0 policy.npz checkpoint.zip
-    python benchmarks/gallery.py --gif                  a moving image of each as well
+    python benchmarks/experiments gallery               every exported policy below benchmarks/results
+    python benchmarks/experiments gallery runs/Hopper-v5-npg-mlp-seed0 policy.npz checkpoint.zip
+    python benchmarks/experiments gallery --gif         a moving image of each as well
 
 Each policy plays five episodes by its most likely actions, to the end, and the one of the median return is
 shown: eight images, evenly spread over three seconds from second one on, stand side by side in
 benchmarks/results/gallery/<environment>-<policy>.png.  What was shown is in gallery.json there, and
-docs/gallery.md is made from that alone.  Needs no display: docs/training.md says which graphics library.
+docs/gallery.md is made from that alone.  It needs no display; docs/training.md says which graphics library.
 """
 
 from __future__ import annotations
@@ -26,32 +26,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from suites.results import quoted
-from trained import Trained, load, play
+from suites.results import BENCHMARKS, quoted
 from versus.record import write_json
 
 from fastfisher.runs.folder import file_name
 from fastfisher.training import UserError
 from fastfisher.training.config import TrainConfig
 from fastfisher.training.environments.drawing import drawing_environment
-from fastfisher.training.environments.locomotion import ROBOTS
+from fastfisher.training.environments.init_noise import ROBOTS
 from fastfisher.training.seeding import Stream, stream
 from fastfisher.training.whole_files import replacing
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
+from .trained import Trained, load, play
+
+ROOT = BENCHMARKS.parent
+RESULTS = BENCHMARKS / "results"
 GALLERY = RESULTS / "gallery"
 PAGE = ROOT / "docs" / "gallery.md"
 IMAGES, SECONDS, FIRST_SECOND = 8, 3.0, 1.0
-"""Not half a second apart: of strides that take so long or half as long all images would be one."""
+"""Images are not half a second apart: of a stride that takes so long, or half of it, all would look alike."""
 SIZE = 180
 """Height and width of an image, in pixels."""
 COLORS = 96
-"""Of a filmstrip: with more it would not be smaller than 150 kB."""
+"""Colors of a filmstrip: with more it would not be smaller than 150 kB."""
 EPISODES = 5
-"""Played, of which the one of the median return is shown."""
+"""Episodes that are played; the one of the median return is shown."""
 MOVING = 6
-"""Images of a moving one for each of the strip's."""
+"""How many images a moving image has for each of the strip's."""
 
 Pixels = NDArray[np.uint8]
 
@@ -97,7 +98,7 @@ def shown(config: TrainConfig) -> TrainConfig:
 
 
 PLANAR = ("InvertedPendulum", "InvertedDoublePendulum", "Reacher", "Pusher", "HumanoidStandup")
-"""MuJoCo's others."""
+"""MuJoCo's other environments."""
 
 
 def square(image: Any) -> Pixels:
@@ -182,7 +183,7 @@ def page(entries: Sequence[dict[str, Any]], folder: Path, out: Path) -> str:
         "",
         f"Of {EPISODES} episodes of each trained policy, by its most likely actions, the one of the median",
         f"return: eight images from second {FIRST_SECOND:.0f} to second {FIRST_SECOND + SECONDS:.0f}. "
-        "Made by `python benchmarks/gallery.py`;",
+        "Made by `python benchmarks/experiments gallery`;",
         f"[Training]({training}#videos) has what drawing needs. The return is that of the whole episode",
         "shown; the tables have the means.",
     ]
@@ -211,7 +212,11 @@ def exported_policies(results: Path) -> list[Path]:
 
 
 def parser() -> argparse.ArgumentParser:
-    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words = argparse.ArgumentParser(
+        prog="python benchmarks/experiments gallery",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     words.add_argument("policies", nargs="*", type=Path, help="run folders, checkpoints, exported policies")
     words.add_argument("--seed", type=int, default=0, help="of the episode")
     words.add_argument("--gif", action="store_true", help="write a moving image, too")
@@ -220,7 +225,7 @@ def parser() -> argparse.ArgumentParser:
     return words
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     index = options.out / "gallery.json"
     entries = {entry["name"]: entry for entry in json.loads(index.read_text())} if index.exists() else {}
@@ -248,7 +253,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         temporary.write_text(page(ordered, options.out, options.page), "utf-8")
     print(options.page)
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

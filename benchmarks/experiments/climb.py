@@ -1,7 +1,7 @@
 """How much better can a trained policy's weights be?  Climbs on the mean policy's return itself.
 
     python -m pip install ".[bench]"
-    python benchmarks/climb.py benchmarks/results/learning/paper/Swimmer-v5-linear/seed0.npz
+    python benchmarks/experiments climb benchmarks/results/learning/paper/Swimmer-v5-linear/seed0.npz
 
 Training climbs on discounted returns of noisy actions.  This takes the weights of the policy's last layer
 (all of a linear policy's) and searches around them, and around multiples of them, by CMA-ES (the library
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from trained import Trained, load, play
+from suites.results import BENCHMARKS
 from versus import record
 
 import fastfisher
@@ -30,11 +30,13 @@ from fastfisher.exported import NumpyPolicy
 from fastfisher.runs.folder import file_name
 from fastfisher.training import UserError
 
-RESULTS = Path(__file__).resolve().parent / "results" / "climb"
+from .trained import Trained, load, play
+
+RESULTS = BENCHMARKS / "results" / "climb"
 SCALES = (0.3, 0.5, 0.7, 1.0, 1.5)
 """Multiples of the weights, of which the search begins at the best: actions are clipped, so it matters."""
 FIRST_SEED, FRESH_SEED = 2_000_000, 3_000_000
-"""Of the episodes that the search plays, and of those that judge it."""
+"""The first seeds of the episodes that the search plays, and of those that judge it."""
 
 Array = NDArray[np.float64]
 
@@ -49,7 +51,7 @@ class LastLayer:
         self._env = trained.environment()
 
     def weights(self) -> Array:
-        """Return those that training ended with."""
+        """Return the weights that training ended with."""
         return self._arrays[self._name].ravel().copy()
 
     def policy(self, weights: Array) -> NumpyPolicy:
@@ -89,7 +91,11 @@ def summary(returns: Array) -> dict[str, float]:
 
 
 def parser() -> argparse.ArgumentParser:
-    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words = argparse.ArgumentParser(
+        prog="python benchmarks/experiments climb",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     words.add_argument("policies", nargs="+", type=Path, metavar="PATH", help="run folder, .zip or .npz")
     words.add_argument("--evaluations", type=int, default=3_000, help="policies tried")
     words.add_argument("--episodes", type=int, default=2, help="of each policy tried")
@@ -99,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
     return words
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     try:
         for name in ("evaluations", "episodes", "fresh"):
@@ -131,7 +137,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"  climbed {after.mean():,.1f} ± {after.std():,.1f} from {scale:g} times those weights")
         print(f"  {out}")
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -8,10 +8,10 @@ import gymnasium
 import mujoco
 import numpy as np
 
-from .locomotion import locomotion
+from fastfisher.training.environments.init_noise import locomotion
 
 TORSO = 1
-"""Body that is pushed."""
+"""The body that is pushed."""
 
 
 class Push(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -24,11 +24,11 @@ class Push(gymnasium.Wrapper[Any, Any, Any, Any]):
     Parameters
     ----------
     env
-        One of :data:`.locomotion.ROBOTS`, in any wrappers.
+        A robot that :func:`locomotion` knows, in any wrappers.
     strength
         The force, in weights of the robot.
     start, duration
-        Of the push, in simulated seconds; rounded to the environment's steps.
+        The push's beginning and length in simulated seconds, rounded to the environment's steps.
 
     Raises
     ------
@@ -42,9 +42,9 @@ class Push(gymnasium.Wrapper[Any, Any, Any, Any]):
         super().__init__(env)
         self._robot = robot = locomotion(env, "a push")
         self.first = round(start / robot.dt)
-        """Step at which the push begins."""
+        """The step at which the push begins."""
         self.last = self.first + max(1, round(duration / robot.dt))
-        """Step after its last."""
+        """The step after the push's last."""
         model = robot.model
         self._force = strength * float(model.body_mass.sum()) * float(np.linalg.norm(model.opt.gravity))
         self._planar = not (model.jnt_type == mujoco.mjtJoint.mjJNT_FREE).any()

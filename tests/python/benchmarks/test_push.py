@@ -7,9 +7,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+from experiments.push import TORSO, Push
 
 from fastfisher.training import UserError
-from fastfisher.training.environments.push import TORSO, Push
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*compiler attribute")
 

@@ -1,0 +1,273 @@
+"""One run from its folder to the same folder, of one seed or of several: train, watch, stop, report."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from ..training.config import TrainConfig
+from ..training.errors import UserError
+from ..training.iteration import IterationInfo
+from ..training.presets import taken_from_preset
+from .folder import CURVE, RunFolder
+from .views import Rows, SeedRow, State, make_view
+from .views.columns import clock, number
+
+
+class Seed(Protocol):
+    """One seed of a run, which trains in this process or in its own; the training goes on within a block."""
+
+    seed: int
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    @property
+    def state(self) -> State:
+        """What it is doing, or how it ended."""
+
+    def last(self) -> IterationInfo | None:
+        """Return its last iteration."""
+
+    def steps(self) -> int:
+        """Return its environment steps so far."""
+
+    def advance(self) -> None:
+        """Train for an iteration, or wait a little for the process that does."""
+
+    def stop(self) -> None:
+        """Ask it to finish its iteration, to save and to end."""
+
+    def give_up(self) -> None:
+        """Have it end at once, after a request to stop."""
+
+    def failure(self) -> tuple[int, str] | None:
+        """Return the exit code and the last words of one that failed, or None."""
+
+
+def run(
+    config: TrainConfig,
+    where: Path,
+    seeds: Sequence[Seed],
+    facts: Mapping[str, str],
+    *,
+    quiet: bool = False,
+    resumed_from: TrainConfig | None = None,
+) -> int:
+    """Train seeds to the end of their run, show how far they are, draw their curve and report.
+
+    Parameters
+    ----------
+    config
+        What the seeds have in common.
+    where
+        The run folder, or the parent of those of several seeds.
+    seeds
+        One or several.
+    facts
+        What there is to say of them as they begin.
+    quiet
+        Print nothing but what failed.
+    resumed_from
+        The config that a resumed run was stored with.
+
+    Returns
+    -------
+    int
+        The exit code: 0, or 128 + the signal's number where Ctrl-C or SIGTERM ended the run, or where a seed
+        among several failed 1, or 2 if it is every seed and each is a request that cannot be served.
+    """
+    first, begin, several = sum(seed.steps() for seed in seeds), time.monotonic(), len(seeds) > 1
+    total_steps = config.steps * len(seeds)
+    view = make_view(len(seeds), total_steps, first, target_return=config.target_return, quiet=quiet)
+    curve = _Curve(where)
+
+    def rows() -> Rows:
+        return [SeedRow(seed.seed, seed.state, seed.last()) for seed in seeds]
+
+    def finish() -> None:
+        view.stopping()
+        for seed in seeds:
+            seed.stop()
+
+    stop = StopSignals(finish)
+    with contextlib.ExitStack() as stack:
+        for seed in seeds:
+            stack.enter_context(seed)
+        title = f"{config.env} for {config.steps:,} steps, {_named([seed.seed for seed in seeds])}"
+        verb = "training" if resumed_from is None else "resuming"
+        view.header(f"{verb} {title}", _introduction(config, where, facts, resumed_from))
+        training = list(seeds)
+        try:
+            with view, stop:
+                while training:
+                    training[0].advance()
+                    # Before the rows are taken: the last ones are to show how each seed ended.
+                    training = [seed for seed in seeds if seed.state == "training"]
+                    view.update(rows())
+                    curve.draw_if_due()
+        except KeyboardInterrupt:  # the second Ctrl-C: what was going on is given up
+            stop.caught = stop.caught or signal.SIGINT
+            for seed in seeds:
+                seed.give_up()
+            for seed in seeds:
+                while seed.state == "training":
+                    seed.advance()
+        failures: dict[tuple[int, str], list[int]] = {}
+        for seed in seeds:
+            if (failure := seed.failure()) is not None:
+                failures.setdefault(failure, []).append(seed.seed)
+    for (code, words), numbers in failures.items():
+        print(f"{_named(numbers)} failed with exit code {code}:\n{words}", file=sys.stderr)
+    steps, seconds = sum(seed.steps() for seed in seeds) - first, time.monotonic() - begin
+    results = {"steps": f"{steps:,} in {clock(seconds)} ({steps / max(seconds, 1e-9):,.0f} a second)"}
+    if first:
+        results["steps"] += f", {first + steps:,} in all"
+    states = [row.state for row in rows()]
+    counts = ", ".join(f"{states.count(s)} {s}" for s in ("done", "stopped", "failed") if s in states)
+    results |= _results(config, where, rows(), curve)
+    view.summary(f"{len(seeds)} seeds: {counts}" if several else states[0], results)
+    if set(states) == {"done"}:
+        return 0
+    if stop.caught is not None:
+        return 128 + stop.caught
+    return 2 if set(states) == {"failed"} and {code for code, _ in failures} == {2} else 1
+
+
+def resume_command(where: Path, config: TrainConfig) -> str:
+    """Return the command line that continues a run."""
+    return shlex.join(["fastfisher", "train", config.env, "--out", str(where), "--resume"])
+
+
+def _introduction(
+    config: TrainConfig, where: Path, facts: Mapping[str, str], resumed_from: TrainConfig | None
+) -> dict[str, str]:
+    """Return the facts of a run that is about to begin."""
+    damping = f"{config.damping:g}" + (" of the mean eigenvalue" if config.relative_damping else "")
+    facts = {
+        "policy": config.policy,
+        "algorithm": config.algorithm.upper(),
+        "step": f"{config.fisher} Fisher, solver {config.solver}, damping {damping}, KL {config.max_kl}",
+        **facts,
+        "folder": str(where),
+    }
+    if taken := taken_from_preset(config):
+        fields = ", ".join(f"{name} {value}" for name, value in taken.items())
+        facts["preset"] = f"{fields} (--no-preset leaves it out)"
+    falls = [name for name in ("final_max_kl", "final_min_log_std") if getattr(config, name) is not None]
+    if falls and resumed_from is not None and config.steps != resumed_from.steps:
+        stood = f"{' and '.join(falls)} stood at {resumed_from.steps:,} steps"
+        facts["note"] = f"{stood}: what falls to it rises first"
+    return facts
+
+
+def _named(seeds: Sequence[int]) -> str:
+    """Return seeds as words: "seed 3", "seeds 0 to 4", "seeds 1, 5"."""
+    if len(seeds) > 1 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def _results(config: TrainConfig, where: Path, rows: Rows, curve: _Curve) -> dict[str, str]:
+    """Draw the curve; return what a run that has ended came to, and the commands to go on with."""
+    results = {}
+    ended = [row.last for row in rows if row.last is not None and not math.isnan(row.last.return_mean)]
+    returns = sorted(last.return_mean for last in ended)
+    if returns and len(rows) > 1:
+        mean, low, high = sum(returns) / len(returns), returns[0], returns[-1]
+        results["return"] = f"{number(mean)} in the last batches, {number(low)} to {number(high)}"
+    elif returns:
+        results["return"] = f"{number(returns[0])} +- {number(ended[0].return_std)} in the last batch"
+    results["folder"] = str(where)
+    curve.draw()
+    if curve.undrawn:
+        results["curve"] = f"not drawn: {curve.undrawn}"
+    elif (where / CURVE).exists():
+        results["curve"] = str(where / CURVE)
+    plot = shlex.join(["fastfisher", "plot", str(where)])
+    if any(row.state != "done" for row in rows):
+        saved = {} if len(rows) > 1 else {"saved": f"iteration {RunFolder(where).saved_iteration()}"}
+        return {**results, **saved, "continue": resume_command(where, config)}
+    if len(rows) > 1:
+        return results | {"next": plot}
+    return results | {"next": shlex.join(["fastfisher", "evaluate", str(where)]), "": plot}
+
+
+class _Curve:
+    """The curve of a run, redrawn each minute, but never for more than a hundredth of the time."""
+
+    def __init__(self, where: Path) -> None:
+        self._where = where
+        self._next = time.monotonic() + 60.0
+        self.undrawn = ""
+        """Why it could not be drawn."""
+
+    def draw_if_due(self) -> None:
+        """Draw, if the time for it has come, and set the next time by what it cost."""
+        begin = time.monotonic()
+        if begin >= self._next:
+            self.draw()
+            end = time.monotonic()
+            self._next = end + max(60.0, (end - begin) * 100.0)
+
+    def draw(self) -> None:
+        """Draw ``curve.png``, unless no episode has ended yet; no failure to is worth a run."""
+        from .curves import NothingToPlotError, plot_runs
+
+        self.undrawn = ""
+        try:
+            plot_runs([self._where], self._where / CURVE)
+        except NothingToPlotError:
+            pass
+        except UserError as error:
+            self.undrawn = str(error)
+
+
+class StopSignals:
+    """Turn the first Ctrl-C or SIGTERM into a flag, so that the run ends between two iterations.
+
+    Another Ctrl-C interrupts at once; the run then continues from its last checkpoint.  Another SIGTERM asks
+    for what was asked: who stops a job may send it to each process of the job, and each passes it on.
+
+    Parameters
+    ----------
+    on_first
+        Called from the signal handler.
+    """
+
+    def __init__(self, on_first: Callable[[], None]) -> None:
+        self.caught: int | None = None
+        """Number of the first signal."""
+        self._on_first = on_first
+
+    def __enter__(self) -> StopSignals:
+        """Take the two signals over."""
+        self._process = os.getpid()
+        self._before = {
+            caught: signal.signal(caught, self._handle) for caught in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Give them back."""
+        for caught, handler in self._before.items():
+            signal.signal(caught, handler)
+
+    def _handle(self, caught: int, _: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            return  # a forked helper process: its parent decides
+        if self.caught is None:
+            self.caught = caught
+            self._on_first()
+        elif caught == signal.SIGINT:
+            raise KeyboardInterrupt
