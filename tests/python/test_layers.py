@@ -39,18 +39,6 @@ KERNELS = {
 }  # fmt: skip
 """What policies and training may ask of the core: what is no part of a step."""
 
-PENDING: dict[tuple[str, str], str] = {
-    ("policies.rbf", "_core.Fisher"): "its refit makes a system of the core's, and is to use Fisher.solve",
-    ("accumulated", "_core"): "to be imported by name",
-    ("cmake_package", "_core"): "to be imported by name",
-    ("fisher", "_core"): "to be imported by name",
-    ("natural", "_core"): "to be imported by name",
-    ("runtime", "_core"): "to be imported by name",
-    ("scores", "_core"): "to be imported by name",
-    ("streaming", "_core"): "to be imported by name",
-}
-"""What breaks a rule still, as (module, what it imports), and why; a test fails once it is mended."""
-
 
 @dataclass(frozen=True)
 class Import:
@@ -183,30 +171,25 @@ def imports() -> list[Import]:
     return found
 
 
-def new(broken: list[Import]) -> list[tuple[str, str]]:
-    """Return the broken rules that are not pending."""
-    return sorted({(one.module, str(one)) for one in broken} - PENDING.keys())
+def named(broken: list[Import]) -> list[tuple[str, str]]:
+    """Return imports that break a rule as (module, what it imports)."""
+    return sorted({(one.module, str(one)) for one in broken})
 
 
 def test_imports_between_parts_go_down(imports: list[Import]) -> None:
-    assert not new(upward(imports))
+    assert not named(upward(imports))
 
 
 def test_no_modules_import_in_a_circle(imports: list[Import]) -> None:
-    assert not circle([one for one in imports if (one.module, str(one)) not in PENDING])
+    assert not circle(imports)
 
 
 def test_the_core_is_imported_by_name(imports: list[Import]) -> None:
-    assert not new([one for one in imports if one.whole_core])
+    assert not named([one for one in imports if one.whole_core])
 
 
 def test_policies_and_training_do_not_reach_around_the_step(imports: list[Import]) -> None:
-    assert not new(around_the_step(imports))
-
-
-def test_what_is_pending_is_not_mended_yet(imports: list[Import]) -> None:
-    broken = [*upward(imports), *around_the_step(imports), *(one for one in imports if one.whole_core)]
-    assert not PENDING.keys() - {(one.module, str(one)) for one in broken}, "take these off the list"
+    assert not named(around_the_step(imports))
 
 
 def house(folder: Path, sources: dict[str, str]) -> list[Import]:

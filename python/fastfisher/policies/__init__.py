@@ -1,5 +1,6 @@
 """Policies: linear, random Fourier features and tanh networks, with Gaussian or discrete actions."""
 
+from .._moved import moved
 from .base import Actor, Block, CoreActor, Policy, Snapshot
 from .heads import (
     BernoulliHead,
@@ -34,3 +35,5 @@ __all__ = [
     "SquashedHead",
     "StateDependentGaussianHead",
 ]
+
+__getattr__ = moved("fastfisher.policies", "fastfisher.training.make_policy", "make_policy", "config_name")
