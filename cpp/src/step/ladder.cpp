@@ -120,7 +120,8 @@ class Ladder {
     // Without damping the solution is not unique, and only a start from zero leads to the shortest; and a residual
     // above one is that of a solution that is worse than none.
     if (workspace_->system->shift() > 0.0 && residual < 1.0) rung.from = &outcome;
-    if (will_do) rung.limit = static_cast<Index>(std::clamp(plan_->choice.affordable, 8.0, 1e6));
+    constexpr double cheap = 200.0;  // whatever the factor cost
+    if (will_do) rung.limit = static_cast<Index>(std::clamp(plan_->choice.affordable, cheap, 1e6));
     return rung;
   }
 
