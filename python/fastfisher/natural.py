@@ -308,7 +308,6 @@ def natural_step(
         "memory_limit": None if memory_limit is None else number(memory_limit, "memory_limit", POSITIVE),
         "threads": thread_count(num_threads, "num_threads"),
     }
-    steps: list[dict[str, Any]]
     if is_stream(scores):
         for name, value in (("advantages", advantages), ("weights", weights)):
             if value is not None:

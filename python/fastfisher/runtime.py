@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -55,15 +54,11 @@ def show_config() -> dict[str, object]:
 
 
 def _cpu_name() -> str:
-    if sys.platform.startswith("linux"):
-        try:
-            with open("/proc/cpuinfo", encoding="utf-8") as file:
-                for line in file:
-                    if line.startswith("model name"):
-                        return line.partition(":")[2].strip()
-        except OSError:
-            pass
-    return platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):  # Only Linux has the file, and not every processor has the line.
+        return platform.processor() or platform.machine()
 
 
 def get_cmake_dir() -> str:

@@ -20,14 +20,13 @@ from .scores import Scores, as_scores, as_weights, optional_vector
 Vector: TypeAlias = NDArray[np.float64]
 Stream: TypeAlias = Iterable[Any] | Callable[[], Iterable[Any]]
 
+# An object with one of these is an array, or like `Scores` stands for one.
 _OF_ARRAYS = ("shape", "__array__", "__dlpack__", "__array_interface__", "__array_struct__")
 
 
 def is_stream(value: object) -> TypeGuard[Stream]:
     """Tell whether `value` gives blocks of rows one after another, rather than being scores itself."""
-    if isinstance(value, (np.ndarray, Scores, Sequence, Mapping, Set, type)):
-        return False
-    if any(hasattr(value, name) for name in _OF_ARRAYS):
+    if isinstance(value, (Sequence, Mapping, Set, type)) or any(hasattr(value, name) for name in _OF_ARRAYS):
         return False
     return isinstance(value, Iterable) or callable(value)
 
@@ -73,8 +72,8 @@ def steps_of_stream(
     """Do what `_core.natural_steps` does, for blocks (scores, advantages) or (scores, advantages, weights).
 
     One pass sums S^T diag(w) S and S^T (w A).  The d x d system is factored in float64, and refined.  Where
-    the stream gives a second pass, that measures the residual from the scores.  A factor has
-    no use for `initial` and `precondition`; `options` are those of `_core.accumulated_steps`.
+    the stream gives a second pass, that measures the residual from the scores.  A factor has no use for
+    `initial` and `precondition`; `options` are those of `_core.accumulated_steps`.
     """
     _refuse_what_needs_rows(options["solver"], precision, center)
     g = optional_vector(gradient, None, "gradient", "parameter")

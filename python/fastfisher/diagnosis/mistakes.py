@@ -180,11 +180,8 @@ def unnormalised(e: Evidence) -> str | None:
     factor = e.match.coefficients[0]
     if factor < 0.0 or abs(factor - 1.0) < FACTOR:
         return None
-    what = (
-        "S^T S, the sum over samples,"
-        if abs(factor / e.samples - 1.0) < FACTOR
-        else "a multiple of S^T S / N,"
-    )
+    is_sum = abs(factor / e.samples - 1.0) < FACTOR
+    what = "S^T S, the sum over samples," if is_sum else "a multiple of S^T S / N,"
     return f"F is {what} {factor:.6g} times the mean: damping and step size do not fit it."
 
 
