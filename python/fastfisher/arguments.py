@@ -1,11 +1,9 @@
-"""Checks of single arguments: what is wrong is named, with what was expected and what came.
+"""Checks of single arguments; each message names the argument, what was expected and what came.
 
-Every argument comes here, a function's, a config's field or a flag of the command line.  A dataclass has the
-bounds of a field beside it, as ``Annotated[float | None, Bounds(above=0.0)]``, and `check_fields` holds it to
-them.
-
-Each check raises a TypeError for another type and a ValueError for a value out of range; `choice` always the
-latter.
+The arguments of functions, the fields of configs and the flags of the command line all come here.  A
+dataclass states the bounds of a field beside it, as ``Annotated[float | None, Bounds(above=0.0)]``, and
+`check_fields` applies them.  Every check raises a TypeError for a wrong type and a ValueError for a value out
+of range, except that `choice` always raises a ValueError.
 """
 
 from __future__ import annotations
@@ -20,12 +18,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import numpy as np
 
-MOST_THREADS = 1024
-
 
 @dataclass(frozen=True)
 class Bounds:
-    """The interval that a number has to lie in, open to infinity where nothing is said."""
+    """The interval that a number has to lie in; a side that is not given is open to infinity."""
 
     at_least: float = -math.inf
     above: float = -math.inf
@@ -33,11 +29,11 @@ class Bounds:
     below: float = math.inf
 
     def __contains__(self, value: float) -> bool:
-        """Whether a finite number lies in the interval."""
+        """Tell whether a finite number lies in the interval."""
         return self.at_least <= value <= self.at_most and self.above < value < self.below
 
     def __str__(self) -> str:
-        """What follows "a number" in a message: " from 0 to 1", " > 0 and < 1", or nothing."""
+        """Return what follows "a number" in a message: " from 0 to 1", " > 0 and < 1", or nothing."""
         if math.isfinite(self.at_least) and math.isfinite(self.at_most):
             return f" from {_plain(self.at_least)} to {_plain(self.at_most)}"
         sides = {">=": self.at_least, ">": self.above, "<=": self.at_most, "<": self.below}
@@ -45,17 +41,15 @@ class Bounds:
         return f" {' and '.join(given)}" if given else ""
 
 
-_NOT_NEGATIVE, _POSITIVE, _FRACTION = Bounds(at_least=0), Bounds(above=0), Bounds(at_least=0, below=1)
+NOT_NEGATIVE, POSITIVE = Bounds(at_least=0), Bounds(above=0)
+COUNT = Bounds(at_least=0, at_most=2**31 - 1)
 
 
-def number(
-    value: object, name: str, bounds: Bounds = _NOT_NEGATIVE, *, positive: bool = False, ending: str = ""
-) -> float:
-    """Return a finite real number within bounds: not negative, where none are given; `positive`: nor zero.
+def number(value: object, name: str, bounds: Bounds = NOT_NEGATIVE, *, ending: str = "") -> float:
+    """Return a finite real number within bounds, as a float.
 
-    `ending` ends the message's description, with what else may be; so it does below.
+    `ending` closes the description in the message with what else may be given; every check has it.
     """
-    bounds = _POSITIVE if positive else bounds
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
     expected = "a finite number", bounds, ending
@@ -64,20 +58,25 @@ def number(
     try:
         real = float(value)
     except OverflowError:  # an integer beyond float64
-        raise ValueError(_message(name, value, *expected)) from None
+        real = math.inf
     if not math.isfinite(real) or real not in bounds:
         raise ValueError(_message(name, value, *expected))
     return real
 
 
-def fraction(value: object, name: str) -> float:
-    """Return a number in [0, 1)."""
-    return number(value, name, _FRACTION)
+def whole(value: object, name: str, bounds: Bounds = COUNT, *, ending: str = "") -> int:
+    """Return an integer within bounds."""
+    expected = "a whole number", bounds, ending
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(_message(name, value, *expected))
+    if int(value) not in bounds:
+        raise ValueError(_message(name, value, *expected))
+    return int(value)
 
 
-def whole(value: object, name: str, *, least: float = 0, most: float = 2**31 - 1) -> int:
-    """Return an integer between two bounds, both among them."""
-    return _whole(value, name, Bounds(at_least=least, at_most=most))
+def thread_count(value: object, name: str) -> int:
+    """Return a number of threads as the core takes it, where 0 stands for the process's own setting."""
+    return 0 if value is None else whole(value, name, Bounds(at_least=1, at_most=1024))
 
 
 def flag(value: object, name: str, *, ending: str = "") -> bool:
@@ -88,7 +87,7 @@ def flag(value: object, name: str, *, ending: str = "") -> bool:
 
 
 def choice(value: object, name: str, choices: tuple[str, ...], *, ending: str = "") -> str:
-    """Return one of some words."""
+    """Return the value where it is one of the words in `choices`."""
     if not isinstance(value, str) or value not in choices:
         words = ", ".join(map(repr, choices))
         raise ValueError(_message(name, value, f"one of {words}", ending))
@@ -96,18 +95,12 @@ def choice(value: object, name: str, choices: tuple[str, ...], *, ending: str = 
 
 
 def check_fields(instance: object, kind: type, spelled: Callable[[str], str] = str) -> None:
-    """Hold the fields of a dataclass, a frozen one too, to the annotations of its class or of a base.
+    """Hold the fields of a dataclass, a frozen one too, to the annotations of `kind`, its class or a base.
 
     An annotation is ``float``, ``int``, ``bool``, ``tuple[int, ...]``, a Literal of words, a mapping or
     another class, any of these ``| None``, and any of all these ``Annotated`` with `Bounds`.  A field becomes
     what its annotation says: integers may stand for reals, NumPy's numbers for Python's, lists for tuples.
-
-    Parameters
-    ----------
-    instance, kind
-        The dataclass, and the class whose annotations count.
-    spelled
-        From a field's name to what the message calls it.
+    `spelled` turns a field's name into what the message calls it.
     """
     for name, expectation in _expectations(kind).items():
         value = _check(getattr(instance, name), spelled(name), *expectation)
@@ -138,7 +131,7 @@ def _check(value: object, name: str, kind: Any, bounds: Bounds, ending: str) -> 
     if kind is bool:
         return flag(value, name, ending=ending)
     if kind is int:
-        return _whole(value, name, bounds, ending)
+        return whole(value, name, bounds, ending=ending)
     if kind is float:
         return number(value, name, bounds, ending=ending)
     origin = get_origin(kind) or kind
@@ -152,20 +145,11 @@ def _check(value: object, name: str, kind: Any, bounds: Bounds, ending: str) -> 
     return dict(value) if isinstance(value, Mapping) else value
 
 
-def _whole(value: object, name: str, bounds: Bounds, ending: str = "") -> int:
-    expected = "a whole number", bounds, ending
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(_message(name, value, *expected))
-    if int(value) not in bounds:
-        raise ValueError(_message(name, value, *expected))
-    return int(value)
-
-
 def _wholes(values: object, name: str, bounds: Bounds, ending: str) -> tuple[int, ...]:
     try:
         if not isinstance(values, (tuple, list)):
             raise TypeError
-        return tuple(_whole(value, name, bounds) for value in values)
+        return tuple(whole(value, name, bounds) for value in values)
     except (TypeError, ValueError) as error:
         message = _message(name, values, "a tuple of whole numbers", bounds, ending)
         raise type(error)(message) from None

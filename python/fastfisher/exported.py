@@ -29,14 +29,14 @@ class NumpyPolicy:
 
     Parameters
     ----------
-    header
-        What is not an array: ``observation`` and ``action``, descriptions of the spaces, and
-        ``features``, "affine" or "sine".
-    arrays
+    header : dict
+        All that is not an array: descriptions of the spaces, ``observation`` and ``action``; ``features``,
+        "affine" or "sine"; and ``layers``, their number.
+    arrays : dict of str to array
         ``layer0``, ``layer1``, ...: (inputs + 1, outputs) each, the biases in the last row.  ``shift``
-        and ``scale`` of the observation, (D,).  With sine features ``projection``, (D, features),
-        ``phase`` and ``bandwidth``.  For a Box of actions ``low`` and ``high``, and if they are
-        squashed ``center`` and ``half_range``; for others ``start``, if there is one.
+        and ``scale`` of the observation, (D,).  Sine features add ``projection``, (D, features),
+        ``phase`` and ``bandwidth``.  A Box of actions has ``low`` and ``high``, and if they are
+        squashed ``center`` and ``half_range``; other spaces may have a ``start``.
     """
 
     def __init__(self, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
@@ -45,12 +45,12 @@ class NumpyPolicy:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> NumpyPolicy:
-        """Read what ``fastfisher.runs.export.export_policy`` wrote.
+        """Read a policy that ``fastfisher.runs.export.export_policy`` wrote.
 
         Raises
         ------
         ValueError
-            Where the file is something else, damaged, or of a later version.
+            Where the file is something else, damaged, or of another version.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -64,7 +64,13 @@ class NumpyPolicy:
         return cls(header, arrays)
 
     def predict(self, observation: Any) -> Any:
-        """Return the action for one observation of the environment's space."""
+        """Return the action for one observation of the environment's space.
+
+        Raises
+        ------
+        ValueError
+            Where the observation does not have the size of its space.
+        """
         x = flatten(self.header["observation"], observation)
         return self._action(self._outputs(self._features(x)))
 
@@ -102,13 +108,7 @@ class NumpyPolicy:
 
 
 def flatten(space: dict[str, Any], observation: Any) -> Array:
-    """Return an observation as one vector, the way gymnasium flattens it.
-
-    Raises
-    ------
-    ValueError
-        Where it does not have the size of the space.
-    """
+    """Return an observation as one vector, (D,), as gymnasium does; ValueError for another size than D."""
     kind = space["kind"]
     if kind == "dict":
         return np.concatenate([flatten(part, observation[name]) for name, part in space["parts"]])

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._core import Fisher as _Accumulator
-from .arguments import flag, number, whole
+from .arguments import Bounds, flag, number, whole
 from .scores import ScoresLike, as_float_array, as_scores, as_vector, as_weights, describe
-from .streaming import Stream, for_each, is_stream, refuse_empty, start
+from .streaming import Stream, for_each, is_stream, start
 
 
 class Fisher:
@@ -38,26 +38,26 @@ class Fisher:
     __slots__ = ("_accumulator",)
 
     def __init__(self, d: int) -> None:
-        self._accumulator = _Accumulator(whole(d, "d", least=1, most=2**62))
+        self._accumulator = _Accumulator(whole(d, "d", Bounds(at_least=1, at_most=2**62)))
 
     @property
     def d(self) -> int:
-        """Number of parameters."""
+        """The number of parameters."""
         return self._accumulator.d
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(d, d)."""
+        """The shape (d, d) of the matrix."""
         return (self.d, self.d)
 
     @property
     def count(self) -> int:
-        """Rows seen."""
+        """The number of rows seen."""
         return self._accumulator.count
 
     @property
     def total_weight(self) -> float:
-        """Sum of the rows' weights; equal to `count` where none were given."""
+        """The sum of the rows' weights; equal to `count` where none were given."""
         return self._accumulator.total_weight
 
     def update(
@@ -65,9 +65,9 @@ class Fisher:
     ) -> None:
         """Add rows: one block of them, or all blocks of an iterator, one in memory at a time.
 
-        All or nothing: after an exception, Ctrl-C included, the matrix is what it was.  Of an iterator that
-        holds for each item: those before the exception stay added, and the message begins with the item's
-        index, from 0.  An exception of the iterator itself comes through as it is.
+        A block is added whole or not at all: after an exception, Ctrl-C included, the matrix is what it was.
+        The items of an iterator before the exception stay added, and the message begins with the index, from
+        0, of the item that raised it.  An exception of the iterator itself comes through as it is.
 
         Parameters
         ----------
@@ -77,10 +77,10 @@ class Fisher:
             of some rows: an array, `Scores` or list of blocks.  A list is never an iterator: its blocks are
             columns side by side.
         weights : (N,) array, optional
-            Non-negative; default ones.  Of one block only.
+            Non-negative weights of one block; default ones.
         weighted : bool
-            The items of the iterator are pairs (scores, weights), weights (n,) or None.  Without it, no item
-            is ever taken for such a pair.  Here a block's weights may all be zero.
+            Whether the items of the iterator are pairs (scores, weights), weights (n,) or None.  Without it,
+            no item is ever taken for such a pair.  Here a block's weights may all be zero.
 
         Raises
         ------
@@ -107,7 +107,7 @@ class Fisher:
                     "weights: expected none beside an iterator, whose items are (scores, weights) with "
                     f"weighted=True, got {type(weights).__name__}"
                 )
-            refuse_empty(for_each(start(scores), self._add_pair if pairs else self._add))
+            for_each(start(scores), self._add_pair if pairs else self._add)
             return
         if pairs:
             raise TypeError(
@@ -177,7 +177,7 @@ class Fisher:
         damping : float
             lambda >= 0.
         relative_damping : bool
-            Take lambda = damping tr(F) / min(count, d).
+            Whether lambda is damping tr(F) / min(count, d).
 
         Returns
         -------

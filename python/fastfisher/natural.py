@@ -1,8 +1,8 @@
 """The natural-gradient step: theta += alpha (F + lambda I)^-1 g.
 
 Rajeswaran, Lowrey, Todorov and Kakade, "Towards Generalization and Simplicity in Continuous Control",
-arXiv 1703.02660, equations 3 to 5.  The algebra and the arithmetic are in the C++ core; here are the argument
-checks and the result.
+arXiv 1703.02660, equations 3 to 5.  The C++ core does the algebra and the arithmetic; this module checks the
+arguments and holds the result.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._core import natural_steps
-from .arguments import MOST_THREADS, choice, flag, fraction, number, whole
-from .scores import ScoresLike, as_scores, as_vector, as_weights
+from .arguments import POSITIVE, Bounds, choice, flag, number, thread_count, whole
+from .scores import ScoresLike, as_scores, as_weights, optional_vector
 from .streaming import Stream, is_stream, steps_of_stream
 
 Solver: TypeAlias = Literal["auto", "cholesky", "gram", "cg", "lsmr"]
@@ -26,14 +26,14 @@ Vector: TypeAlias = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened on the way to a step: what decisions are made by, where people read sentences.
+    """Something that happened on the way to a step: code decides by its fields, people read its sentence.
 
     Attributes
     ----------
     code : str
-        What it was, such as "chosen", "jittered", "iteration_limit" or "untrusted".
+        The kind of event, such as "chosen", "jittered", "iteration_limit" or "untrusted".
     solver : str
-        The solver that it happened to; "auto" where it was none.
+        The solver that it happened to; "auto" where it happened to none.
     numbers : mapping of str to float
         Its figures, by name; costs are in operations, residuals are relative.
     sentence : str
@@ -74,7 +74,7 @@ class NaturalStep:
     damping : float
         lambda, the absolute value used.
     iterations : int
-        Of CG or LSMR; of a direct solver, the steps of iterative refinement.
+        Iterations of CG or LSMR; steps of iterative refinement where the solver is direct.
     residual : float
         ||g - (F + lambda I) x|| / ||g||, measured in float64 from the scores, not from a matrix formed of
         them (but for an iterator that can be read only once, which the notes then say).
@@ -241,17 +241,17 @@ def natural_step(
         there on; LSMR is "double" always.  "auto" is "mixed" where the condition allows it, for systems of
         512 rows and more, and for CG on scores of 100,000 numbers and more, else "double".
     tol : float
-        Of CG and LSMR: the relative residual to stop at.
+        The relative residual at which CG and LSMR stop.
     max_iterations : int, optional
-        Of CG and LSMR; default min(10 min(N, d) + 100, 10,000).
+        The most iterations of CG and LSMR; default min(10 min(N, d) + 100, 10,000).
     initial : (d,) array, optional
-        Where CG or LSMR starts, for instance the last batch's direction; default zero.
+        The vector that CG or LSMR starts from, such as the last batch's direction; default zero.
     momentum : float
         mu in [0, 1) of SPRING (arXiv 2401.10190): the direction is drawn to mu `previous`, by
         (F + lambda I) x = g + lambda mu previous.  Then direction = S^T sample_weights + mu previous, and a
         `max_kl` is met by x^T F x in place of g^T x.
     previous : (d,) array, optional
-        The `direction` of the step before: momentum's state; default zero.
+        The `direction` of the step before, which is the state of momentum; default zero.
     precondition : bool
         Let CG or LSMR build a preconditioner from a sample of the rows where that pays.
     memory_limit : float, optional
@@ -285,42 +285,37 @@ def natural_step(
     >>> result.step.shape, result.residual < 1e-12
     ((20,), True)
     """
-    several = _is_sequence(damping)
-    if several and len(damping) == 0:  # type: ignore[arg-type]
+    dampings: dict[str, Any] = {"damping": damping}
+    if several := _is_sequence(damping):
+        dampings = {f"damping[{k}]": value for k, value in enumerate(damping)}  # type: ignore[arg-type]
+    if not dampings:
         raise ValueError("damping: expected at least one value, got none")
-    dampings = list(damping) if several else [damping]  # type: ignore[arg-type]
-    names = [f"damping[{k}]" for k in range(len(dampings))] if several else ["damping"]
-    share = fraction(momentum, "momentum")
+    share = number(momentum, "momentum", Bounds(at_least=0, below=1))
     if previous is not None and share == 0.0:
         raise TypeError("previous: expected together with momentum > 0, got momentum = 0")
-    numbers: dict[str, Any] = {
-        "count": None if count is None else number(count, "count", positive=True),
-        "dampings": [number(value, name) for value, name in zip(dampings, names, strict=True)],
+    options: dict[str, Any] = {
+        "count": None if count is None else number(count, "count", POSITIVE),
+        "dampings": [number(value, name) for name, value in dampings.items()],
         "center": flag(center, "center"),
         "relative_damping": flag(relative_damping, "relative_damping"),
-        "max_kl": None if max_kl is None else number(max_kl, "max_kl", positive=True),
+        "max_kl": None if max_kl is None else number(max_kl, "max_kl", POSITIVE),
         "solver": choice(solver, "solver", get_args(Solver)),
         "precision": choice(precision, "precision", get_args(Precision)),
         "tol": number(tol, "tol"),
         "max_iterations": None if max_iterations is None else whole(max_iterations, "max_iterations"),
         "momentum": share,
         "precondition": flag(precondition, "precondition"),
-        "memory_limit": None if memory_limit is None else number(memory_limit, "memory_limit", positive=True),
-        "threads": 0
-        if num_threads is None
-        else whole(num_threads, "num_threads", least=1, most=MOST_THREADS),
+        "memory_limit": None if memory_limit is None else number(memory_limit, "memory_limit", POSITIVE),
+        "threads": thread_count(num_threads, "num_threads"),
     }
-    steps: list[dict[str, Any]]
     if is_stream(scores):
-        steps = steps_of_stream(
-            scores,
-            advantages=advantages,
-            gradient=gradient,
-            weights=weights,
-            initial=initial,
-            previous=previous,
-            **numbers,
-        )
+        for name, value in (("advantages", advantages), ("weights", weights)):
+            if value is not None:
+                raise TypeError(
+                    f"{name}: expected none beside an iterator, whose items are (scores, advantages) or "
+                    f"(scores, advantages, weights), got {type(value).__name__}"
+                )
+        steps = steps_of_stream(scores, gradient=gradient, initial=initial, previous=previous, **options)
     else:
         matrix = as_scores(scores)  # type: ignore[arg-type]
         samples, parameters = matrix.shape
@@ -329,12 +324,12 @@ def natural_step(
             raise TypeError(f"advantages, gradient: expected exactly one of them, got {given}")
         steps = natural_steps(
             matrix.native,
-            advantages=None if advantages is None else as_vector(advantages, samples, "advantages", "row"),
-            gradient=None if gradient is None else as_vector(gradient, parameters, "gradient", "parameter"),
+            advantages=optional_vector(advantages, samples, "advantages", "row"),
+            gradient=optional_vector(gradient, parameters, "gradient", "parameter"),
             weights=None if weights is None else as_weights(weights, samples),
-            initial=None if initial is None else as_vector(initial, parameters, "initial", "parameter"),
-            previous=None if previous is None else as_vector(previous, parameters, "previous", "parameter"),
-            **numbers,
+            initial=optional_vector(initial, parameters, "initial", "parameter"),
+            previous=optional_vector(previous, parameters, "previous", "parameter"),
+            **options,
         )
     results = tuple(
         NaturalStep(**{**step, "events": tuple(Event(*event) for event in step["events"])}) for step in steps

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,25 +12,31 @@ from ._core import __version__, available_simd_levels, build_type, compiler, eig
 from ._core import get_num_threads as _get_num_threads
 from ._core import set_num_threads as _set_num_threads
 from ._core import usable_processors as _usable_processors
-from .arguments import MOST_THREADS, whole
+from .arguments import thread_count
 
 
 def get_num_threads() -> int:
-    """Threads that a call uses when it does not say.
+    """Return the number of threads that a call uses when it does not say.
 
-    In order of precedence: `set_num_threads`, the environment's FASTFISHER_NUM_THREADS, and what the
-    process may use (its affinity mask and its cgroup's quota).
+    `set_num_threads` decides it; else the environment's FASTFISHER_NUM_THREADS; else what the process may
+    use, by its affinity mask and its cgroup's quota.
     """
     return _get_num_threads()
 
 
 def set_num_threads(threads: int | None) -> None:
-    """Set `get_num_threads` for the process; None returns to the environment's choice."""
-    _set_num_threads(0 if threads is None else whole(threads, "threads", least=1, most=MOST_THREADS))
+    """Set `get_num_threads` for the process, 1 to 1024; None returns to the environment's choice.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `threads` is neither such a whole number nor None.
+    """
+    _set_num_threads(thread_count(threads, "threads"))
 
 
 def show_config() -> dict[str, object]:
-    """Versions and choices of the compiled core, for bug reports and benchmark records."""
+    """Return versions and choices of the compiled core, for bug reports and benchmark records."""
     return {
         "fastfisher": __version__,
         "simd": simd_level(),
@@ -49,26 +54,22 @@ def show_config() -> dict[str, object]:
 
 
 def _cpu_name() -> str:
-    if sys.platform.startswith("linux"):
-        try:
-            with open("/proc/cpuinfo", encoding="utf-8") as file:
-                for line in file:
-                    if line.startswith("model name"):
-                        return line.partition(":")[2].strip()
-        except OSError:
-            pass
-    return platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):  # Only Linux has the file, and not every processor has the line.
+        return platform.processor() or platform.machine()
 
 
 def get_cmake_dir() -> str:
-    """Folder of fastfisherConfig.cmake, for `find_package(fastfisher CONFIG REQUIRED)` as fastfisher_DIR.
+    """Return the folder of fastfisherConfig.cmake: fastfisher_DIR of CMake's `find_package(fastfisher)`.
 
     Raises
     ------
     FileNotFoundError
         If the extension module was built in place, without installing the C++ library beside it.
     """
-    # Beside the extension module: an editable installation has the Python files elsewhere.
+    # It lies beside the extension module: an editable installation has the Python files elsewhere.
     spec = find_spec("fastfisher._core")
     assert spec is not None
     assert spec.origin is not None

@@ -1,8 +1,9 @@
 """Scores: what every function of the package takes as ``scores``.
 
-Row n holds grad log pi(a_n | s_n), (N, d).  Scores are one array, or a list of blocks side by side, each an
-array (N, k) or a pair (left, right) of arrays (N, p) and (N, q) that stands for the k = p q columns of the
-outer products left[n] right[n]^T, flattened in C order: a dense layer's inputs and back-propagated errors.
+Row n of the (N, d) matrix holds grad log pi(a_n | s_n).  Scores are one array, or a list of blocks side by
+side, each an array (N, k) or a pair (left, right) of arrays (N, p) and (N, q) that stands for the k = p q
+columns of the outer products left[n] right[n]^T, flattened in C order: a dense layer's inputs and
+back-propagated errors.
 
 Where m rows share their left side, the right one has three axes, (N, p) and (N, m, q): row n m + k is the
 outer product left[n] right[n, k]^T, and work on the left side is done once.  An exact Fisher matrix has such
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._core import fisher_product, gram_product, matvec, rmatvec, to_dense
-from .arguments import choice, number
+from .arguments import POSITIVE, choice, number
 
 FloatArray: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 Block: TypeAlias = ArrayLike | tuple[ArrayLike, ArrayLike]
@@ -28,19 +29,15 @@ NativeBlock: TypeAlias = FloatArray | tuple[FloatArray, FloatArray]
 
 
 def describe(array: NDArray[Any]) -> str:
-    """Shape and dtype, for the end of an error message."""
+    """Return the shape and the dtype in words, for the end of an error message."""
     return f"shape {array.shape} of {array.dtype}"
 
 
 def as_float_array(values: object, name: str) -> FloatArray:
-    """``values`` as an aligned, native float32 or float64 array, copied only where it is something else.
+    """Return `values` as an aligned, native float32 or float64 array, copied only where they are not one.
 
-    float16 becomes float32; integers, booleans and longer floats become float64.
-
-    Raises
-    ------
-    TypeError
-        If the values are not real numbers, with `name` in the message.
+    float16 becomes float32; integers, booleans and longer floats become float64.  Values that are no real
+    numbers raise a TypeError, with `name` in the message.
     """
     if hasattr(values, "__dlpack__") and not hasattr(values, "__array__"):
         values = np.from_dlpack(values)
@@ -63,8 +60,8 @@ class Scores:
     Arrays are viewed where they lie, whatever their order and strides; only other dtypes than float32 and
     float64 are copied.  Products are in float64 unless said otherwise.
 
-    The values are not looked at: NaN, infinities and what leaves the range of float64 go through the products
-    of this class as through NumPy's.  `natural_step` and `Fisher` refuse them.
+    The values are not checked: NaN, infinities and numbers beyond float64 go through the products of this
+    class as through NumPy's.  `natural_step` and `Fisher` refuse them.
 
     Parameters
     ----------
@@ -103,11 +100,12 @@ class Scores:
             if dense.ndim != 2:
                 raise ValueError(f"scores: expected a two-dimensional array (N, d), got {describe(dense)}")
             self._blocks = (dense,)
-        rows = _rows(self._blocks[0])
-        for index, block in enumerate(self._blocks):
-            if _rows(block) != rows:
-                raise ValueError(f"scores[{index}]: expected {rows} rows as in scores[0], got {_rows(block)}")
-        self._shape = (rows, sum(map(_columns, self._blocks)))
+        shapes = [_shape(block) for block in self._blocks]
+        rows, _ = shapes[0]
+        for index, (got, _) in enumerate(shapes):
+            if got != rows:
+                raise ValueError(f"scores[{index}]: expected {rows} rows as in scores[0], got {got}")
+        self._shape = (rows, sum(columns for _, columns in shapes))
         if 0 in self._shape:
             raise ValueError(f"scores: expected at least one row and one column, got shape {self._shape}")
 
@@ -121,12 +119,12 @@ class Scores:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(N, d)."""
+        """The shape (N, d)."""
         return self._shape
 
     @property
     def ndim(self) -> int:
-        """2."""
+        """The number of axes, 2."""
         return 2
 
     @property
@@ -148,7 +146,7 @@ class Scores:
         return matvec(self.native, as_vector(v, self._shape[1], "v", "parameter"))
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> Scores:
-        """Some rows: a view for a slice, a copy for an array of indices or booleans."""
+        """Return some of the rows: a view for a slice, a copy for an array of indices or booleans."""
         if not isinstance(rows, (slice, np.ndarray)):
             raise TypeError(f"rows: expected a slice or an index array, got {type(rows).__name__}")
         return Scores([_some_rows(block, rows) for block in self._blocks])
@@ -170,9 +168,12 @@ class Scores:
         """F = S^T diag(w) S / count, (d, d), exactly symmetric; count defaults to sum w."""
         w = None if weights is None else as_weights(weights, len(self))
         if count is not None:
-            divisor = number(count, "count", positive=True)
+            divisor = number(count, "count", POSITIVE)
         else:
-            divisor = float(len(self)) if w is None else _finite_sum(w)
+            with np.errstate(over="ignore"):
+                divisor = float(len(self) if w is None else w.sum())
+        if divisor == math.inf:
+            raise ValueError("weights: expected a positive finite sum, got inf")
         F = fisher_product(self.native, w, _single_or_double(precision))
         F /= divisor
         return F
@@ -201,12 +202,12 @@ class TransposedScores:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(d, N)."""
+        """The shape (d, N)."""
         return self._scores.shape[::-1]
 
     @property
     def T(self) -> Scores:
-        """S."""
+        """The scores S themselves."""
         return self._scores
 
     def __matmul__(self, u: ArrayLike) -> NDArray[np.float64]:
@@ -215,17 +216,14 @@ class TransposedScores:
 
 
 def as_scores(scores: ScoresLike) -> Scores:
-    """Scores from whatever stands for them; see `Scores`."""
+    """Return the `Scores` of whatever stands for them."""
     return scores if isinstance(scores, Scores) else Scores(scores)
 
 
 def as_vector(values: object, size: int, name: str, per: str) -> NDArray[np.float64]:
-    """A contiguous float64 vector of a known size, finite; `per` says what there is one entry for.
+    """Return values as a contiguous, finite float64 vector of a known size.
 
-    Raises
-    ------
-    TypeError, ValueError
-        With the argument's name, what was expected and what came.
+    `per` names what there is one entry for.  A TypeError or ValueError names the argument.
     """
     array = as_float_array(values, name)
     if array.shape != (size,):
@@ -235,14 +233,18 @@ def as_vector(values: object, size: int, name: str, per: str) -> NDArray[np.floa
     return vector
 
 
-def check_finite(array: FloatArray, name: str, *axes: str) -> None:
-    """Refuse an array with NaN or infinities.
+def optional_vector(values: object, size: int | None, name: str, per: str) -> NDArray[np.float64] | None:
+    """Return None for None, and else `as_vector`; where `size` is None a vector of any size will do."""
+    if values is None:
+        return None
+    if size is None:
+        values = as_float_array(values, name)
+        size = values.size
+    return as_vector(values, size, name, per)
 
-    Raises
-    ------
-    ValueError
-        With `name`, the first entry that is not finite, and its place along the axes, which are named.
-    """
+
+def check_finite(array: FloatArray, name: str, *axes: str) -> None:
+    """Refuse an array with NaN or infinities; the ValueError says where along the named axes the first is."""
     finite = np.isfinite(array)
     if not finite.all():
         place = tuple(np.argwhere(~finite)[0])
@@ -251,7 +253,7 @@ def check_finite(array: FloatArray, name: str, *axes: str) -> None:
 
 
 def as_weights(weights: object, size: int, *, zeros: bool = False) -> NDArray[np.float64]:
-    """Sample weights, (N,), non-negative and not all zero; `zeros`: all of a block's may be."""
+    """Return sample weights, (N,), non-negative and not all zero; with `zeros` all of them may be."""
     vector = as_vector(weights, size, "weights", "row")
     if vector.min() < 0.0:
         row = int(np.argmin(vector >= 0.0))
@@ -259,14 +261,6 @@ def as_weights(weights: object, size: int, *, zeros: bool = False) -> NDArray[np
     if not zeros and not vector.any():
         raise ValueError("weights: expected a positive sum, got all zeros")
     return vector
-
-
-def _finite_sum(weights: NDArray[np.float64]) -> float:
-    with np.errstate(over="ignore"):
-        total = float(weights.sum())
-    if total == math.inf:
-        raise ValueError("weights: expected a positive finite sum, got inf")
-    return total
 
 
 def _single_or_double(precision: object) -> str:
@@ -279,7 +273,7 @@ def _axes(value: object) -> int:
 
 
 def is_blocks(scores: object) -> bool:
-    """Tell whether a list or tuple holds arrays or pairs of them, rather than rows of numbers."""
+    """Tell whether a value is a list or tuple of arrays or pairs of them, rather than rows of numbers."""
     if not isinstance(scores, (list, tuple)) or not scores:
         return False
     first = scores[0]
@@ -288,21 +282,14 @@ def is_blocks(scores: object) -> bool:
     return _axes(first) == 2
 
 
-def _rows(block: NativeBlock) -> int:
-    if not isinstance(block, tuple):
-        return len(block)
-    right = block[1]
-    return len(right) if right.ndim == 2 else right.shape[0] * right.shape[1]
-
-
-def _columns(block: NativeBlock) -> int:
-    if isinstance(block, tuple):
-        return int(block[0].shape[1] * block[1].shape[-1])
-    return int(block.shape[1])
+def _shape(block: NativeBlock) -> tuple[int, int]:
+    """Return the rows and the columns that a block stands for."""
+    left, right = block if isinstance(block, tuple) else (None, block)
+    return math.prod(right.shape[:-1]), right.shape[-1] * (1 if left is None else left.shape[1])
 
 
 def with_own_left(block: NativeBlock) -> NativeBlock:
-    """Return a pair whose rows share their left side with that written out, anything else as it is."""
+    """Return a block as it is, except that a left side which rows share is written out for each of them."""
     if not isinstance(block, tuple) or block[1].ndim == 2:
         return block
     left, right = block
@@ -317,7 +304,7 @@ def _some_rows(block: NativeBlock, rows: slice | NDArray[Any]) -> NativeBlock:
     left, right = block
     if right.ndim == 3:
         repeats = right.shape[1]
-        whole = isinstance(rows, slice) and rows.indices(_rows(block))
+        whole = isinstance(rows, slice) and rows.indices(_shape(block)[0])
         if whole and whole[2] == 1 and whole[0] % repeats == whole[1] % repeats == 0:
             groups = slice(whole[0] // repeats, whole[1] // repeats)
             return left[groups], right[groups]
@@ -340,12 +327,12 @@ def _block(block: Any, name: str) -> NativeBlock:
             f"{name}: expected a pair of two-dimensional arrays with as many rows, or (N, p) and (N, m, q), "
             f"got {describe(left)} and {describe(right)}"
         )
-    if left.dtype != right.dtype:  # the wider of the two
+    if left.dtype != right.dtype:  # The wider dtype of the two serves both.
         left, right = left.astype(np.float64, copy=False), right.astype(np.float64, copy=False)
     if right.ndim == 3:
         rows, repeats, _ = right.shape
         if repeats == 0:
             raise ValueError(f"{name}[1]: expected at least one row for each of the left side, got none")
         if repeats > 1 and rows > 1 and right.strides[0] != repeats * right.strides[1]:
-            right = right.copy()  # all rows at one distance
+            right = right.copy()  # The core takes rows that lie at one distance.
     return left, right

@@ -10,26 +10,19 @@ import numpy as np
 from .samples import Samples
 from .spectrum import DOUBLE, SINGLE, Array
 
-# Agreement to half of the digits of float32 is no chance; to half of float64's, or to the rounding of the
-# matrix, it needs no better explanation.
+# Agreement to half of the digits of float32 is no chance.  Agreement to half of those of float64, or to the
+# rounding of the matrix, needs no better explanation.
 MATCH = SINGLE**0.5
 EXACT = DOUBLE**0.5
 
 
 @dataclass(frozen=True)
 class Match:
-    """The formula that gives the matrix.
+    """The formula that gives the matrix, or None: one that `_formulas` names, or "outer_flattened".
 
-    Attributes
-    ----------
-    formula : str or None
-        "fisher", "centred", "damped", "gram", "advantage_weighted", "standardised", "outer_mean",
-        "outer_gradient", "outer_flattened"; None where none does.
-    coefficients : tuple of float
-        Of the formula's terms: the matrix is coefficients[0] times the formula, and for "damped" more by
-        coefficients[1] times the unit matrix.
-    difference : float
-        ||F - c S^T S / N|| / ||F|| in Frobenius norms with the best c; NaN where the shapes differ.
+    The matrix is coefficients[0] times the formula, and for "damped" more by coefficients[1] times the unit
+    matrix.  The difference is ||F - c S^T S / N|| / ||F|| in Frobenius norms with the best c, and NaN where
+    the shapes differ.
     """
 
     formula: str | None
@@ -40,19 +33,10 @@ class Match:
 def compare(
     matrix: Array, exponent: int, rounding: float, samples: Samples, advantages: Array | None
 ) -> Match:
-    """Find the simplest formula that gives the matrix, up to a factor.
+    """Find the simplest formula that gives a symmetric matrix, not zero, up to a factor.
 
-    Parameters
-    ----------
-    matrix : (n, n) array
-        Symmetric, not zero; n is d, N or N d of the samples.
-    exponent : int
-        The matrix as it was given is 2^exponent times this one.
-    rounding : float
-        Relative rounding of the matrix.
-    samples : Samples
-        The scores, and the weights that they were given with.
-    advantages : (N,) array, optional
+    Its order is d, N or N d of the samples, `rounding` is its relative rounding, and the matrix as the user
+    gave it was 2^exponent times this one.
     """
     fits = [(name, *_fit(matrix, terms)) for name, terms in _formulas(len(matrix), samples, advantages)]
     if len(matrix) == samples.rows * samples.columns:
@@ -90,7 +74,7 @@ def _formulas(size: int, samples: Samples, advantages: Array | None) -> Iterator
 
 
 def least_squares(target: Array, terms: list[Array]) -> tuple[float, list[float]]:
-    """Return the relative distance of an array from the span of others like it, and their coefficients."""
+    """Return an array's relative distance from the span of terms like it, and the terms' coefficients."""
     sizes = [float(np.linalg.norm(term)) or 1.0 for term in terms]
     columns = np.stack([(term / size).ravel() for term, size in zip(terms, sizes, strict=True)], axis=1)
     found = np.linalg.lstsq(columns, target.ravel(), rcond=None)[0]
@@ -99,14 +83,14 @@ def least_squares(target: Array, terms: list[Array]) -> tuple[float, list[float]
 
 
 def _fit(matrix: Array, terms: list[Array]) -> tuple[float, list[float]]:
-    """Return `least_squares`, of which a term that is zero makes no formula."""
+    """Return `least_squares`, or an infinite distance where a term is zero and so makes no formula."""
     if not all(float(np.linalg.norm(term)) for term in terms):
         return float("inf"), [0.0] * len(terms)
     return least_squares(matrix, terms)
 
 
 def _fit_outer(matrix: Array, vector: Array) -> tuple[float, list[float]]:
-    """Return `_fit` with np.outer(vector, vector), worked out row by row."""
+    """Return `_fit` with the one term np.outer(vector, vector), worked out row by row."""
     square = float(vector @ vector)
     if square == 0.0:
         return float("inf"), [0.0]

@@ -12,26 +12,27 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arguments import MOST_THREADS, choice, number, whole
+from ..arguments import POSITIVE, choice, number, thread_count
 from ..fisher import Fisher
 from ..scores import (
     FloatArray,
     Scores,
     ScoresLike,
     as_float_array,
-    as_vector,
     check_finite,
     describe,
     is_blocks,
+    optional_vector,
 )
 from .evidence import Matrix, of_matrix, of_scores
 from .report import FisherReport, report_of
 from .samples import Samples
-from .spectrum import DOUBLE, Array, terms
+from .spectrum import DOUBLE, terms
 
 Kind: TypeAlias = Literal["auto", "matrix", "scores"]
 
-# ||F - F^T|| / ||F|| in Frobenius norms: damaged Fisher matrices stay far below, square scores near sqrt(2).
+# The largest ||F - F^T|| / ||F|| in Frobenius norms of what is taken for a matrix.  Damaged Fisher matrices
+# stay far below, and square scores lie near sqrt(2).
 MATRIX_ASYMMETRY = 0.1
 
 
@@ -97,8 +98,8 @@ def diagnose(
     >>> report.verdict, report.rank
     ('outer_of_mean', 1)
     """
-    threads = 0 if num_threads is None else whole(num_threads, "num_threads", least=1, most=MOST_THREADS)
-    divisor = None if count is None else number(count, "count", positive=True)
+    threads = thread_count(num_threads, "num_threads")
+    divisor = None if count is None else number(count, "count", POSITIVE)
     choice(kind, "kind", ("auto", "matrix", "scores"))
     given = _as_matrix(F, "matrix" if kind == "auto" and scores is not None else kind)
     if given is None:
@@ -107,9 +108,10 @@ def diagnose(
         if advantages is not None and gradient is None:
             raise TypeError("advantages: expected with scores only beside a gradient, got no gradient")
         made_of = Samples(cast(ScoresLike, F), weights, divisor, threads)
-        evidence = of_scores(made_of, *_vectors(made_of, made_of.columns, advantages, gradient))
+        A = optional_vector(advantages, made_of.rows, "advantages", "row")
+        g = optional_vector(gradient, made_of.columns, "gradient", "parameter")
         square = kind == "auto" and isinstance(F, np.ndarray) and made_of.rows == made_of.columns
-        return report_of(replace(evidence, taken_for_scores=square))
+        return report_of(replace(of_scores(made_of, A, g), taken_for_scores=square))
     if scores is None:
         for name, value in (("weights", weights), ("advantages", advantages)):
             if value is not None:
@@ -125,9 +127,9 @@ def diagnose(
     samples = given.samples if divisor is None else round(divisor)
     if beside is not None:
         samples = beside.samples if size == beside.columns else None
-    return report_of(
-        of_matrix(given._replace(samples=samples), beside, *_vectors(beside, size, advantages, gradient))
-    )
+    A = optional_vector(advantages, 0 if beside is None else beside.rows, "advantages", "row")
+    g = optional_vector(gradient, size, "gradient", "parameter")
+    return report_of(of_matrix(given._replace(samples=samples), beside, A, g))
 
 
 def _as_matrix(F: Any, kind: str) -> Matrix | None:
@@ -166,14 +168,3 @@ def _as_matrix(F: Any, kind: str) -> Matrix | None:
 def _is_near_symmetric(array: FloatArray) -> bool:
     unit = np.ldexp(array.astype(np.float64), -int(np.frexp(np.abs(array).max())[1]))
     return bool(np.linalg.norm(unit - unit.T) <= MATRIX_ASYMMETRY * np.linalg.norm(unit))
-
-
-def _vectors(
-    samples: Samples | None, size: int, advantages: ArrayLike | None, gradient: ArrayLike | None
-) -> tuple[Array | None, Array | None]:
-    """Check advantages and gradient."""
-    rows = 0 if samples is None else samples.rows
-    return (
-        None if advantages is None else as_vector(advantages, rows, "advantages", "row"),
-        None if gradient is None else as_vector(gradient, size, "gradient", "parameter"),
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,12 @@ from .comparison import Match, compare, least_squares
 from .samples import Indices, Parameters, Samples, parameters, random_vector
 from .spectrum import DOUBLE, SINGLE, Array, Spectrum, spectrum, spurious_eigvals, unit_diagonal
 
-# Column norms that differ more than this have squares that differ as float32's digits do.
+# Column norms that differ by more than this have squares that differ by all of float32's digits.
 WIDE_SPREAD = 1e3
 # numpy.linalg.eigvals takes 25 n^3 operations: beyond this order it is not asked.
 LARGEST_EIGVALS = 300
-# The part of a gradient outside the range of F that is never, and always, taken for another batch's.
+# A gradient whose part outside the range of F is below the first is never taken for another batch's, and one
+# whose part is above the second always is.
 LEAST_OUTSIDE, MOST_OUTSIDE = 1e-4, 0.5
 
 
@@ -27,89 +28,42 @@ def _none() -> Indices:
 
 @dataclass(frozen=True)
 class Outside:
-    """The part of a gradient outside the range of F.
-
-    Attributes
-    ----------
-    part : float
-        Its share of the gradient's length.
-    tolerance : float
-        The share that g = S^T A / N may have, since the range was cut at the rounding bound.
-    """
+    """The part of a gradient outside the range of F, as shares of the gradient's length."""
 
     part: float
-    tolerance: float
+    tolerance: float  # What g = S^T A / N may have, since the range was cut at the rounding bound.
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured, for a matrix and scores of about unit size.
+    """What was measured, for a matrix and scores of about unit size."""
 
-    Attributes
-    ----------
-    source : {"matrix", "fisher", "scores"}
-    size : int
-        d, the number of parameters.
-    samples : int or None
-        N; None where it is not known.
-    exponent : int
-        True values of F are 2^exponent times these.
-    trace : float
-        Sum of the diagonal of F.
-    spectrum : Spectrum
-        The eigenvalues of (F + F^T) / 2.
-    scaled : Spectrum or None
-        The eigenvalues of F scaled to unit diagonal, where the parameters are badly scaled.
-    parameters : Parameters
-        What the columns of F or of the scores say.
-    asymmetry : float
-        max |F - F^T| / max |F|.
-    declared_eps : float
-        Rounding of the dtype that F came in; `spectrum.eps` is float32's where that alone explains F.
-    complex_dtype : bool
-        Whether F came as complex numbers.
-    eigvals : tuple or None
-        See `spurious_eigvals`.
-    single_smallest : float
-        The smallest eigenvalue of a low-precision F by float32 arithmetic, where float64 could not make it
-        negative, or 0.
-    constant, large_mean : arrays of indices
-        Columns of the scores; see `Samples.steady`.
-    match : Match or None
-        The formula that gives a matrix that came with scores.
-    outside : Outside or None
-        The part of a gradient outside the range of F, where one came.
-    gradient_misfit : float or None
-        Relative distance of the gradient from S^T A / N, where all three came.
-    advantages_given : bool
-        Whether advantages came.
-    taken_for_scores : bool
-        Whether a square array was taken for scores, by its asymmetry.
-    """
-
-    source: str
-    size: int
-    samples: int | None
-    exponent: int
+    source: Literal["matrix", "fisher", "scores"]
+    size: int  # The number of parameters d.
+    samples: int | None  # N; None where it is not known.
+    exponent: int  # The true values of F are 2^exponent times those here.
     trace: float
-    spectrum: Spectrum
-    scaled: Spectrum | None
-    parameters: Parameters
-    asymmetry: float = 0.0
-    declared_eps: float = DOUBLE
-    complex_dtype: bool = False
-    eigvals: tuple[int, int] | None = None
+    spectrum: Spectrum  # Of (F + F^T) / 2; its eps is float32's where that alone explains F.
+    scaled: Spectrum | None  # Of F scaled to unit diagonal, where the parameters are badly scaled.
+    parameters: Parameters  # What the columns of F or of the scores say.
+    asymmetry: float = 0.0  # max |F - F^T| / max |F|.
+    declared_eps: float = DOUBLE  # The rounding of the dtype that F came in.
+    complex_dtype: bool = False  # Whether F came as complex numbers.
+    eigvals: tuple[int, int] | None = None  # See `spurious_eigvals`.
+    # The smallest eigenvalue of a low-precision F by float32 arithmetic, where float64 could not make it
+    # negative, or 0.
     single_smallest: float = 0.0
+    # Columns of the scores; see `Samples.steady`.
     constant: Indices = field(default_factory=_none)
     large_mean: Indices = field(default_factory=_none)
-    match: Match | None = None
-    outside: Outside | None = None
-    gradient_misfit: float | None = None
+    match: Match | None = None  # The formula that gives a matrix which came with scores.
+    outside: Outside | None = None  # None without a gradient, or where F is indefinite or not symmetric.
+    gradient_misfit: float | None = None  # The relative distance from S^T A / N, where all three came.
     advantages_given: bool = False
-    taken_for_scores: bool = False
+    taken_for_scores: bool = False  # Whether a square array was taken for scores, by its asymmetry.
 
     def true_size(self, value: float) -> float:
-        """Return a value of F as the caller's units have it."""
+        """Return a value of F in the caller's units."""
         with np.errstate(over="ignore", under="ignore"):
             return float(np.ldexp(value, self.exponent))
 
@@ -125,28 +79,16 @@ class Evidence:
 
     @property
     def rank(self) -> int:
-        """The rank, where small parameters are not lost to rounding."""
+        """The rank, with the small parameters that only the scaled matrix saves from rounding."""
         return max(self.spectrum.rank, 0 if self.scaled is None else self.scaled.rank)
 
 
 class Matrix(NamedTuple):
-    """A square matrix of finite numbers as it was given.
-
-    Attributes
-    ----------
-    array : (d, d) array
-    eps : float
-        Rounding of the dtype that it came in.
-    source : {"matrix", "fisher"}
-    samples : int or None
-        N; None where it is not known.
-    complex_dtype : bool
-        Whether it came as complex numbers.
-    """
+    """A square matrix of finite numbers as it was given, (d, d); the fields are as those of `Evidence`."""
 
     array: FloatArray
     eps: float
-    source: str
+    source: Literal["matrix", "fisher"]
     samples: int | None = None
     complex_dtype: bool = False
 

@@ -1,11 +1,6 @@
-"""Causes that leave F right, but rank-deficient, inaccurate or odd.
-
-Each reads the evidence and says one sentence, or nothing.
-"""
+"""Causes that leave F right, but rank-deficient, inaccurate or odd: one sentence each, or None."""
 
 from __future__ import annotations
-
-from collections.abc import Sized
 
 from .evidence import WIDE_SPREAD, Evidence
 from .samples import Indices
@@ -13,18 +8,17 @@ from .spectrum import DOUBLE, SINGLE
 
 
 def _first(indices: Indices) -> str:
-    """List the first five."""
+    """List the first five indices."""
     return ", ".join(str(index) for index in indices[:5]) + ", ..." * (len(indices) > 5)
 
 
-def _plural(noun: str, things: int | Sized) -> str:
+def _plural(noun: str, number: int) -> str:
     """Return the noun, with an s unless there is one of it."""
-    number = things if isinstance(things, int) else len(things)
     return noun if number == 1 else noun + "s"
 
 
 def _columns(indices: Indices) -> str:
-    return f"{len(indices)} score {_plural('column', indices)} ({_first(indices)})"
+    return f"{len(indices)} score {_plural('column', len(indices))} ({_first(indices)})"
 
 
 def _possible_rank(e: Evidence) -> int:
@@ -44,7 +38,7 @@ def few_samples(e: Evidence) -> str | None:
 
 
 def _beyond_float64(e: Evidence) -> str | None:
-    """Say what of F float64 does not explain, and the arithmetic that made it does."""
+    """Name what float64 rounding does not explain in F, and the arithmetic that made F does."""
     double = e.spectrum.rounding(DOUBLE)
     if e.spectrum.smallest < -double or e.single_smallest < 0.0:
         smallest = e.true_size(min(e.spectrum.smallest, e.single_smallest))
@@ -57,7 +51,7 @@ def _beyond_float64(e: Evidence) -> str | None:
 
 
 def float32_rounding(e: Evidence) -> str | None:
-    """Say what float32 did and float64 would not."""
+    """Blame float32 arithmetic for what float64 would not have done."""
     zeros_expected = e.samples is not None and e.rank == _possible_rank(e) < e.size
     seen = _beyond_float64(e)
     if e.source != "matrix" or e.spectrum.eps == DOUBLE or zeros_expected or seen is None:
@@ -84,7 +78,7 @@ def dead_parameters(e: Evidence) -> str | None:
 
 
 def duplicated_parameters(e: Evidence) -> str | None:
-    """List the columns that are equal."""
+    """List the parameters whose columns are equal."""
     groups = e.parameters.duplicates
     if not groups:
         return None
@@ -154,9 +148,9 @@ def constant_columns(e: Evidence) -> str | None:
     if len(e.constant) == 0:
         return None
     return (
-        f"{_columns(e.constant)} never change, where scores of "
-        "the policy's own actions have mean zero: these are not grad log pi(a | s) of the actions taken, or "
-        "are rows of an exact Fisher matrix (say so with count=)."
+        f"{_columns(e.constant)} never change, where scores of the policy's own actions have mean zero: "
+        "these are not grad log pi(a | s) of the actions taken, or are rows of an exact Fisher matrix "
+        "(say so with count=)."
     )
 
 
@@ -165,7 +159,7 @@ def large_mean(e: Evidence) -> str | None:
     if len(e.large_mean) == 0:
         return None
     return (
-        f"{_columns(e.large_mean)} have a mean beyond ten "
-        "standard deviations, where scores of the policy's own actions have mean zero: the actions may be "
-        "another policy's, or the rows gradients of something else."
+        f"{_columns(e.large_mean)} have a mean beyond ten standard deviations, where scores of the policy's "
+        "own actions have mean zero: the actions may be another policy's, or the rows gradients of something "
+        "else."
     )

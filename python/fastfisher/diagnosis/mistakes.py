@@ -1,13 +1,10 @@
-"""Causes that make F another matrix than the Fisher matrix of the batch.
-
-Each reads the evidence and says one sentence, or nothing.
-"""
+"""Causes that make F another matrix than the batch's Fisher matrix: one sentence each, or None."""
 
 from __future__ import annotations
 
 from .evidence import Evidence
 
-# Rounding explains this relative distance of a gradient from S^T A / N.
+# Rounding explains a relative distance of a gradient from S^T A / N up to this.
 MISFIT = 1e-3
 # float32 may change the factor of S^T S / N in a matrix by this much.
 FACTOR = 1e-3
@@ -44,7 +41,7 @@ def _alternatives(candidates: list[str]) -> str:
 
 
 def zero(e: Evidence) -> str | None:
-    """Say that nothing depends on anything."""
+    """Say that no score depends on any parameter."""
     if e.spectrum.norm > 0.0 or e.asymmetry > 0.0:
         return None
     return (
@@ -86,7 +83,7 @@ def outer_flattened(e: Evidence) -> str | None:
 
 
 def rank_one(e: Evidence) -> str | None:
-    """Recognise that it is one of the two; which, a matrix alone cannot say."""
+    """Recognise a matrix of rank one; which of several mistakes made it, a matrix alone cannot say."""
     alive = e.size - len(e.parameters.dead)
     if e.source != "matrix" or e.rank != 1 or alive == 1 or e.samples == 1 or e.indefinite or not e.symmetric:
         return None
@@ -137,7 +134,7 @@ def wrong_sign(e: Evidence) -> str | None:
 
 
 def indefinite(e: Evidence) -> str | None:
-    """Say that negative eigenvalues are real, and all that could have made them."""
+    """Say that negative eigenvalues are real, and list what could have made them."""
     if not e.indefinite or not e.symmetric or wrong_sign(e) or advantage_weighted(e):
         return None
     candidates = [
@@ -183,11 +180,8 @@ def unnormalised(e: Evidence) -> str | None:
     factor = e.match.coefficients[0]
     if factor < 0.0 or abs(factor - 1.0) < FACTOR:
         return None
-    what = (
-        "S^T S, the sum over samples,"
-        if abs(factor / e.samples - 1.0) < FACTOR
-        else "a multiple of S^T S / N,"
-    )
+    is_sum = abs(factor / e.samples - 1.0) < FACTOR
+    what = "S^T S, the sum over samples," if is_sum else "a multiple of S^T S / N,"
     return f"F is {what} {factor:.6g} times the mean: damping and step size do not fit it."
 
 

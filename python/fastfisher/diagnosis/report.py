@@ -14,20 +14,20 @@ WIDTH = 110
 
 Cause: TypeAlias = Callable[[Evidence], "str | None"]
 
-# F is not the Fisher matrix: damping would only hide that.
+# These say that F is not the Fisher matrix, which damping would only hide.
 MISTAKES: tuple[Cause, ...] = (
     mistakes.zero, mistakes.not_symmetric, mistakes.outer_of_mean, mistakes.outer_flattened,
     mistakes.rank_one, mistakes.gram_matrix, mistakes.advantage_weighted, mistakes.wrong_sign,
     mistakes.indefinite, mistakes.indefinite_when_scaled,
 )  # fmt: skip
 
-# Causes about rank and scale, of which nothing is said once the matrix is a mistake.
+# These are about rank and scale: they are not asked where F is a mistake.
 MOOT: tuple[Cause, ...] = (
     limits.few_samples, limits.float32_rounding, limits.duplicated_parameters,
     limits.dependent_parameters, limits.rank_deficient, limits.badly_scaled,
 )  # fmt: skip
 
-# The weightiest first; the name of the first that speaks is the verdict.
+# All causes, the weightiest first; the name of the first that speaks is the verdict.
 CAUSES: tuple[Cause, ...] = (
     *MISTAKES, mistakes.not_these_scores, mistakes.unnormalised, mistakes.gradient_elsewhere,
     limits.few_samples, limits.float32_rounding, limits.dead_parameters, limits.duplicated_parameters,

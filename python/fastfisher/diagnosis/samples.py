@@ -23,21 +23,11 @@ PANEL = 1024
 
 @dataclass(frozen=True)
 class Parameters:
-    """Parameters that are dead, duplicated or badly scaled, seen in the columns of F or of the scores.
+    """Parameters that are dead, duplicated or badly scaled, seen in the columns of F or of the scores."""
 
-    Attributes
-    ----------
-    dead : (k,) intp
-        Parameters whose column is zero.
-    duplicates : tuple of (>= 2,) intp
-        Groups of parameters whose columns are the same to rounding.
-    spread : float
-        Largest column norm of the scores over the smallest positive one.
-    """
-
-    dead: Indices
-    duplicates: tuple[Indices, ...]
-    spread: float
+    dead: Indices  # Those whose column is zero.
+    duplicates: tuple[Indices, ...]  # Groups of those whose columns are the same to rounding.
+    spread: float  # The largest column norm of the scores over the smallest positive one.
 
     @property
     def redundant(self) -> int:
@@ -52,20 +42,11 @@ def parameters(
     projection: Array,
     tolerance: Array,
 ) -> Parameters:
-    """Find the parameters that are dead or duplicated.
+    """Find the parameters that are dead or duplicated in the columns (m,) of F or of the scores.
 
-    Parameters
-    ----------
-    column : callable
-        Column j of F or of the scores, (m,).
-    alive : (d,) bool
-        Columns that are not zero.
-    squares : (d,) array
-        Diagonal of F.
-    projection : (d,) array
-        A fixed random vector times the columns: only neighbours in its order are compared entry by entry.
-    tolerance : (m,) array
-        Rounding of a column whose parameter has unit norm.
+    `alive`, (d,), tells which columns are not zero, and `squares`, (d,), is the diagonal of F.  Only
+    neighbours in the order of `projection`, (d,), a fixed random vector times the columns, are compared entry
+    by entry.  `tolerance`, (m,), is the rounding of a column whose parameter has unit norm.
     """
     norms = np.sqrt(np.abs(squares))
     order = np.flatnonzero(alive)[np.argsort(projection[alive], kind="stable")]
@@ -89,24 +70,9 @@ def random_vector(size: int) -> Array:
 
 
 class Samples:
-    """Scores S, weights w and the divisor of F.
+    """Scores S, (N, d), their weights w, by default ones, and the divisor of F, by default sum w.
 
-    Parameters
-    ----------
-    scores : (N, d) array, Scores, or list of blocks
-    weights : (N,) array, optional
-        w; default ones.
-    count : float, optional
-        The divisor; default sum w.
-    threads : int
-        0 stands for the package's setting.
-
-    Attributes
-    ----------
-    rows, columns : int
-        N and d.
-    exponent : int
-        The scores given are 2^exponent times those kept here.
+    The scores given are 2^`exponent` times those kept here.
     """
 
     def __init__(
@@ -119,6 +85,8 @@ class Samples:
         exponent = max(sum(map(_exponent, _arrays(block))) for block in given.blocks)
         self.exponent = exponent if abs(exponent) > LARGEST_EXPONENT else 0
         self._scores = Scores([_scaled(with_own_left(block), self.exponent) for block in given.blocks])
+        ones = np.ones((given.shape[0], 1))
+        self._pairs = [block if isinstance(block, tuple) else (block, ones) for block in self._scores.blocks]
         self._threads = threads
         self._eps = max(float(np.finfo(part.dtype).eps) for block in given.blocks for part in _arrays(block))
         self.rows, self.columns = given.shape
@@ -154,11 +122,11 @@ class Samples:
         return gram_product(self._scores.native, self.weights, threads=self._threads) / self.count
 
     def smaller(self) -> Array:
-        """Return the smaller of the two."""
+        """Return the smaller of F and the Gram matrix."""
         return self.fisher() if self.primal else self.gram()
 
     def smaller_scaled(self, smaller: Array, norms: Array) -> Array:
-        """Return what `smaller` is where columns are divided by their norms, (d,), dead ones left out."""
+        """Return what `smaller` is for columns divided by their norms, (d,), with the dead ones left out."""
         if self.primal:
             return unit_diagonal(smaller)
         gram = np.zeros((self.rows, self.rows))
@@ -220,8 +188,7 @@ class Samples:
     def _panels(self) -> Iterator[tuple[int, Array]]:
         """Yield the first column and the float64 entries of some columns at a time."""
         start = 0
-        for block in self._scores.blocks:
-            left, right = block if isinstance(block, tuple) else (block, np.ones((self.rows, 1)))
+        for left, right in self._pairs:
             step = max(1, PANEL // right.shape[1])
             for first in range(0, left.shape[1], step):
                 outer = left[:, first : first + step, None].astype(np.float64) * right[:, None, :]
@@ -230,8 +197,7 @@ class Samples:
                 start += panel.shape[1]
 
     def _column(self, index: int) -> Array:
-        for block in self._scores.blocks:
-            left, right = block if isinstance(block, tuple) else (block, np.ones((self.rows, 1)))
+        for left, right in self._pairs:
             row, column = divmod(index, right.shape[1])
             if row < left.shape[1]:
                 return left[:, row].astype(np.float64) * right[:, column]

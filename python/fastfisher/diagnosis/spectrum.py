@@ -12,31 +12,19 @@ Array = NDArray[np.float64]
 DOUBLE = float(np.finfo(np.float64).eps)
 SINGLE = float(np.finfo(np.float32).eps)
 
-# sqrt(N) where N is not known: a thousand samples; near LAPACK's threshold of 30 for a scaled residual.
+# This stands for sqrt(N) where N is not known: a thousand samples, near LAPACK's threshold of 30 for a scaled
+# residual.
 UNKNOWN_SAMPLES = 32.0
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Eigenvalues of a symmetric matrix of order `size`.
+    """Eigenvalues of a symmetric matrix of order `size`."""
 
-    Attributes
-    ----------
-    values : (k,) float64
-        Ascending; the other size - k are zero by algebra, not by computation.
-    size : int
-        The order d.
-    terms : float
-        d + sqrt(N): the order counts for the eigenvalue algorithm, and the rounding errors of a sum over N
-        samples add up like a random walk.
-    eps : float
-        Relative rounding error of the arithmetic that made the matrix.
-    """
-
-    values: Array
+    values: Array  # (k,), ascending; the other size - k are zero by algebra, not by computation.
     size: int
-    terms: float
-    eps: float
+    terms: float  # See the function `terms`.
+    eps: float  # The relative rounding error of the arithmetic that made the matrix.
 
     @property
     def smallest(self) -> float:
@@ -82,7 +70,10 @@ class Spectrum:
 
 
 def terms(size: int, samples: int | None) -> float:
-    """Return d + sqrt(N), as `Spectrum` has it."""
+    """Return d + sqrt(N), the number of rounding errors in an eigenvalue.
+
+    The order d counts for the eigenvalue algorithm; those of a sum over N samples add up like a random walk.
+    """
     return size + (UNKNOWN_SAMPLES if samples is None else float(np.sqrt(samples)))
 
 
@@ -106,10 +97,7 @@ def unit_diagonal(symmetric: Array) -> Array:
 def spurious_eigvals(matrix: NDArray[np.floating], seen: Spectrum) -> tuple[int, int] | None:
     """Count what `numpy.linalg.eigvals`, which does not use symmetry, gets wrong of a symmetric matrix.
 
-    Returns
-    -------
-    (complex, negative)
-        Numbers of complex eigenvalues and of those below -bound that are not; None where there are none.
+    The counts are of complex eigenvalues and of those falsely below -bound; None stands for none of either.
     """
     try:
         values = np.linalg.eigvals(matrix)

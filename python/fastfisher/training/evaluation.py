@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arguments import whole
+from ..arguments import Bounds, whole
 from ..policies import Policy
 from .environments.recipe import Env
 from .rollouts.episode import Slot, make_chooser, run_episode
@@ -58,8 +57,8 @@ def evaluate(
     ValueError
         Where ``episodes`` is below 1 or the seed negative.
     """
-    whole(episodes, "episodes", least=1, most=math.inf)
-    whole(seed, "seed", most=math.inf)
+    whole(episodes, "episodes", Bounds(at_least=1))
+    whole(seed, "seed", Bounds(at_least=0))
     (size,) = env.observation_space.shape or ()
     slot = Slot.empty(policy, horizon, size)
     returns, lengths = [], []
