@@ -82,8 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Parameters
     ----------
-    arguments
-        Words after the program's name; None for those of the process.
+    arguments : sequence of str, optional
+        The words after the program's name; by default those of the process.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return exit_code_of(program)
     except BrokenPipeError:
-        # The reader (`| head`) left; nobody is there to be told.  Python would complain at exit.
+        # The reader (`| head`) left, and nobody is there to be told; Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
 
@@ -117,14 +117,11 @@ def _run(words: Sequence[str]) -> int:
     if words in (["--version"], ["-V"]):
         print(f"fastfisher {version_of('fastfisher')}")
         return 0
-    code: int = _parse(words).run(words[1:])
-    return code
-
-
-def _parse(words: Sequence[str]) -> Any:
-    return tyro.extras.subcommand_cli_from_dict(
+    command = tyro.extras.subcommand_cli_from_dict(
         COMMANDS, prog="fastfisher", description=DESCRIPTION, args=words or ["--help"]
     )
+    code: int = command.run(words[1:])
+    return code
 
 
 def _words(value: object) -> str:

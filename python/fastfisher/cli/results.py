@@ -121,7 +121,7 @@ class Plot:
         from ..runs.curves import plot_runs
         from ..runs.folder import CURVE
 
-        # What an earlier plot left among the runs: `plot runs/*` is to work the next time, too.
+        # An earlier plot may have left its image among the runs: `plot runs/*` is to work again.
         given = [path for path in self.runs if not (path.name == CURVE and path.is_file())]
         if not given:
             raise UserError("no run given: fastfisher plot RUN [RUN ...]")
@@ -160,7 +160,7 @@ class Export:
 
 
 def statistics(evaluation: Evaluation) -> dict[str, float]:
-    """Return the mean return, its standard error, the sample standard deviation (0 for one episode), ..."""
+    """Return what is printed of the episodes; the sample standard deviation of a single one is 0."""
     returns, count = evaluation.returns, len(evaluation.returns)
     std = float(returns.std(ddof=1)) if count > 1 else 0.0
     return {
@@ -177,7 +177,7 @@ def _print_table(results: Mapping[str, Mapping[str, float]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ..runs.views.columns import number
+    from ..runs.views.base import number
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("actions")

@@ -50,14 +50,15 @@ class Train(TrainConfig):
 
     @property
     def config(self) -> TrainConfig:
-        """The hyper-parameters alone."""
+        """The hyper-parameters without the fields of the command."""
         return TrainConfig(**_fields_of_config(self))
 
     def new_config(self, words: Sequence[str]) -> TrainConfig:
         """Return the hyper-parameters of a new run: these words' flags over the environment's preset."""
         asked: dict[str, Any] = {"preset": self.preset}
-        # Once for the policy, which is the preset's where no flag names one, and once for its preset.  The
-        # first time without its other fields: flags need not fit those of a policy they do not ask for.
+        # The words are parsed once for the policy, which is the preset's where no flag names one, and once
+        # for its preset.  The first time leaves out the preset's other fields: flags need not fit those of a
+        # policy that they do not ask for.
         unnamed = completed(self.env, asked).get("policy", self.policy)
         asked["policy"] = _parse_over(TrainConfig(self.env, policy=unnamed), words).policy
         preset = TrainConfig(self.env, **completed(self.env, asked))

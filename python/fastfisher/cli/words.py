@@ -35,13 +35,7 @@ JsonObject = Annotated[
 
 
 def check_flags(command: object) -> None:
-    """Hold the fields of a command to the bounds beside them.
-
-    Raises
-    ------
-    UserError
-        Which calls the first field that is wrong by its flag.
-    """
+    """Hold the fields of a command to the bounds beside them; a UserError names the flag of a wrong one."""
     try:
         check_fields(command, type(command), lambda name: f"--{name.replace('_', '-')}")
     except (TypeError, ValueError) as error:

@@ -2,16 +2,11 @@
 
 from .._moved import moved
 from .base import Actor, Block, CoreActor, Policy, Snapshot
-from .heads import (
-    BernoulliHead,
-    CategoricalHead,
-    DiagonalGaussianHead,
-    GaussianHead,
-    Head,
-    MultiCategoricalHead,
-    SquashedHead,
-    StateDependentGaussianHead,
-)
+from .heads.base import Head
+from .heads.bernoulli import BernoulliHead
+from .heads.categorical import CategoricalHead, MultiCategoricalHead
+from .heads.gaussian import DiagonalGaussianHead, GaussianHead, StateDependentGaussianHead
+from .heads.squashed import SquashedHead
 from .mlp import LinearPolicy, MLPPolicy
 from .network import NetworkPolicy
 from .rbf import RBFPolicy

@@ -30,12 +30,12 @@ class CoreActor(NamedTuple):
     """A network policy at work, for the core."""
 
     weights: list[Array]
-    """Each layer's, (inputs + 1, outputs), biases in the last row, as they apply to the raw observation."""
+    """The layers, (inputs + 1, outputs), biases in the last row, as they apply to the raw observation."""
     sine_features: bool
-    """Whether the first layer goes through sin, and not through tanh."""
+    """Whether the outputs of the first layer go through sin, and not through tanh."""
     head: Head
     draw: Callable[[], Array]
-    """Return the next few rows of noise, (R, m)."""
+    """A function that returns the next few rows of noise, (R, m)."""
 
 
 class Policy(ABC):
@@ -54,7 +54,7 @@ class Policy(ABC):
     action_shape : tuple of int
         Shape of one action.
     action_dtype : type
-        Its NumPy type.
+        NumPy type of its entries.
     """
 
     def __init__(self, parameters: Array, action_shape: tuple[int, ...], action_dtype: type) -> None:

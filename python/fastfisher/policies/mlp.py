@@ -40,8 +40,8 @@ class MLPPolicy(NetworkPolicy):
         self.shift, self.scale = shift.copy(), scale.copy()
 
     def set_initial_transform(self, shift: Array, scale: Array, obs: Array) -> None:
-        # Made up for, the first layer's weights would be those drawn times the scale: a velocity of 5 beside
-        # an angle of 0.1 would have 50 times its say, and saturate every unit.
+        # To make up for the move would multiply the weights that were drawn by the scale: a velocity of 5
+        # beside an angle of 0.1 would have 50 times its say, and saturate every unit.
         if self._layers()[-1][:-1].any():
             self.set_input_transform(shift, scale, obs)
         else:

@@ -1,4 +1,4 @@
-"""The policy that linear, RBF and MLP policies are: fixed features, tanh layers, a head."""
+"""What linear, RBF and MLP policies have in common: fixed features, tanh layers, a head."""
 
 # ruff: noqa: D102 - the base classes document what is overridden here
 
@@ -126,7 +126,7 @@ class NetworkPolicy(Policy):
     def _core_weights(self) -> tuple[list[Array], bool] | None:
         """Return the layers' weights as they apply to the raw observation, and whether the first is of sines.
 
-        None where a subclass has features that the core does not know.
+        The result is None where a subclass has features that the core does not know.
         """
         if type(self).features is not NetworkPolicy.features:
             return None
@@ -163,20 +163,10 @@ def _rows_of(draw: Callable[[], Array]) -> Iterator[Array]:
 
 
 class NetworkSnapshot(Snapshot):
-    """The outputs z of a :class:`NetworkPolicy` on a batch, and what follows from them, each done once.
+    """The outputs z of a :class:`NetworkPolicy` on a batch, which are computed once for all that follows.
 
-    Parameters
-    ----------
-    head : Head
-        Distribution of the actions given z.
-    layers : list of (inputs + 1, outputs) array
-        W_1, ..., W_L, biases in the last row.
-    own : (head.own_size,) array
-        The head's own parameters.
-    features : (N, features) array
-        The fixed features of the observations.
-    single : bool
-        Whether the passes, and the scores, are in float32.
+    The snapshot has copies of the layers and of the head's own parameters, and the fixed features of the
+    batch.  Its passes and its scores are in float32 where ``single`` says so.
     """
 
     def __init__(
@@ -185,7 +175,7 @@ class NetworkSnapshot(Snapshot):
         self.head, self.own = head, own
         self._layers, self._features, self._single = layers, features, single
         self._inputs, z = network_forward(features, layers, single)
-        """Each layer's inputs with a column of ones, which are the left half of its scores."""
+        """The inputs of each layer with a column of ones, which are the left half of its scores."""
         self.z: Array = z.astype(np.float64, copy=False)
 
     def log_prob(self, act: NDArray[Any]) -> Array:
@@ -232,6 +222,6 @@ class NetworkSnapshot(Snapshot):
         return self.head.std(self.z, self.own)
 
     def after(self, policy: Policy) -> Snapshot:
-        # The features are fixed, so those of the batch serve again.
+        # The features are fixed: those of the batch serve again.
         network: NetworkPolicy = policy  # type: ignore[assignment]
         return network._snapshot_of_features(self._features)

@@ -17,6 +17,8 @@ from ..scores import Scores
 from .heads.base import Array, Head, even_spread
 from .network import NetworkPolicy
 
+# Products here are left to the core, whose bits do not depend on the number of threads, as NumPy's do.
+
 _BANDWIDTH_SAMPLES = 1_000
 """The distances of this many observations set the bandwidth: half a million pairs."""
 
@@ -24,9 +26,6 @@ _REFIT_SAMPLES = 2_000
 """Weights are refitted on this many observations when the features' scale moves."""
 _REFIT_RIDGE = 1e-5
 """The ridge of that fit, per sample; a feature's mean square is 1/2."""
-
-
-# Products are the core's, whose bits do not depend on the number of threads, as NumPy's do.
 
 
 class RBFPolicy(NetworkPolicy):

@@ -36,7 +36,7 @@ Axis = Literal["steps", "seconds"]
 CONFIDENCE = 0.95
 _RESAMPLES = 2_000
 _POINTS = 400
-"""Points of a line at most: more than a panel has pixels for are drawn for nothing."""
+"""A line has at most so many points: more than a panel has pixels for are drawn for nothing."""
 
 # Fields that do not make two runs different curves.
 _NOT_A_LABEL = RESUMABLE | {"env", "seed", "preset"}
@@ -66,7 +66,7 @@ _GREY = "#666666"
 
 
 class NothingToPlotError(UserError):
-    """A run whose first whole episode has not ended yet."""
+    """The first whole episode of a run has not ended yet."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Run:
     config: TrainConfig
     steps: Array
     seconds: Array
-    """Wall time of the iterations so far."""
+    """The wall time of the iterations so far."""
     return_mean: Array
     return_std: Array
 
@@ -95,24 +95,11 @@ class Curve:
     low: Array
     high: Array
     runs: int
-    """How many runs it is made of."""
+    """How many runs the curve is made of."""
 
 
 def read_run(path: Path) -> Run:
-    """Read a run folder's config and returns.
-
-    Parameters
-    ----------
-    path
-        The run folder.
-
-    Raises
-    ------
-    UserError
-        Where it is not a run folder.
-    NothingToPlotError
-        Where no iteration with a whole episode has been logged yet.
-    """
+    """Read a run folder's config and returns; raise NothingToPlotError where no return is logged yet."""
     config = RunFolder.open(path).read_config()
     names = ("steps", "seconds", "return_mean", "return_std")
     rows: list[list[float]] = []
@@ -133,17 +120,8 @@ def read_run(path: Path) -> Run:
 def curves(runs: Sequence[Run], axis: Axis = "steps") -> list[Curve]:
     """Group runs of one environment by all but their seed; label each group by what sets it apart.
 
-    Parameters
-    ----------
-    runs
-        In the order in which their curves are to be drawn.
-    axis
-        What the curves' ``x`` is.
-
-    Raises
-    ------
-    UserError
-        Where the seeds of a group have no stretch of the axis in common.
+    The curves keep the order of the runs.  A UserError says so where the seeds of a group have no stretch of
+    the axis in common.
     """
     groups: dict[str, list[Run]] = {}
     settings: dict[str, dict[str, Any]] = {}
@@ -195,9 +173,7 @@ def interquartile_mean(values: Array, axis: int = 0) -> Array:
     return mean
 
 
-def bootstrap_interval(
-    values: Array, confidence: float = CONFIDENCE, resamples: int = _RESAMPLES
-) -> tuple[Array, Array]:
+def bootstrap_interval(values: Array, resamples: int = _RESAMPLES) -> tuple[Array, Array]:
     """Return percentile-bootstrap bounds of the interquartile mean over runs.
 
     Whole runs are drawn with replacement, the same for every point.  The stratum is the environment,
@@ -205,21 +181,19 @@ def bootstrap_interval(
 
     Parameters
     ----------
-    values
-        (runs, points).
-    confidence
-        Of the interval, e.g. 0.95.
-    resamples
+    values : (runs, points) array
+        The return of each run at each point.
+    resamples : int
         How many times the runs are drawn.
 
     Returns
     -------
-    tuple
-        Lower and upper bounds, (points,) each; a function of the arguments alone.
+    tuple of (points,) array
+        The lower and the upper bounds, which are a function of the arguments alone.
     """
     runs, points = values.shape
     drawn = np.random.default_rng(0).integers(runs, size=(resamples, runs))
-    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
     bounds = np.empty((2, points))
     width = max(1, 1_000_000 // drawn.size)  # columns at a time, for at most 8 MB of resampled values
     for start in range(0, points, width):
@@ -236,18 +210,10 @@ def plot_runs(
     x: Axis = "steps",
     references: Mapping[str, float] | None = None,
 ) -> None:
-    """Draw the learning curves of run folders into one file.
+    """Draw the learning curves of run folders, or of folders of several seeds, into one image.
 
-    Parameters
-    ----------
-    folders
-        Run folders, or folders of several seeds; those of the same environment share a panel.
-    out
-        The image; its suffix chooses the format (png, pdf, svg).
-    x
-        Environment steps, or wall time.
-    references
-        Returns to compare with, by name, drawn as horizontal lines.
+    Runs of the same environment share a panel.  The suffix of ``out`` chooses the format (png, pdf, svg);
+    ``references`` are returns to compare with, by name, drawn as horizontal lines.
 
     Raises
     ------
@@ -262,7 +228,7 @@ def plot_runs(
         panels.setdefault(run.config.env, []).append(run)
     if references and len(panels) > 1:
         raise UserError(f"references are for one environment, and the runs are of {', '.join(panels)}")
-    # Not before: it takes a second, and a run that has just begun has nothing to plot.
+    # Matplotlib is imported no earlier: it takes a second, and a new run has nothing to plot.
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -309,7 +275,7 @@ def draw_curves(
 
 
 def _unit(x: Axis, most: float) -> tuple[float, str]:
-    """Return what to divide an axis by, and its name."""
+    """Return what the numbers of an axis are divided by, and its name."""
     if x == "steps":
         return 1.0, "environment steps"
     unit, name = next(

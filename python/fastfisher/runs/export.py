@@ -50,9 +50,9 @@ def export_policy(agent: NPG, path: str | PathLike[str]) -> None:
     }
     constants = policy.constants()
     if isinstance(policy, RBFPolicy) and policy.bandwidth is None:
-        # Not trained yet: the features do not matter, for the weights are zero.
+        # The policy is not trained yet: its features do not matter, for the weights are zero.
         constants["bandwidth"] = np.array(1.0)
-    # An open file, since NumPy appends .npz to a name without it.
+    # NumPy appends .npz to a name without it, but not to that of an open file.
     with replacing(Path(path)) as temporary, temporary.open("wb") as file:
         np.savez(
             file, allow_pickle=False, header=np.array(json.dumps(header)), **layers, **constants, **of_action
@@ -80,7 +80,7 @@ def _describe_observation(space: spaces.Space[Any]) -> dict[str, Any]:
 def _describe_action(
     space: spaces.Space[Any], policy: NetworkPolicy
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return the header's part and the arrays."""
+    """Return what the header says of actions, and the arrays that go with it."""
     facts: dict[str, Any] = {"shape": list(space.shape or ()), "dtype": np.dtype(space.dtype).str}
     if isinstance(space, spaces.Discrete):
         return {**facts, "kind": "discrete", "start": int(space.start)}, {}

@@ -19,7 +19,7 @@ from ..training.checkpoint import read_checkpoint
 from ..training.config import TrainConfig
 from ..training.defaults import OPEN
 from ..training.errors import UserError
-from ..training.whole_files import remove_leftovers, replacing
+from ..training.whole_files import replacing
 
 if TYPE_CHECKING:
     from ..training.agent import NPG, EnvLike
@@ -33,14 +33,14 @@ CURVE = "curve.png"
 LOCK = ".lock"
 
 RESUMABLE = frozenset({"steps", "workers", "worker_timeout", "checkpoint_every", "target_return"})
-"""Fields of the config that a resumed run may change.
+"""The fields of the config that a resumed run may change.
 
 None of them alters an iteration's bits, but for ``steps`` where the KL or the floor falls over the run.
 """
 
 
 def with_changes(stored: TrainConfig, config: TrainConfig) -> TrainConfig:
-    """Return the stored config with what a resumed run may change as another config has it."""
+    """Return the stored config, with the fields that a resumed run may change taken from the other one."""
     return stored.replace(**{name: getattr(config, name) for name in RESUMABLE})
 
 
@@ -49,9 +49,9 @@ def differences(
 ) -> dict[str, tuple[Any, Any]]:
     """Return the fields in which two configs differ, in their order, with both values.
 
-    A field that one of them leaves open, as a folder of an older version and a user's flag may, is compared
-    by what it is resolved to; a UserError says so where the environment that it takes cannot be had.  The
-    fields of ``besides`` do not count.
+    The fields of ``besides`` do not count.  A field that one config leaves open, as a folder of an older
+    version and a user's flag may, is compared by what it is resolved to; a UserError says so where the
+    environment that this takes cannot be had.
     """
 
     def pairs(one: TrainConfig, other: TrainConfig) -> dict[str, tuple[Any, Any]]:
@@ -79,7 +79,7 @@ def default_folder(config: TrainConfig, *, several: bool = False) -> Path:
 
 
 def file_name(env: str) -> str:
-    """Return an environment's id as part of one file's name, whatever is in it: ``ALE/Pong-v5``, too."""
+    """Return an environment's id, even one such as ``ALE/Pong-v5``, as part of one file's name."""
     return env.replace("/", "-").replace(":", "-")
 
 
@@ -89,7 +89,7 @@ def seed_folder(parent: Path, seed: int) -> Path:
 
 
 def seed_of(path: Path) -> int:
-    """Return the seed whose run folder, of several, this is."""
+    """Return the seed of a run folder that :func:`seed_folder` named."""
     return int(path.name.removeprefix("seed"))
 
 
@@ -102,12 +102,9 @@ def runs_in(parent: Path) -> list[Path]:
 
 
 class RunFolder:
-    """Paths and durable writes of one run.
+    """The paths and the durable writes of one run, whose folder :meth:`create` makes and :meth:`open` checks.
 
-    Parameters
-    ----------
-    path
-        The folder; :meth:`create` makes it, :meth:`open` checks that it is one.
+    A UserError of a method says what is wrong with the folder, and what to do about it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -116,13 +113,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config: TrainConfig) -> RunFolder:
-        """Make the folder of a new run, claim it and write its ``config.json``.
-
-        Raises
-        ------
-        UserError
-            As :meth:`check_free`, or where the folder cannot be made.
-        """
+        """Make the folder of a new run, unless ``path`` is taken; claim it and write its ``config.json``."""
         cls.check_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -148,13 +139,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """Return the folder of an existing run.
-
-        Raises
-        ------
-        UserError
-            Where there is no such folder, or it is not a run's.
-        """
+        """Return the folder of an existing run, or raise a UserError where it is not one."""
         if not path.is_dir():
             raise UserError(f"{path} does not exist: give the folder of a run that `fastfisher train` made")
         if not (path / CONFIG).is_file():
@@ -164,13 +149,7 @@ class RunFolder:
         return cls(path)
 
     def lock(self) -> None:
-        """Claim the folder for this process until it ends, however it ends.
-
-        Raises
-        ------
-        UserError
-            Where another process is training in it.
-        """
+        """Claim the folder until this process ends, however it ends, unless another one trains in it."""
         try:
             import fcntl
         except ModuleNotFoundError:  # Windows
@@ -182,10 +161,6 @@ class RunFolder:
         except BlockingIOError:
             raise UserError(f"{self.path} is in use by another process: choose another --out") from None
 
-    def tidy(self) -> None:
-        """Remove the half-written files that a killed process left; to be called under the lock."""
-        remove_leftovers(self.path)
-
     def unlock(self) -> None:
         """Give the folder up."""
         if self._lock is not None:
@@ -193,17 +168,12 @@ class RunFolder:
             self._lock = None
 
     def read_config(self) -> TrainConfig:
-        """Return the run's config.
-
-        Raises
-        ------
-        UserError
-            Where ``config.json`` is not a config that this version knows.
-        """
+        """Return the run's config, if it is one that this version knows."""
         try:
             return TrainConfig.from_dict(json.loads((self.path / CONFIG).read_text("utf-8")))
         except (ValueError, TypeError) as error:
-            raise UserError(f"{self.path / CONFIG} is not a valid config: {_one_line(error)}") from error
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(f"{self.path / CONFIG} is not a valid config: {reason}") from error
 
     def write_config(self, config: TrainConfig) -> None:
         """Write ``config.json``."""
@@ -218,25 +188,17 @@ class RunFolder:
             if newest.exists():
                 with replacing(self.path / PREVIOUS_CHECKPOINT) as older:
                     older.unlink(missing_ok=True)
-                    _link_or_copy(newest, older)
+                    try:
+                        os.link(newest, older)
+                    except OSError:  # the file system has no hard links
+                        shutil.copyfile(newest, older)
 
     def saved_iteration(self) -> int:
-        """Return the iteration of the newest checkpoint; 0 where none can be read."""
+        """Return the iteration of the newest checkpoint; 0 where that cannot be read."""
         return _iteration(self.path / CHECKPOINT) or 0
 
     def load_trained(self, env: EnvLike | None = None) -> NPG:
-        """Return the agent of the newest checkpoint.
-
-        Parameters
-        ----------
-        env
-            Another environment than the run's own.
-
-        Raises
-        ------
-        UserError
-            As :meth:`load_agent`, or where the run has no checkpoint yet.
-        """
+        """Return the agent of :meth:`load_agent`, or raise a UserError where the run has none yet."""
         agent = self.load_agent(env)
         if agent is None:
             raise UserError(f"{self.path} has no checkpoint yet: let it train for longer")
@@ -245,10 +207,8 @@ class RunFolder:
     def load_agent(self, env: EnvLike | None = None) -> NPG | None:
         """Return the agent of the newest checkpoint, or None where the run has none yet.
 
-        Raises
-        ------
-        UserError
-            Where the checkpoint is damaged; the message says how to continue from the one before it.
+        ``env`` takes the place of the run's own environment.  Where the checkpoint is damaged, a UserError
+        says how to continue from the one before it.
         """
         from ..training.agent import NPG
 
@@ -277,15 +237,3 @@ def _iteration(checkpoint: Path) -> int | None:
         return int(header["counters"]["iteration"])
     except (UserError, FileNotFoundError, KeyError):
         return None
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Give ``source`` a second name, or a copy where the file system has no hard links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -15,19 +15,14 @@ from ..training.whole_files import replacing
 from .folder import PROGRESS, PROGRESS_LINES
 
 _LONGEST_LINES = 1 << 16
-"""Bytes at the end of ``progress.jsonl`` among which its last line is."""
+"""The bytes at the end of ``progress.jsonl`` that hold its last line."""
 
 
 class ProgressLog:
     """``progress.csv``, ``progress.jsonl`` and TensorBoard events, a row an iteration.
 
-    Parameters
-    ----------
-    path
-        The run folder.
-    iteration
-        Iterations that the checkpoint counts: 0 for a new run.  Rows after it, which a killed run
-        wrote and will write again, are cut off.
+    Rows after the ``iteration`` of the checkpoint, 0 for a new run, are cut off: a killed run wrote them, and
+    writes them again.
     """
 
     def __init__(self, path: Path, iteration: int = 0) -> None:
@@ -40,12 +35,12 @@ class ProgressLog:
 
     def _cut(self, iteration: int) -> int:
         """Keep the rows of the first ``iteration`` iterations; return the last kept one's steps."""
-        # Of a run that begins, nothing is read: whatever is there goes.
+        # A run that begins reads nothing: whatever is there goes.
         header, *rows = (_whole_lines(self._csv_path) if iteration else []) or [""]
         lines = _whole_lines(self._lines_path) if iteration else []
         kept = [row for row in rows if _leading_integer(row, 0) <= iteration]
         counted = [line for line in lines if json.loads(line)["iteration"] <= iteration]
-        # The header goes, too, where no row is left: whoever writes the first one writes it.
+        # The header goes, too, where no row is left: it is written with the first row.
         for path, text in ((self._csv_path, [header, *kept] if kept else []), (self._lines_path, counted)):
             with replacing(path) as temporary:
                 temporary.write_text("".join(text), "utf-8", newline="")
@@ -126,14 +121,8 @@ def _event_tag(name: str) -> str:
 class Events:
     """TensorBoard events, one an iteration with all its scalars.
 
-    tensorboardX's ``SummaryWriter`` makes an event of each scalar, which costs ten times as much.
-
-    Parameters
-    ----------
-    path
-        The run folder.
-    iteration, steps
-        Where the run stands; TensorBoard hides what a killed run wrote beyond.
+    tensorboardX's ``SummaryWriter`` makes an event of each scalar, which costs ten times as much.  The run
+    stands at ``iteration`` and ``steps``; TensorBoard hides what a killed run wrote beyond.
     """
 
     def __init__(self, path: Path, iteration: int, steps: int) -> None:

@@ -1,4 +1,4 @@
-"""One run from its folder to the same folder, of one seed or of several: train, watch, stop, report."""
+"""How a run of one seed or of several is trained, watched, stopped and reported."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ..training.iteration import IterationInfo
 from ..training.presets import taken_from_preset
 from .folder import CURVE, RunFolder
 from .views import Rows, SeedRow, State, make_view
-from .views.columns import clock, number
+from .views.base import clock, number
 
 
 class Seed(Protocol):
-    """One seed of a run, which trains in this process or in its own; the training goes on within a block."""
+    """One seed of a run, which trains in this process or in its own, within a ``with`` block."""
 
     seed: int
 
@@ -34,25 +34,25 @@ class Seed(Protocol):
 
     @property
     def state(self) -> State:
-        """What it is doing, or how it ended."""
+        """What the seed is doing, or how it ended."""
 
     def last(self) -> IterationInfo | None:
-        """Return its last iteration."""
+        """Return the seed's last iteration."""
 
     def steps(self) -> int:
-        """Return its environment steps so far."""
+        """Return the seed's environment steps so far."""
 
     def advance(self) -> None:
         """Train for an iteration, or wait a little for the process that does."""
 
     def stop(self) -> None:
-        """Ask it to finish its iteration, to save and to end."""
+        """Ask the seed to finish its iteration, to save and to end."""
 
     def give_up(self) -> None:
-        """Have it end at once, after a request to stop."""
+        """Have the seed end at once, after a request to stop."""
 
     def failure(self) -> tuple[int, str] | None:
-        """Return the exit code and the last words of one that failed, or None."""
+        """Return the exit code and the last words of a seed that failed as a process; else None."""
 
 
 def run(
@@ -66,26 +66,14 @@ def run(
 ) -> int:
     """Train seeds to the end of their run, show how far they are, draw their curve and report.
 
-    Parameters
-    ----------
-    config
-        What the seeds have in common.
-    where
-        The run folder, or the parent of those of several seeds.
-    seeds
-        One or several.
-    facts
-        What there is to say of them as they begin.
-    quiet
-        Print nothing but what failed.
-    resumed_from
-        The config that a resumed run was stored with.
+    The seeds have ``config`` in common; the view's header adds ``facts`` to it.  ``resumed_from`` is the
+    config that a resumed run was stored with.  A ``quiet`` run prints nothing but what failed.
 
     Returns
     -------
     int
-        The exit code: 0, or 128 + the signal's number where Ctrl-C or SIGTERM ended the run, or where a seed
-        among several failed 1, or 2 if it is every seed and each is a request that cannot be served.
+        The exit code: 0, or 128 + the signal's number where Ctrl-C or SIGTERM ended the run.  Where a seed
+        among several failed it is 1, or 2 if all failed with requests that cannot be served.
     """
     first, begin, several = sum(seed.steps() for seed in seeds), time.monotonic(), len(seeds) > 1
     total_steps = config.steps * len(seeds)
@@ -112,7 +100,7 @@ def run(
             with view, stop:
                 while training:
                     training[0].advance()
-                    # Before the rows are taken: the last ones are to show how each seed ended.
+                    # This comes before the rows, so that the last ones show how each seed ended.
                     training = [seed for seed in seeds if seed.state == "training"]
                     view.update(rows())
                     curve.draw_if_due()
@@ -133,9 +121,10 @@ def run(
     results = {"steps": f"{steps:,} in {clock(seconds)} ({steps / max(seconds, 1e-9):,.0f} a second)"}
     if first:
         results["steps"] += f", {first + steps:,} in all"
-    states = [row.state for row in rows()]
+    ended = rows()
+    states = [row.state for row in ended]
     counts = ", ".join(f"{states.count(s)} {s}" for s in ("done", "stopped", "failed") if s in states)
-    results |= _results(config, where, rows(), curve)
+    results |= _results(config, where, ended, curve)
     view.summary(f"{len(seeds)} seeds: {counts}" if several else states[0], results)
     if set(states) == {"done"}:
         return 0
@@ -152,7 +141,6 @@ def resume_command(where: Path, config: TrainConfig) -> str:
 def _introduction(
     config: TrainConfig, where: Path, facts: Mapping[str, str], resumed_from: TrainConfig | None
 ) -> dict[str, str]:
-    """Return the facts of a run that is about to begin."""
     damping = f"{config.damping:g}" + (" of the mean eigenvalue" if config.relative_damping else "")
     facts = {
         "policy": config.policy,
@@ -206,11 +194,12 @@ def _results(config: TrainConfig, where: Path, rows: Rows, curve: _Curve) -> dic
 class _Curve:
     """The curve of a run, redrawn each minute, but never for more than a hundredth of the time."""
 
+    undrawn = ""
+    """Why the curve could not be drawn."""
+
     def __init__(self, where: Path) -> None:
         self._where = where
         self._next = time.monotonic() + 60.0
-        self.undrawn = ""
-        """Why it could not be drawn."""
 
     def draw_if_due(self) -> None:
         """Draw, if the time for it has come, and set the next time by what it cost."""
@@ -221,7 +210,7 @@ class _Curve:
             self._next = end + max(60.0, (end - begin) * 100.0)
 
     def draw(self) -> None:
-        """Draw ``curve.png``, unless no episode has ended yet; no failure to is worth a run."""
+        """Draw ``curve.png``, unless no episode has ended yet; a failure is noted, and ends no run."""
         from .curves import NothingToPlotError, plot_runs
 
         self.undrawn = ""
@@ -234,24 +223,18 @@ class _Curve:
 
 
 class StopSignals:
-    """Turn the first Ctrl-C or SIGTERM into a flag, so that the run ends between two iterations.
+    """Call ``on_first`` at the first Ctrl-C or SIGTERM, so that the run ends between two iterations.
 
     Another Ctrl-C interrupts at once; the run then continues from its last checkpoint.  Another SIGTERM asks
     for what was asked: who stops a job may send it to each process of the job, and each passes it on.
-
-    Parameters
-    ----------
-    on_first
-        Called from the signal handler.
     """
 
     def __init__(self, on_first: Callable[[], None]) -> None:
         self.caught: int | None = None
-        """Number of the first signal."""
+        """The number of the first signal."""
         self._on_first = on_first
 
     def __enter__(self) -> StopSignals:
-        """Take the two signals over."""
         self._process = os.getpid()
         self._before = {
             caught: signal.signal(caught, self._handle) for caught in (signal.SIGINT, signal.SIGTERM)
@@ -259,7 +242,6 @@ class StopSignals:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give them back."""
         for caught, handler in self._before.items():
             signal.signal(caught, handler)
 

@@ -1,9 +1,11 @@
-"""One seed of several, as a process: :class:`SeedProcess` starts it, and as a program this is it.
+"""One seed of several, as a process: :class:`SeedProcess` starts it, and this module is its program.
 
 ``python -m fastfisher.runs.seed_process FOLDER`` continues the run of a folder, by the ``config.json`` in it,
 and ends with the process that started it.  Its standard input is a pipe whose other end closes when that
 process ends, even by kill -9; it then does what it does at SIGTERM: it saves and exits.
 """
+
+# ruff: noqa: D102 - run.Seed documents what a seed's process does
 
 from __future__ import annotations
 
@@ -35,30 +37,20 @@ _LINES_OF_ERRORS = 40
 
 
 class SeedProcess:
-    """A process that trains in a run folder from where its checkpoint is.
+    """A process that trains in a run folder from its checkpoint, with workers and threads for so many cores.
 
-    As a context manager: at the end of the block it saves and stops, if it has not ended by itself.
-
-    Parameters
-    ----------
-    seed
-        The run's seed, by which it is called.
-    path
-        The run folder.
-    cores
-        For how many it starts workers and threads.
+    At the end of a ``with`` block the process saves and stops, if it has not ended by itself.
     """
 
     def __init__(self, seed: int, path: Path, cores: int) -> None:
         self.seed, self._path, self._cores = seed, path, cores
 
     def __enter__(self) -> Self:
-        """Start it."""
-        # A file, since a pipe that nobody reads would fill up and block.
+        # Errors go to a file, since a pipe that nobody reads would fill up and block.
         self._errors = tempfile.TemporaryFile()
         environment = {THREADS: str(self._cores), **os.environ, CORES: str(self._cores)}
         environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-        # A session of its own: Ctrl-C reaches the parent alone, which passes on what it means.
+        # The process has its own session: Ctrl-C reaches the parent alone, which passes on what it means.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "fastfisher.runs.seed_process", str(self._path)],
             stdin=subprocess.PIPE,
@@ -70,7 +62,6 @@ class SeedProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Have it save and stop, by force where it does not."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -81,7 +72,6 @@ class SeedProcess:
 
     @property
     def state(self) -> State:
-        """What it is doing, or how it ended."""
         code = self._process.poll()
         if code is None:
             return "training"
@@ -90,33 +80,27 @@ class SeedProcess:
         return "stopped" if code in _STOPPED else "failed"
 
     def last(self) -> IterationInfo | None:
-        """Return the last iteration that its folder tells of."""
         return last_iteration(self._path)
 
     def steps(self) -> int:
-        """Return the environment steps that its folder tells of."""
         last = self.last()
         return 0 if last is None else last.steps
 
     def advance(self) -> None:
-        """Wait for a fifth of a second, or until it ends."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=0.2)
 
     def stop(self) -> None:
-        """Ask it to finish its iteration, to save and to end."""
         self._process.send_signal(signal.SIGTERM)
 
     def give_up(self) -> None:
-        """Have it end at once, after a request to stop."""
         self._process.send_signal(signal.SIGINT)
 
     def failure(self) -> tuple[int, str] | None:
-        """Return the exit code and the last words of one that failed, or None."""
         return (self._process.returncode, self.errors()) if self.state == "failed" else None
 
     def errors(self) -> str:
-        """Return the last lines that it wrote to standard error."""
+        """Return the last lines that the process wrote to standard error."""
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").splitlines()
         return "\n".join(lines[-_LINES_OF_ERRORS:])

@@ -1,5 +1,7 @@
 """One seed that trains in this process: :class:`Session`, and how a run of it begins and goes on."""
 
+# ruff: noqa: D102 - run.Seed documents what a session does
+
 from __future__ import annotations
 
 import sys
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..training.config import TrainConfig
 from ..training.iteration import IterationInfo
 from ..training.rollouts.cores import worker_count
+from ..training.whole_files import remove_leftovers
 from .folder import RunFolder, with_changes
 from .run import resume_command, run
 from .views import State
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def start_one(folder: RunFolder, agent: NPG, *, quiet: bool, resumed_from: TrainConfig | None = None) -> int:
-    """Train a seed in this process, in a folder that it has locked; the rest is as of :func:`run`."""
+    """Train a seed in this process, which has locked the folder; the rest is as for :func:`run`."""
     config = agent.config
     facts = {
         "policy": f"{config.policy}, {agent.policy.parameters.size:,} parameters",
@@ -35,28 +38,17 @@ def start_one(folder: RunFolder, agent: NPG, *, quiet: bool, resumed_from: Train
 def resume_one(folder: RunFolder, config: TrainConfig, *, quiet: bool = False) -> int:
     """Continue the run of one seed in this process, to the same bits as if it had never stopped.
 
-    Parameters
-    ----------
-    folder
-        The run folder, which this process locks.
-    config
-        The stored config with the fields that the user wants changed; none of them makes it another run.
-    quiet, returns
-        As of :func:`run`.
-
-    Raises
-    ------
-    UserError
-        Where another process trains in the folder, or the checkpoint is damaged.
+    ``config`` is the stored one with the fields that the user wants changed; none of them makes it another
+    run.  A UserError says so where another process trains in the folder, or the checkpoint is damaged.
     """
     from ..training.agent import NPG
 
     folder.lock()
-    folder.tidy()
+    remove_leftovers(folder.path)  # only under the lock: another process may be writing such a file
     stored = folder.read_config()
     # A run killed before its first checkpoint has none: it begins again, to the same bits.
     with folder.load_agent() or NPG.from_config(stored) as agent:
-        # The agent's config is resolved, as that of a folder of an older version is not.
+        # The agent's config is resolved; that of a folder of an older version is not.
         agent.config = config = with_changes(agent.config, config)
         if agent.target_reached or agent.steps >= config.steps:
             if not quiet:
@@ -76,49 +68,36 @@ def _why_done(path: Path, agent: NPG) -> str:
 
 
 class Session:
-    """One seed that trains in this process.
-
-    Parameters
-    ----------
-    folder
-        The run folder, locked by this process.
-    agent
-        The agent of its newest checkpoint, or a new one.
-    """
+    """One seed that trains in this process, which has locked its folder, from where the agent stands."""
 
     def __init__(self, folder: RunFolder, agent: NPG) -> None:
         self.seed = agent.config.seed
         self._folder, self._agent = folder, agent
         self._saved = agent.iteration
-        """Iteration of the newest checkpoint."""
+        """The iteration of the newest checkpoint."""
         self.state: State = "training"
         self._last: IterationInfo | None = None
         self._stopping = False
 
     def __enter__(self) -> Self:
-        """Open the logs."""
         from .log import ProgressLog
 
         self._log = ProgressLog(self._folder.path, self._agent.iteration)
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Close the logs; after an error, say how to go on."""
         self._log.close()
         if isinstance(error[1], Exception):
             command = resume_command(self._folder.path, self._agent.config)
             print(f"to continue from iteration {self._saved}: {command}", file=sys.stderr)
 
     def last(self) -> IterationInfo | None:
-        """Return the last iteration of this process."""
         return self._last
 
     def steps(self) -> int:
-        """Return the environment steps so far."""
         return self._agent.steps
 
     def advance(self) -> None:
-        """Train for an iteration, log it, and save it where that is due."""
         agent, config = self._agent, self._agent.config
         agent.learn(1, callback=self._take_in)
         trained = agent.target_reached or agent.steps >= config.steps
@@ -135,13 +114,12 @@ class Session:
         self._log.append(info)
 
     def stop(self) -> None:
-        """End after this iteration."""
         self._stopping = True
 
     def give_up(self) -> None:
-        """Take it that the exception that asks for this has ended the training, if it was not over."""
+        # The exception that asks for this has ended the training, if it was not over.
         if self.state == "training":
             self.state = "stopped"
 
     def failure(self) -> None:
-        """Return none: a failure of this process is an exception."""
+        """Return None: a failure of this process is an exception."""

@@ -3,7 +3,7 @@
 A run of one seed trains in this process, in its run folder.  Each of several seeds is a process of its own
 that trains in a run folder of its own, ``seed<k>`` below one parent: a seed among several ends with the bits
 of that seed alone.  This process shares out the cores, watches the folders, passes Ctrl-C on, and reports;
-the seeds know nothing of each other.
+the seeds know nothing of each other.  Both functions return the exit code of :func:`fastfisher.runs.run.run`.
 """
 
 from __future__ import annotations
@@ -32,23 +32,10 @@ from .session import resume_one, start_one
 
 
 def start(config: TrainConfig, seeds: Sequence[int], out: Path | None, *, quiet: bool = False) -> int:
-    """Train a new run.
+    """Train a new run, with each of the seeds in place of the config's.
 
-    Parameters
-    ----------
-    config
-        The hyper-parameters; its seed is replaced by each of ``seeds``.
-    seeds
-        One or several.
-    out
-        The run folder, or the parent of those of several seeds; None for :func:`default_folder`.
-    quiet, returns
-        As of :func:`fastfisher.runs.run.run`.
-
-    Raises
-    ------
-    UserError
-        Where a folder is taken or the environment cannot be had; then no folder is made.
+    ``out`` is the run folder, or the parent of those of several seeds; None is for :func:`default_folder`.
+    A UserError says so where a folder is taken or the environment cannot be had; then no folder is made.
     """
     from ..training.agent import NPG
 
@@ -75,22 +62,10 @@ def resume(
 ) -> int:
     """Continue the run of a folder, each seed from its newest checkpoint, to the bits of an undisturbed one.
 
-    Parameters
-    ----------
-    changed
-        From a stored config to the one with the fields that the user wants changed.
-    seeds
-        Which of several, where that is more than one; else those that are there.  One that is not there
-        begins with the config of the others.
-    where
-        The run folder, or the parent of those of several seeds.
-    quiet, returns
-        As of :func:`fastfisher.runs.run.run`.
-
-    Raises
-    ------
-    UserError
-        Where there is no run, it is in use, or a change would make it another run.
+    ``where`` is the run folder, or the parent of those of several seeds.  Of several, those that are there go
+    on, unless ``seeds`` names more than one; a seed that is not there begins with the config of the others.
+    ``changed`` makes the config that the user wants of a stored one.  A UserError says so where there is no
+    run, it is in use, or a change would make it another run.
     """
     require_packages()
     stored = {seed_of(path): RunFolder(path).read_config() for path in runs_in(where)}

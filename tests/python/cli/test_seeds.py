@@ -19,7 +19,7 @@ from fastfisher.runs.folder import RunFolder
 from fastfisher.runs.log import last_iteration
 from fastfisher.runs.train import core_shares
 from fastfisher.runs.views import SeedRow, State
-from fastfisher.runs.views.columns import Pace
+from fastfisher.runs.views.base import Pace
 from fastfisher.runs.views.live import LiveView
 from fastfisher.runs.views.plain import PlainView
 from fastfisher.training.errors import UserError

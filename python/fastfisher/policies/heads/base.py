@@ -1,4 +1,4 @@
-"""What a head of a network policy is, the distribution of actions given its outputs; and what heads share."""
+"""The head of a network policy, which distributes actions given the outputs; and what heads share."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Head(ABC):
         return z + noise
 
     def choose(self, noisy: Array) -> Any:
-        """Return the action that one perturbed row stands for: the row itself, unless the head says else."""
+        """Return the action that one perturbed row stands for: here the row itself."""
         return noisy
 
     def choose_rows(self, noisy: Array) -> NDArray[Any]:

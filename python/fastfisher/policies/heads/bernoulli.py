@@ -1,5 +1,7 @@
 """Vectors of independent bits (MultiBinary actions), the network's outputs being the logits."""
 
+# ruff: noqa: D102 - the base class documents what is overridden here
+
 from __future__ import annotations
 
 import numpy as np
@@ -21,11 +23,10 @@ class BernoulliHead(Head):
         self.action_shape = (size,)
 
     def noise(self, own: Array, count: int, rng: Generator) -> Array:
-        """Return logistic noise: P(z + noise > 0) = sigmoid(z)."""
+        # Logistic noise: P(z + noise > 0) = sigmoid(z).
         return rng.logistic(size=(count, self.size))
 
     def choose(self, noisy: Array) -> Bits:
-        """Return the signs, of one row or several."""
         return (noisy > 0.0).astype(np.int8)
 
     def log_prob(self, z: Array, own: Array, act: Bits) -> Array:
@@ -43,13 +44,12 @@ class BernoulliHead(Head):
         return [root[:, k : k + 1] * row for k, row in enumerate(np.eye(self.size))]
 
     def kl(self, z: Array, own: Array, other_z: Array, other_own: Array) -> Array:
-        """Return sum p log(p / p') + (1 - p) log((1 - p) / (1 - p'))."""
+        """Return sum p log(p / p') + (1 - p) log((1 - p) / (1 - p')), p = sigmoid(z)."""
         of_ones = sigmoid(z) * (log_sigmoid(z) - log_sigmoid(other_z))
         of_zeros = sigmoid(-z) * (log_sigmoid(-z) - log_sigmoid(-other_z))
         divergence: Array = (of_ones + of_zeros).sum(axis=1)
         return divergence
 
     def entropy(self, z: Array, own: Array) -> float:
-        """Return the mean of -sum p log p + (1 - p) log(1 - p)."""
         terms = sigmoid(z) * log_sigmoid(z) + sigmoid(-z) * log_sigmoid(-z)
         return float(-terms.sum(axis=1).mean())

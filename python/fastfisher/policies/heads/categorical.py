@@ -1,8 +1,10 @@
 """Categorical actions, one or several independent ones at a time, the network's outputs being the logits."""
 
+# ruff: noqa: D102 - the base class documents what is overridden here
+
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.random import Generator
@@ -23,20 +25,17 @@ class CategoricalHead(Head):
         self.size = size
 
     def noise(self, own: Array, count: int, rng: Generator) -> Array:
-        """Return Gumbel noise: argmax(z + noise) is distributed as softmax(z)."""
+        # Gumbel noise: argmax(z + noise) is distributed as softmax(z).
         return rng.gumbel(size=(count, self.size))
 
     def choose(self, noisy: Array) -> int:
-        """Return argmax."""
         return int(noisy.argmax())
 
     def choose_rows(self, noisy: Array) -> Indices:
-        """Return argmax of each row."""
         indices: Indices = np.argmax(noisy, axis=1).astype(np.int64)
         return indices
 
     def log_prob(self, z: Array, own: Array, act: Indices) -> Array:
-        """Return log softmax(z)_a."""
         return log_softmax(z)[np.arange(len(z)), act]
 
     def errors(self, z: Array, own: Array, act: Indices) -> Array:
@@ -58,7 +57,6 @@ class CategoricalHead(Head):
         return divergence
 
     def entropy(self, z: Array, own: Array) -> float:
-        """Return the mean of -sum p log p."""
         log_p = log_softmax(z)
         return float(-(np.exp(log_p) * log_p).sum(axis=1).mean())
 
@@ -78,57 +76,44 @@ class MultiCategoricalHead(Head):
         self.sizes = tuple(sizes)
         self.size = sum(self.sizes)
         self.action_shape = (len(self.sizes),)
-        stops = np.cumsum(self.sizes).tolist()
-        self._stretches = [slice(stop - size, stop) for stop, size in zip(stops, self.sizes, strict=True)]
-        self._components = [CategoricalHead(size) for size in self.sizes]
-
-    def _split(self, *rows: Array) -> Iterator[tuple[CategoricalHead, list[Array]]]:
-        """Yield each component with its stretch of the columns."""
-        for head, stretch in zip(self._components, self._stretches, strict=True):
-            yield head, [array[:, stretch] for array in rows]
+        starts = np.cumsum([0, *self.sizes[:-1]]).tolist()
+        self._components = [
+            (CategoricalHead(size), slice(start, start + size))
+            for size, start in zip(self.sizes, starts, strict=True)
+        ]
+        """Each component with its stretch of the columns."""
 
     def noise(self, own: Array, count: int, rng: Generator) -> Array:
-        """Return Gumbel noise for all logits, as of one component."""
+        # Gumbel noise for all logits, as for those of one component.
         return rng.gumbel(size=(count, self.size))
 
     def choose(self, noisy: Array) -> Indices:
-        """Return the argmax of each stretch."""
-        return np.array([noisy[stretch].argmax() for stretch in self._stretches], dtype=np.int64)
+        return np.array([noisy[part].argmax() for _, part in self._components], dtype=np.int64)
 
     def choose_rows(self, noisy: Array) -> Indices:
-        """Return the argmax of each stretch of each row."""
-        return np.stack([head.choose_rows(part) for head, (part,) in self._split(noisy)], axis=1)
+        return np.stack([head.choose_rows(noisy[:, part]) for head, part in self._components], axis=1)
 
     def log_prob(self, z: Array, own: Array, act: Indices) -> Array:
-        """Return sum_k log softmax(z_k)_{a_k}."""
-        total = np.zeros(len(z))
-        for k, (head, (part,)) in enumerate(self._split(z)):
-            total += head.log_prob(part, own, act[:, k])
-        return total
+        each = zip(self._components, act.T, strict=True)
+        return sum((head.log_prob(z[:, part], own, a) for (head, part), a in each), start=np.zeros(len(z)))
 
     def errors(self, z: Array, own: Array, act: Indices) -> Array:
-        """Return e_{a_k} - softmax(z_k), side by side."""
-        return np.hstack(
-            [head.errors(part, own, act[:, k]) for k, (head, (part,)) in enumerate(self._split(z))]
-        )
+        each = zip(self._components, act.T, strict=True)
+        return np.hstack([head.errors(z[:, part], own, a) for (head, part), a in each])
 
     def fisher_factors(self, z: Array, own: Array) -> list[Array]:
         """Return the factors of each component, zero elsewhere: the Fisher matrix is block-diagonal."""
         factors = []
-        for (head, (part,)), stretch in zip(self._split(z), self._stretches, strict=True):
-            for factor in head.fisher_factors(part, own):
+        for head, part in self._components:
+            for factor in head.fisher_factors(z[:, part], own):
                 padded = np.zeros_like(z)
-                padded[:, stretch] = factor
+                padded[:, part] = factor
                 factors.append(padded)
         return factors
 
     def kl(self, z: Array, own: Array, other_z: Array, other_own: Array) -> Array:
-        """Return the sum over the components."""
-        total = np.zeros(len(z))
-        for head, (part, other_part) in self._split(z, other_z):
-            total += head.kl(part, own, other_part, other_own)
-        return total
+        terms = (head.kl(z[:, part], own, other_z[:, part], other_own) for head, part in self._components)
+        return sum(terms, start=np.zeros(len(z)))
 
     def entropy(self, z: Array, own: Array) -> float:
-        """Return the sum over the components."""
-        return sum(head.entropy(part, own) for head, (part,) in self._split(z))
+        return sum(head.entropy(z[:, part], own) for head, part in self._components)

@@ -1,5 +1,7 @@
 """Gaussian actions, their standard deviation the same everywhere or a function of the observation."""
 
+# ruff: noqa: D102 - the base class documents what is overridden here
+
 from __future__ import annotations
 
 import math
@@ -20,7 +22,7 @@ def _square_norms(rows: Array) -> Array:
 
 
 class DiagonalGaussianHead(Head):
-    """a ~ N(mu, diag(sigma^2)), for whatever mu and sigma z and ``own`` stand for.
+    """a ~ N(mu, diag(sigma^2)); in :meth:`moments` a subclass says how these follow from z and ``own``.
 
     Parameters
     ----------
@@ -65,18 +67,16 @@ class DiagonalGaussianHead(Head):
         return divergence
 
     def entropy(self, z: Array, own: Array) -> float:
-        """Return the mean of sum log sigma + (m / 2)(1 + log 2 pi)."""
         _, log_std = self.moments(z, own)
         return float(log_std.sum(axis=-1).mean() + 0.5 * self.actions * (1.0 + _LOG_2_PI))
 
     def std(self, z: Array, own: Array) -> float:
-        """Return the mean of sigma."""
         _, log_std = self.moments(z, own)
         return float(np.exp(log_std).mean())
 
 
 class GaussianHead(DiagonalGaussianHead):
-    """a ~ N(z, diag(sigma^2)), log sigma the head's own parameters."""
+    """a ~ N(z, diag(sigma^2)); the head's own parameters are log sigma."""
 
     def __init__(self, actions: int, initial_log_std: float = -0.5, min_log_std: float = -3.0) -> None:
         super().__init__(actions, initial_log_std, min_log_std)
@@ -84,23 +84,18 @@ class GaussianHead(DiagonalGaussianHead):
         self.own_size = actions
 
     def initial_own(self) -> Array:
-        """Return log sigma."""
         return np.full(self.actions, self.initial_log_std)
 
     def moments(self, z: Array, own: Array) -> tuple[Array, Array]:
-        """Return z and the head's own parameters."""
         return z, own
 
     def noise(self, own: Array, count: int, rng: Generator) -> Array:
-        """Return sigma eps, eps standard normal."""
         return rng.standard_normal((count, self.actions)) * np.exp(own)
 
     def errors(self, z: Array, own: Array, act: Array) -> Array:
-        """Return (a - z) / sigma^2."""
         return (act - z) * np.exp(-2.0 * own)
 
     def own_scores(self, z: Array, own: Array, act: Array) -> Array:
-        """Return ((a - z) / sigma)^2 - 1."""
         return np.square((act - z) * np.exp(-own)) - 1.0
 
     def fisher_factors(self, z: Array, own: Array) -> list[Array]:
@@ -112,11 +107,9 @@ class GaussianHead(DiagonalGaussianHead):
         return math.sqrt(2.0) * np.eye(self.actions)
 
     def set_min_log_std(self, value: float) -> None:
-        """Move the floor of log sigma."""
         self.min_log_std = value
 
     def constrain(self, own: Array) -> None:
-        """Raise log sigma to its floor."""
         np.maximum(own, self.min_log_std, out=own)
 
 
@@ -161,22 +154,18 @@ class StateDependentGaussianHead(DiagonalGaussianHead):
 
     @property
     def noise_size(self) -> int:
-        """m, one number for each action."""
         return self.actions
 
     def moments(self, z: Array, own: Array) -> tuple[Array, Array]:
-        """Return mu and log sigma, (N, m) each."""
         return z[:, : self.actions], self._log_std(z)
 
     def _log_std(self, z: Array) -> Array:
         return self.min_log_std + self._range * sigmoid(z[..., self.actions :] + self._offset)
 
     def noise(self, own: Array, count: int, rng: Generator) -> Array:
-        """Return eps, standard normal, (count, m)."""
         return rng.standard_normal((count, self.actions))
 
     def perturb(self, z: Array, noise: Array) -> Array:
-        """Return mu + sigma eps."""
         return z[..., : self.actions] + np.exp(self._log_std(z)) * noise
 
     def _slope(self, z: Array) -> Array:

@@ -1,6 +1,6 @@
 """Gaussian actions squashed by tanh into the bounds of a Box."""
 
-# ruff: noqa: D102 - what is overridden here is the Gaussian's at u, but where a docstring says otherwise
+# ruff: noqa: D102 - the base class documents what is overridden here
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ The integrand being singular at +-i pi / 2, the trapezoidal rule errs by about e
 less than 1e-6 nats for sigma up to 5, and 1e-4 up to e^2.
 """
 _ENTROPY_ROWS = 250
-"""Observations that the entropy is averaged over: it is for the log, and not worth more time."""
+"""The entropy is averaged over so many observations: it is for the log, and not worth more time."""
 
 
 class SquashedHead(Head):
     """a = center + half_range tanh(u), u distributed as a Gaussian head says.
 
-    An action is recorded as u, which tanh could not give back near the bounds; :attr:`squash` makes it the
-    environment's.  The map from u to a is fixed and invertible, so scores, Fisher matrix and KL are those of
-    u.  ``log_prob`` is the density of a; the mode is u's, squashed.
+    An action is recorded as u, which tanh could not give back near the bounds; :attr:`squash` turns it into
+    the environment's.  The map from u to a is fixed and invertible, so scores, Fisher matrix and KL are those
+    of u.  ``log_prob`` is the density of a; the mode is that of u, squashed.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class SquashedHead(Head):
         self.gaussian = gaussian
         self.size, self.own_size = gaussian.size, gaussian.own_size
         self.action_shape, self.action_dtype = gaussian.action_shape, gaussian.action_dtype
-        # Halves of each bound first: the range of all float64 overflows.
+        # Each bound is halved first: the whole range of float64 overflows.
         self.center, self.half_range = 0.5 * low + 0.5 * high, 0.5 * high - 0.5 * low
 
     @property
@@ -63,7 +63,6 @@ class SquashedHead(Head):
 
     @property
     def squash(self) -> Callable[[Array], Array]:
-        """The map from u to the environment's action, for one or rows of them."""
         return self._squash
 
     def _squash(self, u: Array) -> Array:

@@ -1,5 +1,7 @@
 """The view of terminals that can be redrawn."""
 
+# ruff: noqa: D102 - the base class documents what is overridden here
+
 from __future__ import annotations
 
 import math
@@ -12,8 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .base import STOPPING, Facts, Rows, SeedRow, State, View, steps_of
-from .columns import Pace, cells, clock, fitting
+from .base import STOPPING, Facts, Pace, Rows, SeedRow, State, View, cells, clock, fitting
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,20 +26,8 @@ _STATE_WIDTH = max(map(len, _STYLES))
 class LiveView(View):
     """A table above a progress bar: the last iterations of one seed, or a row for each of several.
 
-    Rich draws from a thread of its own, a few times a second whatever the pace of the run.
-
-    Parameters
-    ----------
-    console
-        The terminal.
-    pace
-        The run's progress, all seeds together.
-    seeds
-        How many the run has.
-    aim
-        What else ends the run, e.g. "target 475".
-    iterations
-        How many of one seed the table shows.
+    Rich draws from a thread of its own, a few times a second whatever the pace of the run.  ``aim`` says what
+    else ends the run, e.g. "target 475"; the table shows this many ``iterations`` of one seed.
     """
 
     def __init__(
@@ -52,32 +41,28 @@ class LiveView(View):
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
-        """Start drawing, where the seeds are processes that do not print to this terminal."""
-        if self._several:
+        if self._several:  # their processes do not print to this terminal
             self._start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Draw the last state and leave it on the screen."""
         if self._live is not None:
             self._live.stop()
 
     def header(self, title: str, facts: Facts) -> None:
-        """Print the title and the facts in two columns."""
         self._print(title, facts)
         self._console.print()
         if not self._several:
             self._console.print("  collecting the first batch ...\n", style="dim")
 
     def update(self, rows: Rows) -> None:
-        """Keep the rows for the next drawing."""
-        self._pace.advance(steps_of(rows))
+        self._pace.advance(rows)
         if self._several:
             self._rows = tuple(rows)
             failed = [str(row.seed) for row in rows if row.state == "failed"]
             self._last_note = f"failed: seed {', '.join(failed)}; the others go on" if failed else ""
             return
-        # Not before: what simulators and rollout workers print as they start would tear the table.
+        # Drawing begins no earlier: what simulators and rollout workers print at first would tear the table.
         self._start()
         self._rows = (*self._rows, *rows)[-self._iterations :]
         for row in rows:
@@ -85,20 +70,18 @@ class LiveView(View):
                 self._last_note = f"iteration {row.last.iteration}: {row.last.notes[-1]}"
 
     def stopping(self) -> None:
-        """Say so below the table."""
         self._stopping = True
         if self._live is None:
             os.write(2, f"\n{STOPPING}\n".encode())
 
     def summary(self, title: str, facts: Facts) -> None:
-        """Print the title and the facts in two columns."""
         self._console.print()
         self._print(title, facts)
 
     def _print(self, title: str, facts: Facts) -> None:
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(style="dim")
-        # Folders and commands are for copying: folded to the next line, never cut off.
+        # Folders and commands are for copying: they go on in the next line, and are never cut off.
         table.add_column(overflow="fold")
         for name, value in facts.items():
             table.add_row(f"  {name}", Text(value))
@@ -120,7 +103,6 @@ class LiveView(View):
         return Group(*parts, Text(), self._progress_line())
 
     def _table(self) -> RenderableType:
-        """Return what is above the bar."""
         rows = self._rows
         if not rows:
             return Group()
@@ -146,11 +128,11 @@ class LiveView(View):
     def _progress_line(self) -> Table:
         """Return the last line; a narrow terminal gets a shorter bar and fewer words."""
         pace = self._pace
-        # The ^C that a terminal echoes here has its place: on a full line it would tear the table.
+        # The line leaves room for the ^C that a terminal echoes: it would tear the table otherwise.
         width = self._console.width - 3
         share = min(1.0, pace.steps / pace.total_steps)
         text = Text(f"{share:4.0%}", style="bold")
-        # From the most to the least wanted, as many as fit beside a bar of at least ten characters.
+        # The most wanted words come first; as many appear as fit beside a bar of at least ten characters.
         for words in (
             f"  {clock(pace.seconds_left)} left",
             f", {clock(pace.elapsed)} elapsed",
@@ -164,9 +146,3 @@ class LiveView(View):
         line = Table.grid(padding=(0, 2, 0, 0))
         line.add_row(ProgressBar(pace.total_steps, min(pace.steps, pace.total_steps), width=length), text)
         return line
-
-
-def live_console() -> Console | None:
-    """Return standard output as a terminal that can be redrawn, or None where it is not one."""
-    console = Console(highlight=False, soft_wrap=False)
-    return console if console.is_terminal and not console.is_dumb_terminal else None

@@ -1,5 +1,7 @@
 """The view of pipes, log files and dumb terminals."""
 
+# ruff: noqa: D102 - the base class documents what is overridden here
+
 from __future__ import annotations
 
 import math
@@ -8,25 +10,15 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
-from .base import STOPPING, Facts, Rows, SeedRow, View, steps_of
-from .columns import COLUMNS, Pace, cells, clock
+from .base import COLUMNS, STOPPING, Facts, Pace, Rows, SeedRow, View, cells, clock
 
 
 class PlainView(View):
     """Lines of plain ASCII, an iteration each, of columns under each other.
 
-    Of several seeds each has its own lines, which begin with the seed and end with what it is doing.
-
-    Parameters
-    ----------
-    file
-        Where to write.
-    pace
-        The run's progress, all seeds together.
-    seeds
-        How many the run has.
-    interval
-        Least seconds a seed between its lines; an iteration in between is left out (``progress.csv`` has it).
+    Of several seeds each has its own lines, which begin with the seed and end with what it is doing.  There
+    are at least ``interval`` seconds between a seed's lines; an iteration in between is left out
+    (``progress.csv`` has it).
     """
 
     HEADER_EVERY = 25
@@ -40,28 +32,24 @@ class PlainView(View):
         self._shown: dict[int, SeedRow] = {}
 
     def __exit__(self, *_: object) -> None:
-        """Show where every seed came to, whenever that was."""
+        # Where every seed came to is shown, whenever that was.
         self._show()
 
     def header(self, title: str, facts: Facts) -> None:
-        """Print the title and the facts in two columns."""
         self._print(title, *_aligned(facts), "")
 
     def update(self, rows: Rows) -> None:
-        """Print a line for each seed that has come further, if it is time."""
         self._rows = rows
-        self._pace.advance(steps_of(rows))
+        self._pace.advance(rows)
         if time.monotonic() >= self._next and any(row.last is not None for row in rows):
             self._show()
             self._next = time.monotonic() + self._interval
 
     def stopping(self) -> None:
-        """Tell standard error."""
-        # Not through a buffered file: the signal may have come in the middle of a write to it.
+        # A buffered file will not do: the signal may have come in the middle of a write to it.
         os.write(2, f"{STOPPING}\n".encode())
 
     def summary(self, title: str, facts: Facts) -> None:
-        """Print the title and the facts in two columns."""
         self._print("", title, *_aligned(facts))
 
     def _show(self) -> None:
