@@ -100,6 +100,12 @@ def cholesky(matrix: object) -> Array:
     return _double(np.linalg.cholesky(_double(matrix)))
 
 
+def cholesky_solve(factor: object, rhs: object) -> Array:
+    """Solve L L^T x = b, for b of shape (n,) or (n, k)."""
+    L = _double(factor)
+    return np.linalg.solve(L.T, np.linalg.solve(L, _double(rhs)))
+
+
 def conjugate_gradient(
     matrix: object, rhs: object, tol: float = 1e-8, max_iterations: int = 1000, initial: object = None
 ) -> tuple[Array, int]:
