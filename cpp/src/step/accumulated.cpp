@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "fastfisher/fisher.hpp"
@@ -99,6 +100,17 @@ void check_batch(const AccumulatedBatch& batch) {
   if (batch.previous != nullptr) check_finite(batch.previous, batch.fisher->dimension(), "previous");
 }
 
+void check_sums_suffice(const StepOptions& options) {
+  if (options.solver != Solver::automatic && options.solver != Solver::cholesky) {
+    throw std::invalid_argument("solver: expected 'auto' or 'cholesky' where only sums of the rows are kept, got '" +
+                                std::string(name(options.solver)) + "'");
+  }
+  if (options.precision != Precision::automatic && options.precision != Precision::double_precision) {
+    throw std::invalid_argument("precision: expected 'auto' or 'double' where only sums of the rows are kept, got '" +
+                                std::string(name(options.precision)) + "'");
+  }
+}
+
 // The system of one damping and its right-hand side: (F' + lambda / scale I) x' = b / scale / gradient_scale, for
 // F = scale F' and F' the sum over the weights.
 class AccumulatedStep {
@@ -117,7 +129,6 @@ class AccumulatedStep {
     workspace_.product_scale = sums.trace() / smaller + system_.shift();
     workspace_.tolerance = options.tolerance;
     workspace_.max_iterations = options.max_iterations;
-    workspace_.kept = &kept_;
     const bool automatic = options.solver == Solver::automatic;
     plan_.automatic = automatic;
     plan_.asked = Precision::double_precision;
@@ -131,10 +142,18 @@ class AccumulatedStep {
     plan_.shape.memory_limit = options.memory_limit;
     plan_.choice.affordable = plan_.shape.parameters / 6.0;  // d^3 / 3 operations, 2 d^2 a product
     plan_.first = {.solver = Solver::cholesky, .precision = Precision::double_precision};
-    if (automatic) plan_.events.push_back({EventCode::chosen_for_sums, Solver::cholesky});
+    if (automatic) {
+      plan_.events.push_back({EventCode::chosen_for_sums, Solver::cholesky});
+    } else {
+      check_memory(plan_.shape, Solver::cholesky);
+    }
   }
   AccumulatedStep(const AccumulatedStep&) = delete;  // the workspace points into it
   AccumulatedStep& operator=(const AccumulatedStep&) = delete;
+
+  // The factor is kept for further right-hand sides.  A step that is solved once leaves it, so that the memory of
+  // several dampings is that of one.
+  void keep_factor() noexcept { workspace_.kept = &kept_; }
 
   const AccumulatedSystem& system() const noexcept { return system_; }
   const Workspace& workspace() const noexcept { return workspace_; }
@@ -175,6 +194,7 @@ void Fisher::solve(double* x, Index right_hand_sides, double damping, const Cont
   }
   const Snapshot sums(*this);
   detail::AccumulatedStep step(sums, 1.0, damping, {}, context);
+  step.keep_factor();
   const auto size = static_cast<std::size_t>(dimension_);
   for (Index j = 0; j < right_hand_sides; ++j) {
     double* column = x + j * dimension_;
@@ -204,6 +224,7 @@ std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std:
   detail::check_batch(batch);
   const Fisher::Snapshot sums(*batch.fisher);
   detail::check(options, sums.dimension());
+  detail::check_sums_suffice(options);
   const double scale = batch.count.has_value() ? sums.weight() / *batch.count : 1.0;
   const auto size = static_cast<std::size_t>(sums.dimension());
   const Vector gradient(batch.gradient, batch.gradient + size);

@@ -33,7 +33,8 @@ class Ladder {
       keep(tried, outcome);
     }
     if (best_ == nullptr || (indefinite_ && norm(best_->solution.x) == 0.0)) refuse();  // CG found nothing either
-    note_the_end_of(*best_);
+    const bool told = plan_->first.trial && best_ == tried_.front().get();              // before the trial was given up
+    if (!told) note_the_end_of(*best_);
     return std::move(*best_);
   }
 

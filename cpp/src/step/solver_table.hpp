@@ -12,7 +12,6 @@ struct SolverRow {
   std::string_view name;      // in Python, on the command line and in results
   std::string_view in_words;  // in notes
   bool iterative;             // needs products with the scores only, and may stop at a tolerance
-  bool needs_rows;            // cannot run where only the sum of s s^T is kept
   // Null for the automatic one.
   Outcome (*attempt)(const Workspace& workspace, const Plan& plan, const Rung& rung);
 };
