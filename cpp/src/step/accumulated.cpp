@@ -1,4 +1,4 @@
-// Steps of an accumulated Fisher matrix: no rows, only their sum.
+// Here steps are taken of an accumulated Fisher matrix, of which there are no rows, only their sum.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -14,7 +14,7 @@
 
 namespace fastfisher {
 
-// The sum as it was at one moment, which costs no copy unless the accumulation goes on meanwhile.
+// A snapshot is the sum as it was at one moment.  It costs no copy unless the accumulation goes on meanwhile.
 class Fisher::Snapshot {
  public:
   explicit Snapshot(const Fisher& fisher) : fisher_(&fisher) {
@@ -27,7 +27,7 @@ class Fisher::Snapshot {
   }
   Snapshot(const Snapshot&) = delete;
   Snapshot& operator=(const Snapshot&) = delete;
-  ~Snapshot() {  // under the lock, so that whoever counts the owners there counts right
+  ~Snapshot() {  // gives the sum up under the lock, so that whoever counts the owners there counts right
     const std::lock_guard lock(fisher_->mutex_);
     sum_.reset();
   }
@@ -48,13 +48,13 @@ class Fisher::Snapshot {
 namespace detail {
 namespace {
 
-// F + shift I, for F as it was summed.
+// The system is F + shift I, for F as it was summed.
 class AccumulatedSystem final : public LinearSystem {
  public:
   AccumulatedSystem(const double* sum, double weight, Index dimension, double shift, const Context& context)
       : LinearSystem(dimension, shift, context), sum_(sum), weight_(weight) {}
 
-  // y = F v.
+  // Computes y = F v.
   void multiply(const Vector& v, Vector& y) const {
     const auto dimension = static_cast<Index>(parameters());
     y.resize(parameters());
@@ -111,7 +111,7 @@ void check_sums_suffice(const StepOptions& options) {
   }
 }
 
-// The system of one damping and its right-hand side: (F' + lambda / scale I) x' = b / scale / gradient_scale, for
+// One damping and its right-hand side make the system (F' + lambda / scale I) x' = b / scale / gradient_scale, for
 // F = scale F' and F' the sum over the weights.
 class AccumulatedStep {
  public:
@@ -161,7 +161,7 @@ class AccumulatedStep {
   double damping() const noexcept { return damping_; }
   double gradient_scale() const noexcept { return gradient_scale_; }
 
-  // x' for b, of any size; direction = gradient_scale x'.
+  // Finds x' for b, of any size; the direction is gradient_scale x'.
   Outcome solve_for(const Vector& b, std::vector<Event>& events) {
     double largest = 0.0;
     for (const double value : b) largest = std::max(largest, std::fabs(value));
@@ -288,7 +288,7 @@ std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std:
           {detail::norm(prior) == 0.0 ? EventCode::zero_gradient : EventCode::momentum_kept, Solver::cholesky});
     }
 
-    // In units of x' = x / gradient_scale, so that no product of two vectors leaves the range of double.
+    // The rule works in units of x' = x / gradient_scale, so that no product of two vectors leaves the range of double.
     const double part = step.gradient_scale();
     Vector solution = x;
     detail::Along along;

@@ -6,7 +6,7 @@ namespace fastfisher {
 namespace detail {
 namespace {
 
-// In the order of the enumeration.
+// The rows are in the order of the enumeration.
 constexpr std::array<SolverRow, 5> table{{
     {Solver::automatic, "auto", "auto", false, nullptr},
     {Solver::cholesky, "cholesky", "Cholesky", false, attempt_direct},
