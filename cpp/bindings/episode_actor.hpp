@@ -1,4 +1,4 @@
-// What chooses the actions of one episode, as the loop over its steps calls it.
+// An episode actor chooses the actions of one episode, as the loop over its steps calls it.
 #pragma once
 
 #include "ndarray.hpp"
@@ -14,7 +14,7 @@ class EpisodeActor {
   EpisodeActor& operator=(const EpisodeActor&) = delete;
   virtual ~EpisodeActor() = default;
 
-  // The environment's action at step t, a new object; the observation and the policy's action are written down.
+  // Returns the environment's action at step t, a new object; the observation and the policy's action are written down.
   virtual py::object choose(Index t, const Observation& observation) = 0;
 };
 

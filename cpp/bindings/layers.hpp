@@ -8,7 +8,7 @@ namespace fastfisher::bindings {
 
 using Matrix = py::array_t<double, py::array::c_style>;
 
-// Views of the weights, (inputs + 1, outputs) each, that chain from layer to layer.
+// Returns views of the weights, (inputs + 1, outputs) each, that chain from layer to layer.
 inline std::vector<LayerWeights> layers_of(const std::vector<Matrix>& weights) {
   std::vector<LayerWeights> layers;
   for (const Matrix& w : weights) {

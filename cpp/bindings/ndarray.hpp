@@ -1,7 +1,7 @@
-// NumPy arrays at the boundary: views without copies in one direction, moved vectors in the other.
+// NumPy arrays cross the boundary as views without copies in one direction, as moved vectors in the other.
 //
-// The only header of the bindings that includes pybind11.  pybind11's Eigen::Ref casters would copy C-ordered arrays
-// silently; here an array is either viewed as it lies in memory or refused.
+// This is the only header of the bindings that includes pybind11.  pybind11's Eigen::Ref casters would copy C-ordered
+// arrays silently; here an array is either viewed as it lies in memory or refused.
 #pragma once
 
 #include <pybind11/functional.h>
@@ -53,7 +53,7 @@ MatrixView<const Scalar> view_as(const py::array& array, const char* name) {
 
 using AnyMatrix = std::variant<MatrixView<const float>, MatrixView<const double>>;
 
-// A matrix as it lies in memory.  The array must outlive the view.
+// Views a matrix as it lies in memory.  The array must outlive the view.
 inline AnyMatrix matrix_view(const py::array& array, const char* name, bool shares_rows = false) {
   if (array.ndim() != 2 && !(shares_rows && array.ndim() == 3)) refuse(name, "a two-dimensional array", array);
   if (array.dtype().equal(py::dtype::of<float>())) return view_as<float>(array, name);
@@ -61,8 +61,8 @@ inline AnyMatrix matrix_view(const py::array& array, const char* name, bool shar
   refuse(name, "float32 or float64", array);
 }
 
-// Scores: an array, or a sequence of blocks, each an array or a pair (left, right) of one dtype, whose right side has
-// three axes where m rows share one of the left side, (N, p) and (N, m, q).  The arrays must outlive the view.
+// Scores are an array, or a sequence of blocks, each an array or a pair (left, right) of one dtype, whose right side
+// has three axes where m rows share one of the left side, (N, p) and (N, m, q).  The arrays must outlive the view.
 inline ScoresView scores_view(const py::object& scores) {
   const auto dense = [](const py::array& array) {
     return std::visit([](const auto& view) -> BlockView { return view; }, matrix_view(array, "scores"));
@@ -89,7 +89,7 @@ inline ScoresView scores_view(const py::object& scores) {
   return ScoresView(std::move(blocks));
 }
 
-// Contiguous doubles: what every vector argument is.
+// Every vector argument is contiguous doubles.
 using Vector = py::array_t<double, py::array::c_style>;
 
 inline const double* vector_data(const Vector& vector, Index size, const char* name) {
@@ -111,8 +111,8 @@ py::array_t<Scalar> to_array(std::vector<Scalar>&& values) {
   return py::array_t<Scalar>(size, data, owner);
 }
 
-// Ctrl-C and other signals, while the calling thread works without the interpreter lock.  Python runs handlers on its
-// main thread only; elsewhere the check does nothing.
+// Polls for Ctrl-C and other signals, while the calling thread works without the interpreter lock.  Python runs
+// handlers on its main thread only; elsewhere the check does nothing.
 inline Context interruptible(int threads) {
   return Context{threads, [] {
                    const py::gil_scoped_acquire lock;

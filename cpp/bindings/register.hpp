@@ -1,4 +1,4 @@
-// One function for each concept that the extension module offers; module.cpp calls them all.
+// There is one function for each concept that the extension module offers; module.cpp calls them all.
 #pragma once
 
 #include <pybind11/pybind11.h>

@@ -1,4 +1,4 @@
-// The loop over the steps of an episode: what training spends its time in besides the environment.
+// Training spends its time in the loop over the steps of an episode, besides the environment.
 #include <atomic>
 #include <chrono>
 
@@ -11,7 +11,7 @@ namespace {
 
 using Counter = py::array_t<std::int64_t, py::array::c_style>;
 
-// A number that other processes read and write.
+// Other processes read and write this number.
 std::atomic_ref<std::int64_t> shared_number(const py::array& cell, const char* name) {
   if (!py::isinstance<Counter>(cell) || cell.size() != 1 || !cell.writeable()) {
     refuse(name, "a writable int64 array of one entry", cell);
@@ -19,7 +19,7 @@ std::atomic_ref<std::int64_t> shared_number(const py::array& cell, const char* n
   return std::atomic_ref<std::int64_t>(*static_cast<std::int64_t*>(const_cast<void*>(cell.data())));
 }
 
-// observation, reward, terminated, truncated, info
+// A step returns observation, reward, terminated, truncated and info.
 struct StepResult {
   py::object sequence;
 

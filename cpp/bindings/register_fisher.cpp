@@ -32,7 +32,7 @@ py::array_t<double> multiply(const Fisher& self, const Vector& v, int threads) {
   return to_array(std::move(out));
 }
 
-// (k, d), a right-hand side a row.
+// Solves for (k, d), a right-hand side a row.
 py::array_t<double> solve(const Fisher& self, const Vector& rhs, double damping, int threads) {
   if (rhs.ndim() != 2 || rhs.shape(1) != self.dimension()) {
     refuse("rhs", "shape (k, " + std::to_string(self.dimension()) + ")", rhs);

@@ -1,4 +1,4 @@
-// The kernels one by one, for tests and benchmarks: each has its definition in fastfisher/reference.py.
+// Tests and benchmarks take the kernels one by one: each has its definition in fastfisher/reference.py.
 #include <algorithm>
 
 #include "fastfisher/linalg.hpp"
@@ -138,7 +138,7 @@ Index py_first_nonfinite_row(const py::object& scores, int threads) {
   return first_nonfinite_row(view, interruptible(threads));
 }
 
-// The lower triangle of `a`, of any layout, into a column-major matrix, by blocks that stay in the cache.
+// Copies the lower triangle of `a`, of any layout, into a column-major matrix, by blocks that stay in the cache.
 template <class Real>
 void copy_lower(const MatrixView<const Real>& a, Real* lower, const Context& context) {
   constexpr Index block = 64;
@@ -154,7 +154,7 @@ void copy_lower(const MatrixView<const Real>& a, Real* lower, const Context& con
   }
 }
 
-// The factor comes back as a new C-ordered array, upper triangle zero.
+// The factor comes back as a new C-ordered array, whose upper triangle is zero.
 py::array py_cholesky(const py::array& matrix, int threads) {
   const AnyMatrix view = matrix_view(matrix, "matrix");
   const Index n = matrix.shape(0);

@@ -6,7 +6,7 @@
 namespace fastfisher::bindings {
 namespace {
 
-// The one of `all` that is called `text`.
+// Returns the one of `all` that is called `text`.
 template <class Choice>
 Choice named(const char* argument, std::span<const Choice> all, const std::string& text) {
   std::string expected;
@@ -27,7 +27,7 @@ py::tuple names_of(std::span<const Choice> all) {
   return py::tuple(names);
 }
 
-// (code, solver, {name: number}, sentence): what fastfisher.natural.Event is made from.
+// fastfisher.natural.Event is made from such a tuple, (code, solver, {name: number}, sentence).
 py::tuple to_tuple(const Event& event) {
   py::dict numbers;
   const auto& names = number_names(event.code);
@@ -55,7 +55,7 @@ py::list to_list(std::vector<NaturalStep>&& results) {
   return steps;
 }
 
-// One step for each damping.
+// Takes one step for each damping.
 py::list py_natural_steps(const py::object& scores, const std::optional<Vector>& advantages,
                           const std::optional<Vector>& gradient, const std::optional<Vector>& weights,
                           std::optional<double> count, bool center, const std::vector<double>& dampings,
@@ -98,8 +98,8 @@ py::list py_natural_steps(const py::object& scores, const std::optional<Vector>&
   return to_list(std::move(results));
 }
 
-// F x for each direction, by a function of the caller's that reads the rows again: (k, d) -> (k, d), or where it
-// cannot, (rows that came, rows of the first pass); none where the rows can be read but once.
+// Computes F x for each direction, by a function of the caller's that reads the rows again: (k, d) -> (k, d), or where
+// it cannot, (rows that came, rows of the first pass).  It is none where the rows can be read but once.
 std::optional<Event> multiply_by(const py::object& read_again, const std::vector<std::vector<double>>& directions,
                                  std::vector<std::vector<double>>& products) {
   const py::gil_scoped_acquire locked;
@@ -120,7 +120,7 @@ std::optional<Event> multiply_by(const py::object& read_again, const std::vector
   return std::nullopt;
 }
 
-// One step for each damping, of sums.
+// Takes one step for each damping, of sums.
 py::list py_accumulated_steps(const Fisher& fisher, const Vector& gradient, std::optional<double> count,
                               const std::vector<double>& dampings, bool relative_damping, std::optional<double> max_kl,
                               const std::string& solver, double tolerance, std::optional<Index> max_iterations,
@@ -150,7 +150,7 @@ py::list py_accumulated_steps(const Fisher& fisher, const Vector& gradient, std:
   return to_list(std::move(results));
 }
 
-// What the model behind solver="auto" expects; the advantages matter to neither.
+// Returns what the model behind solver="auto" expects; the advantages do not matter to it.
 py::dict py_predicted_costs(const py::object& scores, double damping, bool relative_damping,
                             const std::string& precision, std::optional<double> memory_limit, int threads) {
   using namespace py::literals;

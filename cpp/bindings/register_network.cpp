@@ -1,4 +1,4 @@
-// The passes of a tanh network; see fastfisher/network.hpp for the layout.
+// These are the passes of a tanh network; see fastfisher/network.hpp for the layout.
 #include "fastfisher/network.hpp"
 #include "layers.hpp"
 #include "ndarray.hpp"

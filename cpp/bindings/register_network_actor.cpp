@@ -1,4 +1,4 @@
-// One step of a rollout in one call: write the observation down, choose, write the action down, and give the
+// One step of a rollout is one call: write the observation down, choose, write the action down, and give the
 // environment's action.
 #include <algorithm>
 
@@ -14,7 +14,7 @@ namespace {
 template <class Scalar>
 using Rows = py::array_t<Scalar, py::array::c_style>;
 
-// Rows of a slot: held and written, so never a converted copy.
+// The rows of a slot are held and written, so they are never a converted copy.
 template <class Scalar>
 Rows<Scalar> checked_rows(const py::array& rows, std::optional<Index> columns, const char* name) {
   const bool fits = columns ? rows.ndim() == 2 && rows.shape(1) == *columns : rows.ndim() == 1;
@@ -26,7 +26,7 @@ Rows<Scalar> checked_rows(const py::array& rows, std::optional<Index> columns, c
   return py::reinterpret_borrow<Rows<Scalar>>(rows);
 }
 
-// A network, its noise and the rows that observations are written to.
+// It holds a network, its noise and the rows that observations are written to.
 class NetworkEpisodeActor : public EpisodeActor {
  public:
   NetworkEpisodeActor(const std::vector<Matrix>& weights, bool sine_features, py::function draw,
@@ -134,7 +134,7 @@ class DiscreteActor : public NetworkEpisodeActor {
   std::vector<double> noisy_;
 };
 
-// The outputs alone, for heads that choose in Python.
+// Returns the outputs alone, for heads that choose in Python.
 class Outputs {
  public:
   Outputs(const std::vector<Matrix>& weights, bool sine_features)

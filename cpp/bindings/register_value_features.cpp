@@ -1,4 +1,4 @@
-// The features of the ridge baselines; see fastfisher/value_features.hpp.
+// These are the features of the ridge baselines; see fastfisher/value_features.hpp.
 #include "fastfisher/fisher.hpp"
 #include "fastfisher/value_features.hpp"
 #include "ndarray.hpp"
@@ -25,7 +25,7 @@ ValueFeatures features_of(const py::array_t<double>& observations, const Times& 
   return features;
 }
 
-// sum x x^T as a Fisher, and sum x y.
+// Returns sum x x^T as a Fisher, and sum x y.
 py::tuple sums(const py::array_t<double>& observations, const Times& times, const Vector& shift, const Vector& scale,
                bool products, const Vector& targets, int threads) {
   const ValueFeatures features = features_of(observations, times, shift, scale, products);

@@ -1,4 +1,4 @@
-// Settings that travel with a call.  Nothing here changes for anyone else.
+// These settings travel with a call.  Nothing here changes for anyone else.
 #pragma once
 
 #include <functional>
@@ -6,11 +6,12 @@
 namespace fastfisher {
 
 struct Context {
-  // Threads to use, the calling one included; 0: default_num_threads().  Results are the same bits for any count.
+  // The call uses so many threads, the calling one included; 0 stands for default_num_threads().  Results are the same
+  // bits for any count.
   int threads = 0;
 
-  // Called now and then, on the calling thread only, while a long operation runs.  It may throw: the operation then
-  // stops, its outputs are unspecified, and the exception leaves the call.
+  // It is called now and then, on the calling thread only, while a long operation runs.  It may throw: the operation
+  // then stops, its outputs are unspecified, and the exception leaves the call.
   std::function<void()> poll;
 };
 

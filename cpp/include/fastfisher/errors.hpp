@@ -1,11 +1,11 @@
-// What a step throws beyond the standard library's exceptions.
+// A step throws these beyond the standard library's exceptions.
 #pragma once
 
 #include <stdexcept>
 
 namespace fastfisher {
 
-// Damping too small for the rounding of the matrix, and neither a jitter nor a clamp of its eigenvalues helped.
+// The damping was too small for the rounding of the matrix, and neither a jitter nor a clamp of its eigenvalues helped.
 class NotPositiveDefinite : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -1,4 +1,4 @@
-// What happened on the way to a step, typed: decisions read the code and its numbers, people read the sentence.
+// Events say what happened on the way to a step: decisions read the code and its numbers, people read the sentence.
 #pragma once
 
 #include <string>
@@ -44,7 +44,7 @@ enum class EventCode {
   untrusted,
 };
 
-// One of them.  The solver is the one that it happened to.
+// An event is a code, the solver that it happened to, and the numbers that belong to it.
 struct Event {
   EventCode code;
   Solver solver = Solver::automatic;
@@ -54,7 +54,7 @@ struct Event {
 std::string_view name(EventCode code) noexcept;
 const std::vector<std::string_view>& number_names(EventCode code) noexcept;
 
-// The event as a plain sentence: the only place that makes one.
+// Returns the event as a plain sentence.  No other place makes one.
 std::string sentence(const Event& event);
 
 }  // namespace fastfisher

@@ -1,4 +1,4 @@
-// The Fisher matrix accumulated over blocks of rows: d^2 memory, any number of rows.
+// The Fisher matrix is accumulated here over blocks of rows, in d^2 memory, for any number of rows.
 #pragma once
 
 #include <functional>
@@ -15,7 +15,7 @@ namespace fastfisher {
 
 class Fisher;
 
-// One batch of which only sums are kept.
+// Of such a batch only sums are kept.
 struct AccumulatedBatch {
   const Fisher* fisher = nullptr;    // of at least one row of positive weight
   const double* gradient = nullptr;  // g, (d,), finite
@@ -29,8 +29,9 @@ struct AccumulatedBatch {
       multiply;
 };
 
-// A step for each damping, by "cholesky" in double, or by CG where no factor is good enough and the solver is
-// "automatic".  Without sample weights.  Throws like natural_step.
+// Takes a step for each damping, without sample weights: by "cholesky" in double, or, where no factor is good enough
+// and the solver is "automatic", by CG.  Throws like natural_step, and std::invalid_argument where another solver or
+// precision is asked for.
 std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std::vector<double>& dampings,
                                        const StepOptions& options = {}, const Context& context = {});
 
@@ -69,12 +70,12 @@ class Fisher {
 
   double trace() const;  // tr(F)
 
-  // The unnormalised sum, d * d values, and back: for storage.  restore throws std::invalid_argument where no rows with
-  // finite weights >= 0 have such a sum, count or weight.
+  // These give the unnormalised sum, d * d values, and take it back, for storage.  restore throws std::invalid_argument
+  // where no rows with finite weights >= 0 have such a sum, count or weight.
   std::vector<double> sum() const;
   void restore(const double* sum, Index count, double total_weight);
 
-  class Snapshot;  // of the sum at one moment, for the library's own steps
+  class Snapshot;  // the sum at one moment, for the library's own steps
 
  private:
   std::vector<double>& own_sum();
@@ -85,7 +86,8 @@ class Fisher {
   Index dimension_;
   Index count_ = 0;
   double total_weight_ = 0.0;
-  // sum w s s^T, lower triangle; both once mirrored_.  Whoever changes it copies it first where a snapshot has it too.
+  // sum w s s^T: the lower triangle, and both once mirrored_.  Whoever changes it copies it first where a snapshot has
+  // it too.
   mutable std::shared_ptr<std::vector<double>> sum_;
   mutable bool mirrored_ = true;
   mutable std::mutex mutex_;

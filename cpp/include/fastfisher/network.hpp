@@ -1,4 +1,4 @@
-// Forward and backward passes of a tanh network over the rows of a batch, in the layout that scores want.
+// A tanh network is passed forward and backward over the rows of a batch, in the layout that scores want.
 //
 // Layer l maps inputs X_l, (N, p_l + 1) with a last column of ones, by weights W_l, (p_l + 1, q_l) in C order with the
 // biases in the last row, to Z_l = X_l W_l; the next layer's inputs are tanh(Z_l), the last layer's Z_L is the output.
@@ -12,20 +12,20 @@
 
 namespace fastfisher {
 
-// W_l and its shape, biases included.
+// A layer is W_l and its shape, biases included.
 struct LayerWeights {
   const double* weights = nullptr;
   Index inputs = 0;   // p_l
   Index outputs = 0;  // q_l
 };
 
-// inputs[l], (N, p_l + 1), and output, (N, q_L), are written; features: (N, p_1).
+// Writes inputs[l], (N, p_l + 1), and output, (N, q_L); features: (N, p_1).
 template <class Real>
 void network_forward(const MatrixView<const double>& features, const std::vector<LayerWeights>& layers,
                      const std::vector<Real*>& inputs, Real* output, const Context& context = {});
 
-// From errors[L - 1], (N m, q_L), which is read, down to errors[0], (N m, q_1): `repeats` m rows of errors, one after
-// another, for each of the N rows of the inputs.
+// Goes from errors[L - 1], (N m, q_L), which is read, down to errors[0], (N m, q_1): `repeats` m rows of errors, one
+// after another, for each of the N rows of the inputs.
 template <class Real>
 void network_backward(Index rows, Index repeats, const std::vector<LayerWeights>& layers,
                       const std::vector<const Real*>& inputs, const std::vector<Real*>& errors,

@@ -1,4 +1,4 @@
-// A network policy, one observation at a time: the arithmetic of a rollout's inner loop.
+// A network policy takes one observation at a time here, which is the arithmetic of a rollout's inner loop.
 #pragma once
 
 #include <memory>
@@ -9,14 +9,14 @@
 
 namespace fastfisher {
 
-// z = W_L^T [f_{L-1}( ... f_1(W_1^T [s, 1]) ... ), 1] with f_l = tanh; f_1 = sin where the first layer makes the random
-// Fourier features sin(P^T s + phi).  Without hidden layers it is linear.
+// The output is z = W_L^T [f_{L-1}( ... f_1(W_1^T [s, 1]) ... ), 1] with f_l = tanh; f_1 = sin where the first layer
+// makes the random Fourier features sin(P^T s + phi).  Without hidden layers it is linear.
 //
-// One row at a time through the kernels of a batch: the result depends on the weights, the observation and the SIMD
-// level alone.  An object has scratch memory of its own, so it serves one thread.
+// One row at a time goes through the kernels of a batch: the result depends on the weights, the observation and the
+// SIMD level alone.  An object has scratch memory of its own, so it serves one thread.
 class NetworkActor {
  public:
-  // layers: W_l, (p_l + 1, q_l) in C order with the biases in the last row; copied.
+  // `layers` are W_l, (p_l + 1, q_l) in C order with the biases in the last row; they are copied.
   // Throws std::invalid_argument where there is no layer, or one does not fit the one before.
   NetworkActor(const std::vector<LayerWeights>& layers, bool sine_features);
   ~NetworkActor();
@@ -26,7 +26,7 @@ class NetworkActor {
   Index observation_size() const noexcept;
   Index outputs() const noexcept;
 
-  // noisy[k] = z[k] + noise[k].
+  // Computes noisy[k] = z[k] + noise[k].
   void act(const double* observation, const double* noise, double* noisy) noexcept;
 
  private:

@@ -1,4 +1,4 @@
-// Which of the compiled instruction-set levels runs.
+// One of the compiled instruction-set levels runs.
 #pragma once
 
 #include <string>
@@ -7,16 +7,16 @@
 
 namespace fastfisher {
 
-// Levels that were compiled in and that this machine can run, narrowest first: of "baseline", "v3", "v4" (the x86-64
-// psABI's), or "generic" elsewhere.
+// Returns the levels that were compiled in and that this machine can run, narrowest first: of "baseline", "v3", "v4"
+// (the x86-64 psABI's), or "generic" elsewhere.
 std::vector<std::string_view> available_simd_levels();
 
-// The level in use: the environment's FASTFISHER_SIMD when the library is first used, else the widest available.
-// That first use, this or any other that computes, throws std::invalid_argument, naming the choices, for an unknown or
-// unsupported one, and so does the next until it is put right.
+// Returns the level in use: the environment's FASTFISHER_SIMD when the library is first used, else the widest
+// available. That first use, this or any other that computes, throws std::invalid_argument, naming the choices, for an
+// unknown or unsupported one, and so does the next until it is put right.
 std::string_view simd_level();
 
-// Forces a level for the whole process.  Meant for tests and benchmarks, while no other call runs.
+// Forces a level for the whole process.  This is meant for tests and benchmarks, while no other call runs.
 // Throws std::invalid_argument, naming the choices, for an unknown or unsupported one.
 void set_simd_level(std::string_view name);
 

@@ -24,7 +24,7 @@ enum class Precision {
 std::string_view name(Solver solver) noexcept;
 std::string_view name(Precision precision) noexcept;
 
-// All of them, the automatic ones first.
+// These return all of them, the automatic ones first.
 std::span<const Solver> solvers() noexcept;
 std::span<const Precision> precisions() noexcept;
 

@@ -1,4 +1,4 @@
-// What a step is made of, and what comes of it.
+// These types are what a step is made of, and what comes of it.
 #pragma once
 
 #include <optional>
@@ -11,7 +11,7 @@
 
 namespace fastfisher {
 
-// One batch.  F = S^T diag(w) S / count; g = S^T (w A) / sum w, or given.
+// A batch stands for F = S^T diag(w) S / count and g = S^T (w A) / sum w, unless g is given.
 struct Batch {
   ScoresView scores;                   // (N, d), N > 0, d > 0, finite
   const double* advantages = nullptr;  // A, (N,), finite: exactly one of advantages and gradient
@@ -19,7 +19,7 @@ struct Batch {
   const double* weights = nullptr;     // w, (N,), finite, non-negative, not all zero; null: ones
   std::optional<double> count;         // default: sum w
   bool centre = false;                 // subtract the mean score, by the same weights: F is then a covariance matrix
-  // Momentum (SPRING, arXiv 2401.10190): the step stays near momentum * previous, x solves
+  // With momentum (SPRING, arXiv 2401.10190) the step stays near momentum * previous: x solves
   // (F + lambda I) x = g + lambda momentum previous.
   double momentum = 0.0;             // in [0, 1)
   const double* previous = nullptr;  // the direction of the step before, (d,), finite; null: zero
@@ -58,8 +58,8 @@ struct NaturalStep {
   std::vector<std::string> notes;  // the events' sentences
 };
 
-// What the model behind Solver::automatic expects a step to cost, in operations at the speed of a factorisation in
-// double precision; infinite where a solver cannot run.
+// The model behind Solver::automatic expects a step to cost this, in operations at the speed of a factorisation in
+// double precision; the cost is infinite where a solver cannot run.
 struct PredictedCosts {
   double cholesky = 0.0;
   double gram = 0.0;
@@ -68,7 +68,7 @@ struct PredictedCosts {
   double cg_setup = 0.0;
   double cg_iteration = 0.0;
   double cg_iterations = 0.0;
-  Solver choice = Solver::automatic;  // of options.solver = automatic
+  Solver choice = Solver::automatic;  // what options.solver = automatic would run
 };
 
 }  // namespace fastfisher

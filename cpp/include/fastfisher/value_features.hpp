@@ -1,5 +1,5 @@
-// Regression on polynomial features of observation and time: sums and products of features that are never all in
-// memory, as a value function that is linear in them needs for its fit and for its values.
+// Regression on polynomial features of observation and time needs sums and products of features that are never all in
+// memory: a value function that is linear in them takes these for its fit and for its values.
 #pragma once
 
 #include <cstdint>
@@ -25,10 +25,10 @@ struct ValueFeatures {
   }
 };
 
-// c ((d + 1) x (d + 1), lower triangle) = [X y]^T [X y]: with X^T X also X^T y, in the last row.  y: (N,).
+// Computes c ((d + 1) x (d + 1), lower triangle) = [X y]^T [X y]: with X^T X also X^T y, in the last row.  y: (N,).
 void regression_product(const ValueFeatures& features, const double* y, double* c, const Context& context = {});
 
-// u = X v.  v: (d,), u: (N,).
+// Computes u = X v.  v: (d,), u: (N,).
 void matvec(const ValueFeatures& features, const double* v, double* u, const Context& context = {});
 
 }  // namespace fastfisher

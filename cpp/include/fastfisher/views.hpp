@@ -1,4 +1,4 @@
-// Views of the caller's arrays: a pointer, a shape and strides; nothing is owned or copied.
+// Views of the caller's arrays are a pointer, a shape and strides; nothing is owned or copied.
 #pragma once
 
 #include <variant>
@@ -8,7 +8,8 @@
 
 namespace fastfisher {
 
-// An (rows, columns) matrix in memory of any layout.  Strides count elements and may be negative or zero.
+// A matrix view is a (rows, columns) matrix in memory of any layout.  Strides count elements and may be negative or
+// zero.
 template <class Scalar>
 struct MatrixView {
   Scalar* data = nullptr;
@@ -26,14 +27,14 @@ struct MatrixView {
   MatrixView transposed() const noexcept { return {data, columns, rows, column_stride, row_stride}; }
 };
 
-// C-ordered and contiguous.
+// Views a matrix that is C-ordered and contiguous.
 template <class Scalar>
 MatrixView<Scalar> row_major(Scalar* data, Index rows, Index columns) noexcept {
   return {data, rows, columns, columns, 1};
 }
 
-// A factored block of scores, (N, p q): row n is the outer product left[n] right[n]^T, flattened in C order.  A dense
-// layer's score is one: its inputs and its back-propagated errors.  The products are never stored.
+// A pair view is a factored block of scores, (N, p q): row n is the outer product left[n] right[n]^T, flattened in C
+// order.  A dense layer's score is one: its inputs and its back-propagated errors.  The products are never stored.
 //
 // With `repeats` m > 1, m consecutive rows share a row of `left`: row n is left[n / m] right[n]^T.  An exact Fisher
 // matrix has such rows, m outputs of a network for each of its inputs; products with the left side are done once.
@@ -54,19 +55,19 @@ struct PairView {
   }
 };
 
-// A run of columns of the scores: dense or factored, in single or double precision.
+// A block is a run of columns of the scores: dense or factored, in single or double precision.
 using BlockView =
     std::variant<MatrixView<const float>, MatrixView<const double>, PairView<const float>, PairView<const double>>;
 
 Index rows(const BlockView& block) noexcept;
 Index columns(const BlockView& block) noexcept;
 
-// Scores, (N, d): row n is grad log pi(a_n | s_n).  Blocks of columns, side by side.
+// The scores are (N, d), with row n = grad log pi(a_n | s_n), in blocks of columns that lie side by side.
 class ScoresView {
  public:
   ScoresView() = default;
 
-  // One dense block.
+  // These are scores of one dense block.
   ScoresView(const MatrixView<const float>& dense);   // NOLINT(google-explicit-constructor): a matrix is scores
   ScoresView(const MatrixView<const double>& dense);  // NOLINT(google-explicit-constructor)
 

@@ -17,18 +17,18 @@ struct Columns {
   const Real* data;
   Index stride;
 
-  // y = V^T x.
+  // Computes y = V^T x.
   void dot_all(const Real* x, Real* y) const {
     std::fill_n(y, count, Real(0));
     kernel.template products<Real>().rmatvec(rows, count, data, 1, stride, x, y);
   }
-  // x += V y.
+  // Computes x += V y.
   void add_all(const Real* y, Real* x) const {
     kernel.template products<Real>().rmatvec(count, rows, data, stride, 1, y, x);
   }
 };
 
-// y <- T y or T^T y, T upper triangular.
+// Computes y <- T y or T^T y, T upper triangular.
 template <class Real>
 void multiply_triangle(bool transposed, Index count, const Real* t, Index stride, Real* y) {
   if (transposed) {
@@ -46,7 +46,7 @@ void multiply_triangle(bool transposed, Index count, const Real* t, Index stride
   }
 }
 
-// The reflector I - tau v v^T that takes x to a multiple of the first unit vector, v in place of x with v[0] = 1.
+// Finds the reflector I - tau v v^T that takes x to a multiple of the first unit vector, v in place of x with v[0] = 1.
 // Norms are in double: squares of single precision would leave its range.
 template <class Real>
 std::pair<Real, Real> reflect(Index size, Real* x) {
@@ -67,19 +67,19 @@ std::pair<Real, Real> reflect(Index size, Real* x) {
 
 }  // namespace
 
-// Packed operands of update_trailing, for the first and largest panel.
+// These are the packed operands of update_trailing, sized for the first and largest panel.
 template <class Real>
 struct BandForm<Real>::Workspace {
   Workspace(Index n, Index width, int threads) : Workspace(kernels().real<Real>(), n, width, threads) {}
 
-  // Strips of rows, each X (or V) to depth `width` and then V (or X).
+  // These are strips of rows, each X (or V) to depth `width` and then V (or X).
   Buffer<Real> x_and_v, v_and_x;
-  // The operands V^T and Y^T, T^T and Z^T, in strips of their `width` rows.
+  // These are the operands V^T and Y^T, T^T and Z^T, in strips of their `width` rows.
   Buffer<Real> v_by_column, y_by_column, t_by_column, z_by_column;
   Buffer<Real> inner, z;
-  Buffer<Real> scratch;  // of each thread: a packed part of a strip of A, and that strip of A V
+  Buffer<Real> scratch;  // each thread has a packed part of a strip of A here, and that strip of A V
   Index scratch_size;
-  int workers;  // asked for once: the process's number of threads may rise in a poll
+  int workers;  // it is asked for once: the process's number of threads may rise in a poll
 
  private:
   Workspace(const RealKernels<Real>& kernel, Index n, Index width, int threads)
@@ -120,8 +120,8 @@ BandForm<Real>::BandForm(Index n, Buffer<Real>&& a, Index width, const Context& 
   }
 }
 
-// Q R of what lies below the diagonal block, column by column: each takes the reflectors before it and makes its own.
-// R goes to the band; V stays, with its zeros and ones written out.
+// Finds the Q R of what lies below the diagonal block, column by column: each takes the reflectors before it and makes
+// its own.  R goes to the band; V stays, with its zeros and ones written out.
 template <class Real>
 void BandForm<Real>::factor_panel(const Panel& panel, Index columns) {
   const RealKernels<Real>& kernel = kernels().real<Real>();
@@ -146,7 +146,7 @@ void BandForm<Real>::factor_panel(const Panel& panel, Index columns) {
     std::fill_n(x, c, Real(0));
     const auto [diagonal, tau] = reflect(rows - c, x + c);
     entries[band_.width] = static_cast<double>(diagonal);
-    // T[:, c] = -tau T (V^T v_c).
+    // The next column of T is T[:, c] = -tau T (V^T v_c).
     Real* last = factor + c * stride;
     if (c > 0) {
       before.dot_all(x, last);
@@ -157,8 +157,8 @@ void BandForm<Real>::factor_panel(const Panel& panel, Index columns) {
   }
 }
 
-// A <- Q^T A Q = A - X V^T - V X^T for what is left, with Y = A V T, X = Y - V (T^T V^T Y) / 2.  All of it on packed
-// strips of rows, a strip a task; Y overwritten by X.
+// Updates what is left, A <- Q^T A Q = A - X V^T - V X^T, with Y = A V T, X = Y - V (T^T V^T Y) / 2.  All of it works
+// on packed strips of rows, a strip a task, and X overwrites Y.
 template <class Real>
 void BandForm<Real>::update_trailing(const Panel& panel, const Workspace& workspace, const Context& context) {
   const RealKernels<Real>& kernel = kernels().real<Real>();
@@ -172,7 +172,7 @@ void BandForm<Real>::update_trailing(const Panel& panel, const Workspace& worksp
                workers] = workspace;
   const int threads = rows < 256 ? 1 : workers;
   const auto rows_of = [&](Index strip) { return std::min(strip_rows, rows - strip * strip_rows); };
-  // C (rows of a strip x count) = or -= A B^T, B packed to `depth` of `packed_depth` from `first` on.
+  // Computes C (rows of a strip x count) = or -= A B^T, B packed to `depth` of `packed_depth` from `first` on.
   const auto multiply = [&](TileMode mode, Index depth, const Real* strip, const Real* packed, Index packed_depth,
                             Index first, Real* c, Index existing) {
     for (Index j = 0; j < count; j += kernel.tile_columns) {
@@ -212,7 +212,7 @@ void BandForm<Real>::update_trailing(const Panel& panel, const Workspace& worksp
                   strip_rows * rows);
   });
 
-  // Z = T^T (V^T Y) / 2, and Z^T packed.
+  // Here Z = T^T (V^T Y) / 2 is found, and Z^T packed.
   for (Index strip = 0; strip < narrow_strips; ++strip) {
     multiply(TileMode::assign, rows, v_by_column.data() + strip * strip_rows * rows, y_by_column.data(), rows, 0,
              inner.data() + strip * strip_rows * count, std::min(strip_rows, count - strip * strip_rows));
@@ -243,7 +243,7 @@ void BandForm<Real>::update_trailing(const Panel& panel, const Workspace& worksp
   });
 }
 
-// x <- (I - V T V^T) x, or with T^T.
+// Computes x <- (I - V T V^T) x, or with T^T.
 template <class Real>
 void BandForm<Real>::apply(const Panel& panel, bool transposed, Real* x) const {
   const Columns<Real> reflectors{kernels().real<Real>(), n_ - panel.row, panel.count, v(panel), n_};
@@ -254,7 +254,7 @@ void BandForm<Real>::apply(const Panel& panel, bool transposed, Real* x) const {
   reflectors.add_all(products.data(), x + panel.row);
 }
 
-// Brought to length one on the way: a residual late in a refinement would be lost below single's range.
+// The vector is brought to length one on the way: a residual late in a refinement would be lost below single's range.
 template <class Real>
 template <class Apply>
 void BandForm<Real>::in_real(Vector& x, const Apply& apply_all) const {

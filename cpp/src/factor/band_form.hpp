@@ -1,8 +1,9 @@
-// A = Q B Q^T with Q orthogonal and B banded: one reduction that serves every damping, since
+// The band form is A = Q B Q^T with Q orthogonal and B banded.  One reduction serves every damping, since
 // (A + shift I)^-1 = Q (B + shift I)^-1 Q^T, and B + shift I has a Cholesky factor of n width^2 operations.
 //
-// A band and not the tridiagonal form: that one needs a product of the whole matrix with one vector for each of its
-// columns, at memory's speed; the band needs one with `width` vectors for each `width` columns, at that of arithmetic.
+// It is a band and not the tridiagonal form, since that needs a product of the whole matrix with one vector for each of
+// its columns, at memory's speed; the band needs one with `width` vectors for each `width` columns, at that of
+// arithmetic.
 //
 // Bischof, Lang and Sun, "A framework for symmetric band reduction", ACM TOMS 26(4), 2000, its first stage; the
 // reflectors are kept as I - V T V^T (Schreiber and Van Loan 1989).
@@ -17,7 +18,8 @@
 
 namespace fastfisher::detail {
 
-// A symmetric matrix of `width` subdiagonals, in double: entry (j + k, j) at entries[k + j * (width + 1)].
+// A band is a symmetric matrix of `width` subdiagonals, in double, with entry (j + k, j) at
+// entries[k + j * (width + 1)].
 struct Band {
   Index size = 0, width = 0;
   std::vector<double> entries;
@@ -53,7 +55,7 @@ class BandForm {
   template <class Apply>
   void in_real(Vector& x, const Apply& apply) const;
   Real* v(const Panel& panel) const noexcept { return a_.data() + panel.row + panel.column * n_; }
-  // Upper triangular, count x count, column-major with stride width.
+  // T is upper triangular, count x count, column-major with stride width.
   Real* t(const Panel& panel) const noexcept { return t_.data() + panel.column * band_.width; }
 
   Index n_;
@@ -62,10 +64,10 @@ class BandForm {
   std::vector<Panel> panels_;
 };
 
-// B + shift I = L L^T.
+// The factor is L with B + shift I = L L^T.
 class BandCholesky {
  public:
-  // False where a pivot is not a positive finite number.
+  // Returns false where a pivot is not a positive finite number.
   bool factor(const Band& band, double shift);
   void solve(Vector& x) const;  // x <- (B + shift I)^-1 x
 

@@ -1,8 +1,8 @@
-// Blocked, multi-threaded Cholesky factorisation and its solves.
+// The Cholesky factorisation is blocked and multi-threaded; its solves are here too.
 //
-// Right-looking: factor a diagonal block, solve the panel below it strip by strip in packed form, and use those same
-// strips for the rank-k update of what is left.  The next diagonal block is updated first and factored by that same
-// task, while the other threads are still at the rest.
+// It is right-looking: factor a diagonal block, solve the panel below it strip by strip in packed form, and use those
+// same strips for the rank-k update of what is left.  The next diagonal block is updated first and factored by that
+// same task, while the other threads are still at the rest.
 //
 //     +----+                     L11 = chol(A11)             cholesky_block, one thread
 //     | 11 |                     L21 = A21 L11^-T            solve_strip, a strip a task
@@ -27,7 +27,7 @@ Index block_size(Index n, Index depth) noexcept {
   return n < 1500 ? depth / 2 : depth;
 }
 
-// The strips of one operand, packed to the same depth.
+// These are the strips of one operand, packed to the same depth.
 template <class Real>
 struct Strips {
   const RealKernels<Real>& kernel;
@@ -41,7 +41,7 @@ struct Strips {
   }
   Real* operator[](Index strip) const noexcept { return packed + strip * kernel.strip_rows * depth; }
 
-  // `a`: column-major, its first row is the strips' first row.
+  // `a` is column-major, and its first row is the strips' first row.
   void pack(Index strip, const Real* a, Index stride) const {
     kernel.template products<Real>().pack(rows_of(strip), depth, a + strip * kernel.strip_rows, 1, stride, nullptr,
                                           nullptr, (*this)[strip], 0);
@@ -51,8 +51,8 @@ struct Strips {
   }
 };
 
-// The tasks of the update of what is left: its leading corner, which the next diagonal block lies in, then the strips
-// below that, then the others.
+// The update of what is left has these tasks: its leading corner, in which the next diagonal block lies, then the
+// strips below that, then the others.
 class Remainder {
  public:
   Remainder(Index rows, Index corner, Index strip_rows, int threads)

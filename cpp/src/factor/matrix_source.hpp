@@ -1,4 +1,4 @@
-// Where the matrix of a direct solver comes from, and what may factor it.
+// A matrix source says where the matrix of a direct solver comes from, and what may factor it.
 #pragma once
 
 #include <algorithm>
@@ -12,11 +12,11 @@
 
 namespace fastfisher::detail {
 
-// Writes the lower triangle of an unshifted matrix, n x n, column-major.
+// A former writes the lower triangle of an unshifted matrix, n x n, column-major.
 template <class Real>
 using Former = std::function<void(Real*)>;
 
-// The largest diagonal entry of an n x n matrix.
+// Returns the largest diagonal entry of an n x n matrix.
 template <class Real>
 double largest_diagonal(Index n, const Buffer<Real>& matrix) noexcept {
   double largest = 0.0;
@@ -33,17 +33,17 @@ class SymmetricFactor {
 // A factor that can be tried for one shift after another.
 class ShiftedFactor : public SymmetricFactor {
  public:
-  virtual bool factor(double shift) = 0;        // false where a pivot is not a positive finite number
-  virtual double largest() const noexcept = 0;  // diagonal entry of A, after the first try
+  virtual bool factor(double shift) = 0;        // returns false where a pivot is not a positive finite number
+  virtual double largest() const noexcept = 0;  // the largest diagonal entry of A, once there was a try
 };
 
-// The matrix A of one solve, in Real.
+// A source has the matrix A of one solve, in Real.
 template <class Real>
 class MatrixSource {
  public:
   virtual ~MatrixSource() = default;
-  virtual void write(Real* target) = 0;  // the lower triangle of A
-  // A factor that is cheaper than a Cholesky factor of A would be; null where there is none.
+  virtual void write(Real* target) = 0;  // writes the lower triangle of A
+  // Returns a factor that is cheaper than a Cholesky factor of A would be, or null where there is none.
   virtual std::unique_ptr<ShiftedFactor> cheaper_factor() { return nullptr; }
 };
 
@@ -57,7 +57,7 @@ class FormedMatrix final : public MatrixSource<Real> {
   Former<Real> form_;
 };
 
-// Sources of the same matrix for several solves, which may keep what one of them made.
+// A provider gives sources of the same matrix to several solves, and may keep what one of them made.
 class MatrixProvider {
  public:
   virtual ~MatrixProvider() = default;

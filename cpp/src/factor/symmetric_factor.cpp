@@ -44,7 +44,7 @@ class DenseCholesky final : public ShiftedFactor {
 
  private:
   Index n_;
-  MatrixSource<Real>* matrix_;  // of the tries only
+  MatrixSource<Real>* matrix_;  // the tries read it; a solve does not, and may outlive it
   Buffer<Real> factor_;
   const Context* context_;
   double largest_diagonal_ = 0.0;
@@ -56,7 +56,7 @@ class Clamped final : public SymmetricFactor {
   Clamped(Index n, Buffer<Real>&& matrix, const Context& context) : form_(n, std::move(matrix), 1, context) {}
 
   // Rounding of a positive semi-definite matrix moves its eigenvalues by n eps of the largest, or as far as the most
-  // negative one tells.  False where there is nothing above that.
+  // negative one tells.  Returns false where there is nothing above that.
   bool factor(double shift, const Context& context) {
     if (!eigen_.decompose(form_.band(), context)) return false;
     double least = std::numeric_limits<double>::infinity(), largest = -least;
@@ -94,8 +94,8 @@ class Clamped final : public SymmetricFactor {
   double relative_bound_ = 0.0;
 };
 
-// Rounding moves eigenvalues by about n eps of the largest: that is the first jitter, a hundred times as much the
-// second.  True if the factor exists with one of them or with none.
+// Rounding moves eigenvalues by about n eps of the largest, which is therefore the first jitter; the second is a
+// hundred times as much.  Returns whether the factor exists with one of them or with none.
 bool climb(Index n, double shift, double rounding, ShiftedFactor& tried, FactorReport& report) {
   if (tried.factor(shift)) return true;
   const double scale = tried.largest();

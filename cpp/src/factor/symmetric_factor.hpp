@@ -1,4 +1,4 @@
-// (A + shift I)^-1 for a positive semi-definite matrix A that rounding may have made indefinite: the ladder.
+// This ladder leads to (A + shift I)^-1 for a positive semi-definite matrix A that rounding may have made indefinite.
 //
 //   1. Cholesky, which cannot break down where the shift is at least guaranteed_shift();
 //   2. Cholesky with a jitter on the diagonal, of the size of rounding, reported;
@@ -14,26 +14,27 @@ namespace fastfisher::detail {
 
 enum class LastRung { jitter, clamp };
 
-// Which rung the factor is from; all zero of the first.
+// The report says which rung the factor is from; it is all zero where that is the first.
 struct FactorReport {
   bool reduced_to_band = false;
   double relative_jitter = 0.0;  // over the largest diagonal entry
-  Index raised = 0, size = 0;    // eigenvalues, of how many
-  double relative_bound = 0.0;   // that they were raised to, over the largest
+  Index raised = 0, size = 0;    // eigenvalues that were raised, of how many
+  double relative_bound = 0.0;   // what they were raised to, over the largest
 
   bool exact() const noexcept { return relative_jitter == 0.0 && size == 0; }
 };
 
-// Of A, n x n, in Real; null where the last rung is not enough.
+// Factors A + shift I, n x n, in Real; returns null where the last rung is not enough.
 template <class Real>
 std::unique_ptr<SymmetricFactor> factor_symmetric(Index n, double shift, MatrixSource<Real>& matrix, LastRung last,
                                                   const Context& context, FactorReport& report);
 
-// Rows beyond which the eigendecomposition is not tried: its reduction is bound by memory, and takes minutes there.
+// Beyond so many rows the eigendecomposition is not tried: its reduction is bound by memory, and takes minutes there.
 inline constexpr Index most_clamped = 4096;
 
-// The shift from which on the Cholesky factorisation of S^T S + shift I, formed and factored with this rounding unit,
-// cannot break down: 11 (depth n + n (n + 1)) u ||S||_2^2, for n rows and entries that are sums of `depth` products.
+// Returns the shift from which on the Cholesky factorisation of S^T S + shift I, formed and factored with this rounding
+// unit, cannot break down: 11 (depth n + n (n + 1)) u ||S||_2^2, for n rows and entries that are sums of `depth`
+// products.
 //
 // Fukaya, Kannan, Nakatsukasa, Yamamoto and Yanagisawa, "Shifted Cholesky QR for computing the QR factorization of
 // ill-conditioned matrices", SIAM J. Sci. Comput. 42(1), 2020, section 3.

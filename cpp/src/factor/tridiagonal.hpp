@@ -1,4 +1,4 @@
-// The eigenvalues of a symmetric tridiagonal matrix, T = Z D Z^T.
+// The eigenvalues D of a symmetric tridiagonal matrix are found here, T = Z D Z^T.
 #pragma once
 
 #include <vector>
@@ -7,11 +7,11 @@
 
 namespace fastfisher::detail {
 
-// By QL iterations with implicit shifts (Dubrulle, Martin and Wilkinson 1968).  Z is kept as the plane rotations that
-// make it up, about n^2 of them: products with it are wanted, and those cost no more than reading them.
+// They come by QL iterations with implicit shifts (Dubrulle, Martin and Wilkinson 1968).  Z is kept as the plane
+// rotations that make it up, about n^2 of them: products with it are wanted, and those cost no more than reading them.
 class TridiagonalEigen {
  public:
-  // `matrix` has one subdiagonal.  False where an eigenvalue does not converge, as those of a NaN do not.
+  // `matrix` has one subdiagonal.  Returns false where an eigenvalue does not converge, as those of a NaN do not.
   bool decompose(const Band& matrix, const Context& context);
 
   const Vector& eigenvalues() const noexcept { return diagonal_; }  // in no order
@@ -22,13 +22,13 @@ class TridiagonalEigen {
   struct Rotation {
     double cosine, sine;
   };
-  // Of the planes (row, row + 1), row = last - 1, last - 2 ...
+  // The rotations are of the planes (row, row + 1), row = last - 1, last - 2 ...
   struct Sweep {
     Index last;
     std::vector<Rotation> rotations;
   };
 
-  // One step on the block of rows first .. last.
+  // Takes one step on the block of rows first .. last.
   void sweep(Index first, Index last);
 
   Vector diagonal_, below_;

@@ -1,4 +1,4 @@
-// Factored blocks of scores, row n = vec(l_n r_n^T), without ever forming the rows.
+// Factored blocks of scores, row n = vec(l_n r_n^T), are multiplied here without ever forming the rows.
 //
 // Products with vectors are matrix products: for V the block's part of v as a (p, q) matrix,
 //
@@ -11,7 +11,8 @@
 
 namespace fastfisher::detail::FASTFISHER_NAMESPACE {
 
-// A tile of `packets` packets by `columns`: sum over k of a[k * a_step ...] times b[k * b_step + j * b_column].
+// Computes a tile of `packets` packets by `columns`: the sum over k of a[k * a_step ...] times b[k * b_step + j *
+// b_column].
 template <Index packets, Index columns, class Real>
 struct StridedTile {
   PacketOf<Real> value[columns][packets];
@@ -49,11 +50,12 @@ EIGEN_STRONG_INLINE StridedTile<packets, columns, Real> multiply_strided(Index d
 inline constexpr Index wide_packets = 4;
 inline constexpr bool wide_tiles = tile_packets * tile_columns == 24;
 
-// Columns of a tile of so many packets.
+// Returns the columns of a tile of so many packets.
 template <Index packets>
 inline constexpr Index columns_beside = packets == wide_packets ? 6 : tile_columns;
 
-// Packets to take of `left`: whole tiles, but rather 2 + 2 than 3 + 1, whose last has too few chains for the latency.
+// Returns the packets to take of `left`: whole tiles, but rather 2 + 2 than 3 + 1, whose last has too few chains for
+// the latency.
 constexpr Index packets_of_tile(Index left) noexcept {
   if (wide_tiles && left % wide_packets == 0) return wide_packets;
   if (left > tile_packets + 1 || left == tile_packets) return tile_packets;
@@ -79,7 +81,7 @@ EIGEN_STRONG_INLINE void for_tiles_of_packets(Index entries, const Body& body) {
   }
 }
 
-// target[n * target_stride + k] = scale[n] * source[n, k], zero from `columns` to the stride; scale may be null.
+// Writes target[n * target_stride + k] = scale[n] * source[n, k], zero from `columns` to the stride; scale may be null.
 template <class In, class Real>
 void copy_rows(Index rows, Index columns, const In* source, Index row_stride, Index column_stride, const Real* scale,
                Real* target, Index target_stride) {
@@ -99,7 +101,7 @@ void copy_rows(Index rows, Index columns, const In* source, Index row_stride, In
   }
 }
 
-// The packets that rows n ... of l^T V give with the right sides, added to those rows' sums.
+// Adds to the sums of rows n ... the packets that their l^T V give with the right sides.
 template <Index packets, Index columns, class Real>
 EIGEN_STRONG_INLINE void contract_rows(const StridedTile<packets, columns, Real>& tile, Index repeats,
                                        const Real* right, Index right_stride, Real* sums) noexcept {
@@ -118,8 +120,8 @@ EIGEN_STRONG_INLINE void contract_rows(const StridedTile<packets, columns, Real>
   }
 }
 
-// sums[n * lanes ...] += the products of l^T V with r_n, a packet still to be added up; `repeats` rows of the right
-// side share one of the left.
+// Computes sums[n * lanes ...] += the products of l^T V with r_n, a packet still to be added up; `repeats` rows of the
+// right side share one of the left.
 template <class Real>
 void contract(Index rows, Index repeats, Index broadcasts, Index entries, const Real* left, Index left_stride,
               const Real* v, const Real* right, Index right_stride, Real* sums) {
@@ -137,7 +139,7 @@ void contract(Index rows, Index repeats, Index broadcasts, Index entries, const 
   });
 }
 
-// target (rows x entries) = for each row the sum of its `repeats` rows of the right side, times their scales.
+// Computes target (rows x entries), for each row the sum of its `repeats` rows of the right side, times their scales.
 template <class Real>
 void combine(Index rows, Index repeats, Index entries, const Real* right, Index right_stride, const Real* scale,
              Real* target) {
@@ -154,14 +156,14 @@ void combine(Index rows, Index repeats, Index entries, const Real* right, Index 
   }
 }
 
-// u[n] += the entries of the n-th packet of sums.
+// Computes u[n] += the entries of the n-th packet of sums.
 template <class Real>
 void add_packets(Index rows, const Real* sums, Real* u) {
   namespace simd = Eigen::internal;
   for (Index n = 0; n < rows; ++n) u[n] += simd::predux(simd::pload<PacketOf<Real>>(sums + n * lanes<Real>));
 }
 
-// y (broadcasts x entries) += L^T R.
+// Computes y (broadcasts x entries) += L^T R.
 template <class Real>
 void accumulate(Index rows, Index broadcasts, Index entries, const Real* left, Index left_stride, const Real* right,
                 Real* y) {
@@ -189,7 +191,7 @@ void accumulate(Index rows, Index broadcasts, Index entries, const Real* left, I
   });
 }
 
-// target[n * target_stride + a * q + b] = scale[n] left[n, a] right[n, b]: the rows after all.
+// Writes the rows after all: target[n * target_stride + a * q + b] = scale[n] left[n, a] right[n, b].
 template <class In, class Real>
 void expand_rows(Index rows, Index p, Index q, const In* left, Index left_row, Index left_column, const In* right,
                  Index right_row, Index right_column, const Real* scale, Real* target, Index target_stride) {
@@ -207,7 +209,7 @@ void expand_rows(Index rows, Index p, Index q, const In* left, Index left_row, I
   }
 }
 
-// One tile of the Gram matrix: the sum over factors of (L L^T) o (R R^T), or of L L^T alone, written once.
+// Computes one tile of the Gram matrix, the sum over factors of (L L^T) o (R R^T), or of L L^T alone, written once.
 template <Index packets, class Real>
 EIGEN_STRONG_INLINE void gram_tile_of(const GramFactor<Real>* factors, Index count, Index row, Index column, Real* c,
                                       Index stride, Index rows, Index columns) noexcept {
@@ -262,7 +264,7 @@ void gram_tile(const GramFactor<Real>* factors, Index count, Index strip, Index 
   }
 }
 
-// Y (rows x entries) = X W + bias, `entries` padded to whole packets; activation tanh if asked for.
+// Computes Y (rows x entries) = X W + bias, `entries` padded to whole packets; the activation is tanh if asked for.
 template <class Real>
 void dense_layer(Index rows, Index inputs, Index entries, const Real* x, Index x_stride, const Real* weights,
                  const Real* bias, bool activate, Real* y, Index y_stride) {
@@ -290,7 +292,7 @@ void dense_layer(Index rows, Index inputs, Index entries, const Real* x, Index x
   });
 }
 
-// e[n] *= 1 - y[n]^2: an error on its way back through tanh.
+// Takes an error back through tanh: e[n] *= 1 - y[n]^2.
 template <class Real>
 void through_tanh(Index count, const Real* y, Real* e) {
   for (Index k = 0; k < count; ++k) e[k] *= Real(1) - y[k] * y[k];

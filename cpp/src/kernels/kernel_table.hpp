@@ -1,4 +1,4 @@
-// The seam between portable code and SIMD code: tables of plain function pointers.
+// The seam between portable code and SIMD code is tables of plain function pointers.
 //
 // Each file of kernels/ that names a level (x86-64 psABI levels, or "generic") compiles kernels.inl once and
 // exports one KernelTable.  Everything that crosses the seam is a raw pointer, an integer or a scalar, so that
@@ -12,7 +12,7 @@
 
 namespace fastfisher::detail {
 
-// What a tile kernel does with the product of its two strips.
+// An update is what a tile kernel does with the product of its two strips.
 enum class TileMode : int { assign, add, subtract };
 
 // A factored block packed in strips for the Gram matrix: its part is (L L^T) o (R R^T), or L L^T where right is null.
@@ -24,7 +24,7 @@ struct GramFactor {
   std::int64_t right_depth;
 };
 
-// Products with scores of type In, accumulated in Real.  A call sees a block of rows; the caller splits and sums.
+// Products with scores of type In are accumulated in Real.  A call sees a block of rows; the caller splits and sums.
 template <class In, class Real>
 struct ProductKernels {
   // u[n] = s_n . v; u is written.
@@ -41,7 +41,7 @@ struct ProductKernels {
                         std::int64_t column_stride, const Real* v, const Real* weights, Real* u, Real* y,
                         Real* scratch);
 
-  // Any number of rows into strips that lie `strip_stride` values apart: for row i of a strip
+  // Packs any number of rows into strips that lie `strip_stride` values apart: for row i of a strip
   //   strip[k * strip_rows + i] = row_scale[i] * depth_scale[k] * source[i, k],
   // zero where the last strip has no more rows.  The scales may be null (ones).  Rows and depth name the operand's
   // axes: for S^T S the operand is S^T.
@@ -59,7 +59,7 @@ struct ProductKernels {
                       std::int64_t right_column_stride, const Real* scale, Real* target, std::int64_t target_stride);
 };
 
-// Kernels whose arithmetic is in Real.
+// These kernels have their arithmetic in Real.
 template <class Real>
 struct RealKernels {
   std::int64_t strip_rows;    // rows of a strip and of a tile
@@ -81,21 +81,21 @@ struct RealKernels {
   void (*unpack_strip)(std::int64_t rows, std::int64_t depth, const Real* strip, Real* destination,
                        std::int64_t stride);
 
-  // Lower Cholesky factor of one small column-major block, in place; only the lower triangle is read and written.
+  // Factors one small column-major block by Cholesky, in place; only the lower triangle is read and written.
   // Returns -1, or the index of the first pivot that is not a positive finite number.
   std::int64_t (*cholesky_block)(std::int64_t n, Real* a, std::int64_t stride);
 
   // x <- L^-1 x (transposed: L^-T x), L lower, column-major.
   void (*substitute)(bool transposed, std::int64_t n, const Real* factor, std::int64_t stride, Real* x);
 
-  // The tile of the Gram matrix that starts at row strip * strip_rows and the given column: c = the sum over factors;
-  // the rest as for `tile`.
+  // Computes the tile of the Gram matrix that starts at row strip * strip_rows and the given column: c = the sum over
+  // factors; the rest is as for `tile`.
   void (*gram_tile)(const GramFactor<Real>* factors, std::int64_t count, std::int64_t strip, std::int64_t column,
                     Real* c, std::int64_t c_stride, std::int64_t first_row, std::int64_t rows, std::int64_t columns);
 
-  // Factored blocks times vectors (factored.inl).  `entries` is a whole number of packets.  A row of the left side
-  // serves `repeats` of the right one: left (rows, broadcasts), right (rows * repeats, entries); these two may lie
-  // anywhere, all else is aligned.
+  // These multiply factored blocks with vectors (factored.inl).  `entries` is a whole number of packets.  A row of the
+  // left side serves `repeats` of the right one: left (rows, broadcasts), right (rows * repeats, entries); these two
+  // may lie anywhere, all else is aligned.
   //   contract:    sums[n * lanes ...] += the packets of (l^T V) o r_n; v (broadcasts, entries)
   //   add_packets: u[n] += the entries of packet n of sums
   //   combine:     target (rows, entries) = the sum over a row's repeats of scale[n] r_n
@@ -116,7 +116,7 @@ struct RealKernels {
   // e[k] *= 1 - y[k]^2.
   void (*through_tanh)(std::int64_t count, const Real* y, Real* e);
 
-  // Independent chains of fused multiply-adds from registers alone; returns the floating-point operations done.
+  // Runs independent chains of fused multiply-adds from registers alone; returns the floating-point operations done.
   double (*peak_flops)(std::int64_t iterations, Real* sink);
 
   ProductKernels<float, Real> from_float;
@@ -147,7 +147,7 @@ inline const ProductKernels<double, double>& RealKernels<double>::products() con
   return from_double;
 }
 
-// Statistics of rows, always in double.
+// Statistics of rows are always in double.
 template <class In>
 struct RowKernels {
   // norms[n] = ||s_n||^2 in double: infinite or NaN where the row is, or where a square overflows.
@@ -185,17 +185,17 @@ inline const RowKernels<double>& KernelTable::rows<double>() const noexcept {
   return double_rows;
 }
 
-// Rows that ProductKernels::fisher_matvec takes through the cache at once: the size of its scratch.
+// Returns the rows that ProductKernels::fisher_matvec takes through the cache at once, the size of its scratch.
 inline constexpr std::int64_t product_panel_rows = 512;
 
-// The tables that were compiled in; each lives in its own translation unit.
+// These tables were compiled in; each lives in its own translation unit.
 const KernelTable& kernel_table_generic() noexcept;
 const KernelTable& kernel_table_baseline() noexcept;
 const KernelTable& kernel_table_v3() noexcept;
 const KernelTable& kernel_table_v4() noexcept;
 
-// The table chosen for this process (simd.cpp).  Throws std::invalid_argument where the first use finds an unknown or
-// unsupported FASTFISHER_SIMD.
+// Returns the table chosen for this process (simd.cpp).  Throws std::invalid_argument where the first use finds an
+// unknown or unsupported FASTFISHER_SIMD.
 const KernelTable& kernels();
 
 }  // namespace fastfisher::detail

@@ -1,4 +1,4 @@
-// Every SIMD kernel, compiled once per instruction-set level.
+// Every SIMD kernel is compiled once per instruction-set level.
 //
 // The including file defines FASTFISHER_LEVEL, a bare identifier: it renames Eigen's namespace and ours, so that
 // what is compiled with wide instructions can never be merged by the linker with what must run on an older machine.
@@ -46,7 +46,7 @@ constexpr Index smaller(Index a, Index b) noexcept { return a < b ? a : b; }
 #include "products.inl"
 #include "tile.inl"
 #include "triangular.inl"
-// The last, since it builds on the others.
+// This one comes last, since it builds on the others.
 #include "factored.inl"
 
 namespace fastfisher::detail {

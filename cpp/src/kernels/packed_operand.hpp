@@ -1,4 +1,4 @@
-// An operand packed for the tile kernel, and the rank-k update of a lower triangle with it.
+// An operand is packed for the tile kernel here, and a lower triangle gets its rank-k update with it.
 //
 //            depth                     C (lower triangle)
 //        +-----------+ strip 0        +--+
@@ -19,7 +19,7 @@ namespace fastfisher::detail {
 
 constexpr Index ceil_divide(Index a, Index b) noexcept { return (a + b - 1) / b; }
 
-// Blocks of the lower triangle of an n x n matrix, in the order in which they become tasks.
+// These are the blocks of the lower triangle of an n x n matrix, in the order in which they become tasks.
 class LowerBlocks {
  public:
   LowerBlocks(Index n, Index strip_rows, Index strips_per_block) noexcept
@@ -33,7 +33,7 @@ class LowerBlocks {
     Index first_row_strip, last_row_strip, first_column_strip, last_column_strip;
   };
 
-  // Column of blocks by column of blocks: tasks that run side by side share their columns' strips in the cache.
+  // They go column of blocks by column of blocks: tasks that run side by side share their columns' strips in the cache.
   Range operator()(Index task) const noexcept {
     Index column = 0;
     for (Index below = side_; task >= below; --below) {
@@ -52,8 +52,8 @@ class LowerBlocks {
 // A block's strips, depth * strip_rows * strips values, stay in the second-level cache.
 inline constexpr Index strips_per_block = 4;
 
-// Strips of a block of C, of so many strips altogether: larger blocks read their operands less often (3 to 8% of the
-// time of large products), but there have to be enough of them to share out.
+// Returns the strips of a block of C, of so many strips altogether: larger blocks read their operands less often (3 to
+// 8% of the time of large products), but there have to be enough of them to share out.
 constexpr Index strips_of_block(Index strips, int threads) noexcept {
   constexpr Index large = 2 * strips_per_block;
   const Index side = ceil_divide(strips, large);
@@ -77,7 +77,7 @@ void for_tiles_of_block(const RealKernels<Real>& kernel, Index n, const LowerBlo
   }
 }
 
-// Tiles of one block of C (n x n, column-major) = / += / -= P P^T with P packed to `depth`.
+// Computes the tiles of one block of C (n x n, column-major) = / += / -= P P^T with P packed to `depth`.
 template <class Real>
 void update_block(const RealKernels<Real>& kernel, TileMode mode, Index n, Index depth, const Real* packed,
                   const LowerBlocks::Range& range, Real* c, Index stride) {

@@ -1,13 +1,13 @@
-// Packing: an operand of a matrix product, of any stride and either precision, into strips that the tile kernel reads
-// with unit stride.  Conversion, scaling by weights and padding with zeros happen here, on the way.
+// Packing brings an operand of a matrix product, of any stride and either precision, into strips that the tile kernel
+// reads with unit stride.  Conversion, scaling by weights and padding with zeros happen here, on the way.
 
 namespace fastfisher::detail::FASTFISHER_NAMESPACE {
 
 template <class Real>
 struct TileShape;
 
-// Rows side by side in memory (S^T S of C-ordered scores): each step in depth is one run of memory, read from end to
-// end and dealt out to all the strips, so that the processor's own prefetching keeps up.
+// Rows lie side by side in memory (S^T S of C-ordered scores): each step in depth is one run of memory, read from end
+// to end and dealt out to all the strips, so that the processor's own prefetching keeps up.
 template <class In, class Real>
 void pack_along_rows(Index rows, Index depth, const In* source, Index depth_stride, const Real* depth_scale,
                      Real* packed, Index strip_stride) noexcept {
@@ -25,7 +25,7 @@ void pack_along_rows(Index rows, Index depth, const In* source, Index depth_stri
   }
 }
 
-// Depth side by side in memory (S S^T of C-ordered scores): square blocks are transposed in registers.
+// The depth lies side by side in memory (S S^T of C-ordered scores): square blocks are transposed in registers.
 // Reads and writes whole blocks only; returns the depth that it covered, a multiple of the block.
 template <class Real>
 Index pack_along_depth(Index depth, const Real* source, Index row_stride, Real* strip) noexcept {
@@ -51,7 +51,7 @@ Index pack_along_depth(Index depth, const Real* source, Index row_stride, Real* 
   return covered;
 }
 
-// One strip, of any layout.
+// Packs one strip, of any layout.
 template <class In, class Real>
 void pack_strip(Index rows, Index depth, const In* source, Index row_stride, Index depth_stride, const Real* row_scale,
                 const Real* depth_scale, Real* strip) {
@@ -60,7 +60,7 @@ void pack_strip(Index rows, Index depth, const In* source, Index row_stride, Ind
   if constexpr (sizeof(In) == sizeof(Real)) {
     if (depth_stride == 1 && rows == all_rows) done = pack_along_depth(depth, source, row_stride, strip);
   }
-  // Whatever is left, in blocks of depth that keep both sides in the first-level cache.
+  // Whatever is left goes in blocks of depth that keep both sides in the first-level cache.
   constexpr Index block = 16;
   for (Index first = done; first < depth; first += block) {
     const Index last = smaller(first + block, depth);

@@ -1,4 +1,4 @@
-// Products of scores with vectors: bound by memory, so each reads the scores once.
+// Products of scores with vectors are bound by memory, so each reads the scores once.
 //
 // Two primitives over runs of contiguous memory carry all of them: dots (several runs with one vector) and
 // add_scaled (several runs into one vector).  C-ordered scores have their rows as runs, Fortran-ordered ones their
@@ -6,10 +6,10 @@
 
 namespace fastfisher::detail::FASTFISHER_NAMESPACE {
 
-// Runs taken at once: the vector is loaded, and the result loaded and stored, once for all of them.
+// So many runs are taken at once: the vector is loaded, and the result loaded and stored, once for all of them.
 inline constexpr Index runs_at_once = 4;
 
-// One packet of Real from consecutive values of In, converted on the way.
+// Loads one packet of Real from consecutive values of In, converted on the way.
 template <class Real, class In>
 EIGEN_STRONG_INLINE PacketOf<Real> load_as(const In* from) noexcept {
   if constexpr (sizeof(In) == sizeof(Real)) {
@@ -29,13 +29,13 @@ EIGEN_STRONG_INLINE PacketOf<Real> load_as(const In* from) noexcept {
   }
 }
 
-// result[r] = run_r . v
+// Computes result[r] = run_r . v.
 template <Index runs, class In, class Real>
 EIGEN_STRONG_INLINE void dots(Index length, const In* first, Index stride, const Real* v, Real* result) noexcept {
   namespace simd = Eigen::internal;
   using Packet = PacketOf<Real>;
   constexpr Index width = lanes<Real>;
-  // A multiply-add's latency times its rate is about eight: with few runs, each gets more chains.
+  // A multiply-add's latency times its rate is about eight, so that with few runs each gets more chains.
   constexpr Index chains = runs >= runs_at_once ? 2 : 4;
   Packet sum[runs][chains];
 #pragma GCC unroll 4
@@ -70,7 +70,7 @@ EIGEN_STRONG_INLINE void dots(Index length, const In* first, Index stride, const
   }
 }
 
-// y += sum_r coefficient[r] run_r
+// Computes y += sum_r coefficient[r] run_r.
 template <Index runs, class In, class Real>
 EIGEN_STRONG_INLINE void add_scaled(Index length, const In* first, Index stride, const Real* coefficient,
                                     Real* y) noexcept {
@@ -92,7 +92,7 @@ EIGEN_STRONG_INLINE void add_scaled(Index length, const In* first, Index stride,
   }
 }
 
-// result[r] = run_r . v for any number of runs.
+// Computes result[r] = run_r . v for any number of runs.
 template <class In, class Real>
 void all_dots(Index runs, Index length, const In* first, Index stride, const Real* v, Real* result) noexcept {
   Index r = 0;
@@ -102,7 +102,7 @@ void all_dots(Index runs, Index length, const In* first, Index stride, const Rea
   for (; r < runs; ++r) dots<1>(length, first + r * stride, stride, v, result + r);
 }
 
-// y += sum_r coefficient[r] run_r for any number of runs.
+// Computes y += sum_r coefficient[r] run_r for any number of runs.
 template <class In, class Real>
 void add_all_scaled(Index runs, Index length, const In* first, Index stride, const Real* coefficient,
                     Real* y) noexcept {
@@ -159,7 +159,7 @@ void rmatvec(Index rows, Index columns, const In* scores, Index row_stride, Inde
   }
 }
 
-// Both products on a panel of rows small enough to be still in the second-level cache when it is needed again.
+// Takes both products on a panel of rows small enough to be still in the second-level cache when it is needed again.
 template <class In, class Real>
 void fisher_matvec(Index rows, Index columns, const In* scores, Index row_stride, Index column_stride, const Real* v,
                    const Real* weights, Real* u, Real* y, Real* scratch) {

@@ -15,8 +15,8 @@ namespace {
 
 #if defined(FASTFISHER_X86_64)
 
-// Registers that the operating system saves on a context switch.  A processor may have wide registers that the kernel
-// does not save (XCR0): using them would be undefined, although cpuid reports them.
+// Returns which registers the operating system saves on a context switch.  A processor may have wide registers that the
+// kernel does not save (XCR0): using them would be undefined, although cpuid reports them.
 unsigned long long saved_register_state() noexcept {
   unsigned low = 0;
   unsigned high = 0;
@@ -26,7 +26,8 @@ unsigned long long saved_register_state() noexcept {
 
 constexpr bool has_all(unsigned reg, unsigned mask) noexcept { return (reg & mask) == mask; }
 
-// System V psABI for x86-64, table 3.1: 3 for v3, 4 for v4, else 1 (v2 gets the baseline kernels).
+// Returns the level of the System V psABI for x86-64, table 3.1: 3 for v3, 4 for v4, else 1 (v2 gets the baseline
+// kernels).
 int psabi_level() noexcept {
   unsigned a = 0, b = 0, c = 0, d = 0;
   if (!__get_cpuid(1, &a, &b, &c, &d)) return 1;

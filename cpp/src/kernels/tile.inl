@@ -1,4 +1,4 @@
-// The tile kernel: the innermost loop of every matrix product in the library.
+// The tile kernel is the innermost loop of every matrix product in the library.
 //
 // A tile of C is held in registers while its two strips stream by: rows = packets of the strip, columns = broadcasts.
 // Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34(3), 2008; Van Zee and van
@@ -7,7 +7,7 @@
 
 namespace fastfisher::detail::FASTFISHER_NAMESPACE {
 
-// Registers: rows / lanes * columns accumulators, rows / lanes packets of A, one broadcast.
+// A tile takes these registers: rows / lanes * columns accumulators, rows / lanes packets of A, one broadcast.
 #if defined(__AVX512F__)  // 32 registers: 24 + 3 + 1
 inline constexpr Index tile_packets = 3, tile_columns = 8;
 #elif defined(__AVX__)                             // 16 registers: 12 + 3 + 1
@@ -28,7 +28,7 @@ struct TileShape {
   static_assert(rows % columns == 0, "a tile's columns must lie in one strip");
 };
 
-// Steps in depth between a strip's prefetch from the second-level cache and its use.
+// So many steps in depth lie between a strip's prefetch from the second-level cache and its use.
 inline constexpr Index prefetch_distance = 8;
 
 template <class Real, Index packets = tile_packets>
@@ -36,7 +36,7 @@ struct TileRegisters {
   PacketOf<Real> value[tile_columns][packets];
 };
 
-// A B^T over `depth`, into registers, for `packets` packets of A's rows.
+// Computes A B^T over `depth`, into registers, for `packets` packets of A's rows.
 template <Index packets, class Real>
 EIGEN_STRONG_INLINE TileRegisters<Real, packets> multiply_strips(Index depth, const Real* a, const Real* b) noexcept {
   namespace simd = Eigen::internal;
@@ -83,7 +83,7 @@ EIGEN_STRONG_INLINE void store_tile(const TileRegisters<Real, packets>& product,
   }
 }
 
-// A tile of `packets` packets of rows, of which the first `rows` rows and `columns` columns exist.
+// Computes a tile of `packets` packets of rows, of which the first `rows` rows and `columns` columns exist.
 template <TileMode mode, Index packets, class Real>
 EIGEN_STRONG_INLINE void tile_of(Index depth, const Real* a, const Real* b, Real* c, Index stride, Index rows,
                                  Index columns) noexcept {
@@ -98,7 +98,7 @@ EIGEN_STRONG_INLINE void tile_of(Index depth, const Real* a, const Real* b, Real
     store_tile<mode>(multiply_strips<packets>(depth, a, b), c, stride);
     return;
   }
-  // A tile that hangs over the matrix's edge: through a buffer, so that nothing outside is touched.
+  // A tile that hangs over the matrix's edge goes through a buffer, so that nothing outside is touched.
   alignas(64) Real whole[all_rows * tile_columns];
   store_tile<TileMode::assign>(multiply_strips<packets>(depth, a, b), whole, all_rows);
   for (Index j = 0; j < columns; ++j) {
@@ -142,15 +142,15 @@ void tile(TileMode mode, Index depth, const Real* a, const Real* b, Real* c, Ind
   }
 }
 
-// X <- X L^-T for one packed strip: column blocks from left to right, each the tile product with what is solved
-// already, then a triangle of tile_columns in registers.  Aliasing: the strip is read and written.
+// Computes X <- X L^-T for one packed strip: column blocks from left to right, each the tile product with what is
+// solved already, then a triangle of tile_columns in registers.  The strip is both read and written.
 template <class Real>
 void solve_strip(Index n, const Real* packed_factor, const Real* inverse_diagonal, Real* strip) {
   namespace simd = Eigen::internal;
   using Packet = PacketOf<Real>;
   constexpr Index rows = TileShape<Real>::rows;
   for (Index first = 0; first < n; first += tile_columns) {
-    // Rows first .. first + tile_columns of L, depth 0 .. n.
+    // These are rows first .. first + tile_columns of L, depth 0 .. n.
     const Real* factor = packed_factor + (first / rows) * rows * n + first % rows;
     TileRegisters<Real> x = multiply_strips<tile_packets>(first, strip, factor);
     Real* target = strip + first * rows;
@@ -182,7 +182,7 @@ void solve_strip(Index n, const Real* packed_factor, const Real* inverse_diagona
   }
 }
 
-// The rate at which this core multiplies and adds when nothing has to be loaded: the ceiling that benchmarks divide by.
+// Measures the rate at which this core multiplies and adds when nothing has to be loaded: benchmarks divide by it.
 template <class Real>
 double peak_flops(Index iterations, Real* sink) {
   namespace simd = Eigen::internal;

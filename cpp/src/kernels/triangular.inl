@@ -1,4 +1,4 @@
-// Small triangular work, by Eigen: a diagonal block's Cholesky factor, and substitution with one right-hand side.
+// Eigen does the small triangular work: a diagonal block's Cholesky factor, and substitution with one right-hand side.
 
 namespace fastfisher::detail::FASTFISHER_NAMESPACE {
 

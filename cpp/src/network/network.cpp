@@ -14,7 +14,7 @@ using detail::Buffer;
 using detail::ceil_divide;
 using detail::PaddedLayer;
 
-// Rows that go through all layers together: their activations stay in the second-level cache.
+// So many rows go through all layers together: their activations stay in the second-level cache.
 constexpr Index panel_rows = 128;
 
 template <class Real>
@@ -32,7 +32,7 @@ Index widest(const std::vector<PaddedLayer<Real>>& layers) {
   return width;
 }
 
-// A panel's task on threads; `body(first row, rows, scratch)` has `values` of scratch memory.
+// Runs the panels as tasks on threads; `body(first row, rows, scratch)` has `values` of scratch memory.
 template <class Real, class Body>
 void for_panels(const Context& context, Index rows, Index values, const Body& body) {
   const Index panels = ceil_divide(rows, panel_rows);

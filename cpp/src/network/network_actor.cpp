@@ -17,9 +17,9 @@ using detail::PaddedLayer;
 struct NetworkActor::Network {
   std::vector<PaddedLayer<double>> layers;
   bool sine_features = false;
-  // The kernels that the layers are padded for: another level may be chosen while the actor lives.
+  // The layers are padded for these kernels: another level may be chosen while the actor lives.
   const detail::RealKernels<double>* kernels = &detail::kernels().real<double>();
-  // What one layer gives and the next one takes, in turn.
+  // These hold in turn what one layer gives and the next one takes.
   detail::Buffer<double> values[2];
 };
 

@@ -1,4 +1,4 @@
-// A layer's matrix as the kernel wants it.
+// A padded layer is a layer's matrix as the kernel wants it.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace fastfisher::detail {
 
-// Rows padded with zeros to whole packets; backwards, transposed and without the biases.
+// Its rows are padded with zeros to whole packets; backwards, it is transposed and without the biases.
 template <class Real>
 struct PaddedLayer {
   Index inputs, outputs, entries;

@@ -20,7 +20,7 @@ constexpr std::size_t cache_line = 64, huge_page = std::size_t{1} << 21;
 constexpr std::size_t large = std::size_t{1} << 20;
 constexpr std::size_t most_kept = std::size_t{256} << 20;
 
-// Sizes in steps of an eighth: what one call gave back fits the next of nearly the same shape.
+// Sizes go in steps of an eighth: what one call gave back fits the next of nearly the same shape.
 std::size_t size_class(std::size_t bytes) noexcept {
   const std::size_t step = std::max(std::bit_floor(bytes) / 8, cache_line);
   return (bytes + step - 1) / step * step;
@@ -30,7 +30,7 @@ void* allocate(std::size_t bytes) {
   if (bytes < 2 * huge_page) return ::operator new(bytes, std::align_val_t{cache_line});
   void* memory = ::operator new(bytes, std::align_val_t{huge_page});
 #if defined(MADV_HUGEPAGE)
-  // A tile touches eight columns of its matrix, each on another page.  Advice: failing it costs nothing.
+  // A tile touches eight columns of its matrix, each on another page.  This is advice: failing it costs nothing.
   madvise(memory, bytes, MADV_HUGEPAGE);
 #endif
   return memory;
@@ -40,8 +40,8 @@ void release(void* memory, std::size_t bytes) noexcept {
   ::operator delete(memory, std::align_val_t{bytes < 2 * huge_page ? cache_line : huge_page});
 }
 
-// Large blocks that nobody uses, the most recently given first.  Where another thread is at it, or was when this
-// process was forked, there is no waiting: memory then comes from the system and goes back to it.
+// Here are large blocks that nobody uses, the most recently given first.  Where another thread is at it, or was when
+// this process was forked, there is no waiting: memory then comes from the system and goes back to it.
 class Kept {
  public:
   void* take(std::size_t bytes) noexcept {
@@ -88,7 +88,7 @@ class Kept {
   std::size_t count_ = 0, total_ = 0;
 };
 
-// Never destroyed: threads that outlive main may still give something back.
+// It is never destroyed: threads that outlive main may still give something back.
 Kept& kept() {
   static Kept* const instance = new Kept;
   return *instance;

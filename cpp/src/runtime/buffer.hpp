@@ -1,4 +1,4 @@
-// Scratch memory for packed operands and factors.
+// Packed operands and factors have their scratch memory from here.
 #pragma once
 
 #include <cstddef>
@@ -8,12 +8,12 @@
 
 namespace fastfisher::detail {
 
-// Uninitialised memory on a cache line's boundary; large blocks on huge pages, and kept for the next that is large.
-// Throws std::bad_alloc.
+// Gives uninitialised memory on a cache line's boundary; large blocks lie on huge pages, and are kept for the next that
+// is large.  Throws std::bad_alloc.
 void* take_memory(std::size_t bytes);
 void give_memory(void* memory, std::size_t bytes) noexcept;
 
-// Uninitialised values, aligned as the kernels' loads want them.  Throws std::bad_alloc.
+// A buffer holds uninitialised values, aligned as the kernels' loads want them.  Throws std::bad_alloc.
 template <class Scalar>
 class Buffer {
  public:

@@ -9,7 +9,7 @@
 namespace fastfisher::detail {
 namespace {
 
-// The positive number that a file begins with; none where it says "max", or -1, or cannot be read.
+// Returns the positive number that a file begins with; none where it says "max", or -1, or cannot be read.
 std::optional<double> number_in(const std::string& path) {
   double value = 0.0;
   if (std::ifstream(path) >> value && value > 0.0) return value;
@@ -18,7 +18,7 @@ std::optional<double> number_in(const std::string& path) {
 
 void lower(double& limit, double value) { limit = std::min(limit, value); }
 
-// Of one group; a file that is not there is no limit.
+// Reads the limits of one group; a file that is not there is no limit.
 void apply_version2(const std::string& folder, GroupLimits& limits) {
   std::ifstream cpu(folder + "/cpu.max");
   double quota = 0.0, period = 0.0;
@@ -45,7 +45,7 @@ void for_ancestors(const std::string& mount, std::string group, const Apply& app
   }
 }
 
-// "cpu,cpuacct" -> "cpu", "cpuacct".
+// Splits "cpu,cpuacct" into "cpu" and "cpuacct".
 std::vector<std::string> names_in(const std::string& controllers) {
   std::vector<std::string> names;
   std::istringstream list(controllers);

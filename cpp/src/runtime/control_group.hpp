@@ -1,4 +1,4 @@
-// What the process's control group, or one that it lies in, allows it.
+// The process's control group, or one that it lies in, sets these limits.
 #pragma once
 
 #include <limits>
@@ -11,7 +11,8 @@ struct GroupLimits {
   double memory = std::numeric_limits<double>::infinity();      // bytes
 };
 
-// The least over the group and its ancestors, of version 2 and of version 1; `root` comes before /proc and /sys.
+// Returns the least limits over the group and its ancestors, of version 2 and of version 1; `root` comes before /proc
+// and /sys.
 GroupLimits group_limits(const std::string& root = "");
 
 }  // namespace fastfisher::detail

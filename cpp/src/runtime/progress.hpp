@@ -1,4 +1,4 @@
-// Counters by which tasks of one parallel loop wait for earlier ones.
+// By these counters tasks of one parallel loop wait for earlier ones.
 #pragma once
 
 #include <atomic>
@@ -9,7 +9,7 @@
 
 namespace fastfisher::detail {
 
-// An array of counters that only grow.  A wait is expected to be short or none, so it spins, then yields.
+// The counters only grow.  A wait is expected to be short or none, so it spins, then yields.
 class Progress {
  public:
   explicit Progress(Index counters) : done_(new std::atomic<Index>[static_cast<std::size_t>(counters)]) {

@@ -17,10 +17,10 @@
 namespace fastfisher::detail {
 namespace {
 
-// How often a long loop asks whether it should stop.
+// A long loop asks this often whether it should stop.
 constexpr auto poll_interval = std::chrono::milliseconds(50);
 
-// How long a thread looks out for the next loop, or for the end of this one, before it sleeps.  Waking up takes some
+// A thread looks out this long for the next loop, or for the end of this one, before it sleeps.  Waking up takes some
 // 50 microseconds on a virtual machine; the loops of a factorisation or of CG follow one another faster.
 constexpr auto watch_time = std::chrono::microseconds(80);
 
@@ -47,10 +47,10 @@ Value await_change(const std::atomic<Value>& value, Value old) noexcept {
   return value.load(std::memory_order_acquire);
 }
 
-// Set in every thread while it runs tasks: a loop inside a loop runs plainly.
+// It is set in every thread while it runs tasks: a loop inside a loop runs plainly.
 thread_local bool inside_loop = false;
 
-// One parallel loop.  Lives on the calling thread's stack until every thread has left it.
+// A parallel loop lives on the calling thread's stack until every thread has left it.
 struct Loop {
   Index count;
   const Task* task;
@@ -91,7 +91,7 @@ class ThreadPool {
 
   pid_t owner() const noexcept { return owner_; }
 
-  // False where another loop has the pool: the caller then runs its tasks itself.
+  // Returns false where another loop has the pool: the caller then runs its tasks itself.
   template <class Between>
   bool try_run(Loop& loop, int threads, Between between) {
     const std::unique_lock busy(busy_, std::try_to_lock);
@@ -107,8 +107,8 @@ class ThreadPool {
   }
 
  private:
-  // Called one by one: a loop neither wakes nor waits for the threads that it does without, of which there may be many
-  // on a machine of many cores.
+  // Threads are called one by one: a loop neither wakes nor waits for the threads that it does without, of which there
+  // may be many on a machine of many cores.
   struct alignas(64) Worker {
     std::atomic<unsigned> calls{0};
 
@@ -148,7 +148,7 @@ class ThreadPool {
   std::atomic<int> running_{0};
 };
 
-// The pool of this process.  A child of fork has none of its parent's threads: it gets a pool of its own, and the
+// A process has one pool.  A child of fork has none of its parent's threads: it gets a pool of its own, and the
 // parent's (whose locks may be held by threads that do not exist here) is left alone.
 ThreadPool& pool() {
   static std::atomic<ThreadPool*> current{nullptr};
@@ -169,7 +169,7 @@ int thread_count(const Context& context) noexcept {
 
 void parallel_for(const Context& context, int threads, Index count, const Task& task) {
   Loop loop(count, task);
-  // Kept from loop to loop: an iterative solver is many loops, each shorter than the interval.
+  // The time is kept from loop to loop: an iterative solver is many loops, each shorter than the interval.
   static thread_local auto last_poll = std::chrono::steady_clock::now();
   const auto poll_now_and_then = [&] {
     if (!context.poll) return;

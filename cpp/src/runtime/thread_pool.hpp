@@ -1,4 +1,4 @@
-// A pool of threads that runs the tasks of one parallel loop at a time.
+// The pool of threads runs the tasks of one parallel loop at a time.
 #pragma once
 
 #include <functional>
@@ -8,13 +8,14 @@
 
 namespace fastfisher::detail {
 
-// A task and which of the loop's threads runs it, 0 <= worker < threads: the index of that thread's scratch memory.
+// A task is called with its index and with the number of the loop's thread that runs it, 0 <= worker < threads, which
+// is the index of that thread's scratch memory.
 using Task = std::function<void(Index task, int worker)>;
 
-// More than any machine has: scratch memory is allotted by thread, and a typing error must not start a million.
+// This is more than any machine has: scratch memory is allotted by thread, and a typing error must not start a million.
 inline constexpr int most_threads = 1024;
 
-// Threads that a call with this context would use on enough work.
+// Returns the threads that a call with this context would use on enough work.
 int thread_count(const Context& context) noexcept;
 
 // Runs task(0) ... task(count - 1), each once, on the calling thread and up to threads - 1 others.

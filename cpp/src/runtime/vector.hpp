@@ -1,4 +1,4 @@
-// Vectors of double, and the two operations on them that every layer needs.
+// Every layer needs vectors of double, and two operations on them.
 #pragma once
 
 #include <cmath>
@@ -15,7 +15,7 @@ inline double dot(const Vector& a, const Vector& b) noexcept {
   return sum;
 }
 
-// Scaled by the largest entry, so that neither a square nor their sum leaves the range of double.
+// The entries are scaled by the largest, so that neither a square nor their sum leaves the range of double.
 inline double norm(const Vector& a) noexcept {
   double largest = 0.0;
   for (const double value : a) largest = std::fmax(largest, std::fabs(value));

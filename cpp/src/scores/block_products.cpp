@@ -10,18 +10,18 @@ namespace {
 
 constexpr Index round_up(Index value, Index step) noexcept { return ceil_divide(value, step) * step; }
 
-// What a panel touches of the scores stays in the second-level cache between its two halves.
+// The part of the scores that a panel touches stays in the second-level cache between its two halves.
 constexpr Index panel_bytes = 640 * 1024;
 constexpr Index least_units = 64, most_units = 256;
 
-// Values on a cache line's boundary in either precision.
+// So many values lie on a cache line's boundary in either precision.
 constexpr Index alignment = 16;
 
 }  // namespace
 
 template <class Real>
 BlockProducts<Real>::BlockProducts(const ScoresView& scores) : kernel_(&kernels().real<Real>()) {
-  // One number of repeats for all blocks, and only from the first row of a group to the last of one; pairs that have
+  // All blocks have one number of repeats, and only from the first row of a group to the last of one; pairs that have
   // another get their left sides written out.
   for (const BlockView& block : scores.blocks()) {
     std::visit(
@@ -84,8 +84,8 @@ void BlockProducts<Real>::add_plan(const BlockView& block) {
   plans_.push_back(std::move(plan));
 }
 
-// A panel's rows, and its scratch memory: sums by packets, u of a dense block, copies of sides, the packet side times
-// u.
+// A panel has its rows, and scratch memory: sums by packets, u of a dense block, copies of sides, and the packet side
+// times u.
 template <class Real>
 void BlockProducts<Real>::allot_scratch() {
   Index unit_values = 0, widest = 0;  // of the rows that share a left side

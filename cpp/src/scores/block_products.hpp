@@ -1,4 +1,4 @@
-// Products with vectors for scores of several blocks, dense or factored, in one pass over the rows.
+// Scores of several blocks, dense or factored, are multiplied with vectors here in one pass over the rows.
 #pragma once
 
 #include <vector>
@@ -9,14 +9,14 @@
 
 namespace fastfisher::detail {
 
-// Where a block's columns lie, and for a pair which side is broadcast and which is held in packets.
+// A place says where a block's columns lie, and for a pair which side is broadcast and which is held in packets.
 struct BlockPlan {
   BlockView view;
   Index first_column = 0;
   Index columns = 0;
   Index offset = 0;  // of the block's values in a padded vector
   Index size = 0;    // of them there: columns, or broadcasts * entries
-  // Of a pair; zero for a dense block.
+  // These describe a pair; they are zero for a dense block.
   bool swapped = false;              // broadcasts are the right side
   bool broadcasts_in_place = false;  // the kernels read that side where it lies; else a panel is copied
   bool packets_in_place = false;
@@ -28,8 +28,8 @@ struct BlockPlan {
   Index panel_right = 0;  // and of the packet side
 };
 
-// The blocks of some scores as the pair kernels want them.  A "padded vector" holds, for each block in turn, the
-// block's part of a (d,) vector: as it is for a dense block, and as a (broadcasts, entries) matrix for a pair.
+// Here are the blocks of some scores as the pair kernels want them.  A "padded vector" holds, for each block in turn,
+// the block's part of a (d,) vector: as it is for a dense block, and as a (broadcasts, entries) matrix for a pair.
 template <class Real>
 class BlockProducts {
  public:
@@ -44,14 +44,14 @@ class BlockProducts {
   void pad(const Real* v, Real* padded) const;
   void add_unpadded(const Real* padded, Real* v) const;
 
-  // For `count` <= panel_rows() rows from `first`: u = S v, then u *= weights (if any), then y += S^T u.
+  // Computes, for `count` <= panel_rows() rows from `first`, u = S v, then u *= weights (if any), then y += S^T u.
   // Either half is left out where its vector (v, or y) is null; u is then input.  `products`, if not null, receives
   // S v before the weights.  u holds `count` values; v and y are padded vectors.
   void panel(Index first, Index count, const Real* v, const Real* weights, Real* products, Real* u, Real* y,
              Real* scratch) const;
 
  private:
-  // Rows of one side of a pair where the kernels may read them.
+  // Puts rows of one side of a pair where the kernels may read them.
   struct Rows {
     const Real* data;
     Index stride;

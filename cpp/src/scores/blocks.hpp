@@ -1,4 +1,4 @@
-// What code that visits the blocks of scores asks of them.
+// Code that visits the blocks of scores asks these questions of them.
 #pragma once
 
 #include <type_traits>
@@ -10,17 +10,17 @@
 
 namespace fastfisher::detail {
 
-// A factored block, rather than a dense one.
+// A pair is a factored block, rather than a dense one.
 template <class View>
 concept Pair = requires(const View& view) { view.left; };
 
-// float or double: what a view's entries are.
+// A view's entries are of this type, float or double.
 template <class Scalar>
 Scalar scalar_of(const MatrixView<const Scalar>&);
 template <class View>
 using ScalarOf = decltype(scalar_of(std::declval<const View&>()));
 
-// The left side of a pair with a row for each of the pair's: shared rows written out.
+// Writes shared rows of a pair's left side out, so that it has a row for each of the pair's.
 template <class Scalar>
 Buffer<Scalar> repeated_left(const PairView<const Scalar>& pair) {
   Buffer<Scalar> rows(pair.rows() * pair.left.columns);

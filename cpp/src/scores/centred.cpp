@@ -11,7 +11,7 @@
 namespace fastfisher::detail {
 namespace {
 
-// Of the rows row_of(n), by the shares.
+// Finds the mean of the rows row_of(n), by the shares.
 template <class View, class RowOf>
 Vector column_means(const View& matrix, const Vector& shares, const RowOf& row_of) {
   Vector means(static_cast<std::size_t>(matrix.columns), 0.0);
@@ -36,7 +36,7 @@ void centred_rows(const ScoresView& scores, const Vector& mean, Index first, Ind
   }
 }
 
-// Of u, what lies along w has no part in the product, but would cancel to nothing only in exact arithmetic.
+// The part of u that lies along w has no part in the product, but would cancel to nothing only in exact arithmetic.
 void transposed_product(const ScoresView& scores, const double* weights, double total_weight, const Vector& mean,
                         Vector u, Vector& y, const Context& context) {
   double sum = 0.0, left = 0.0;

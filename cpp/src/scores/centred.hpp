@@ -1,5 +1,6 @@
-// Scores less their mean, formed before a product and not after it: what a product rounds is as large as what it
-// multiplies, and of a covariance under a mean a thousand times the deviations, its square is left of the digits.
+// The mean is subtracted from scores before a product and not after it: the rounding of a product is as large as what
+// it multiplies, so that a mean a thousand times the deviations would take the square of a thousand from the digits of
+// a covariance.
 #pragma once
 
 #include <vector>
@@ -12,12 +13,12 @@
 
 namespace fastfisher::detail {
 
-// rows[(n - first) * d + k] = scale[n - first] * (S[n, k] - mean[k]); scale may be null.
+// Writes rows[(n - first) * d + k] = scale[n - first] * (S[n, k] - mean[k]); scale may be null.
 template <class Real>
 void centred_rows(const ScoresView& scores, const Vector& mean, Index first, Index count, const double* scale,
                   Real* rows);
 
-// A dense block less its part of the mean into `copy`, row by row.
+// Writes a dense block less its part of the mean into `copy`, row by row.
 template <class Scalar, class Real>
 void centred_copy(const MatrixView<Scalar>& block, const double* mean, Real* copy, const Context& context) {
   parallel_for(context, thread_count(context), block.rows, [&](Index n, int) {
@@ -26,14 +27,14 @@ void centred_copy(const MatrixView<Scalar>& block, const double* mean, Real* cop
   });
 }
 
-// y = (S - 1 m^T)^T u, m the mean by `weights`, which may be null.
+// Computes y = (S - 1 m^T)^T u, m the mean by `weights`, which may be null.
 void transposed_product(const ScoresView& scores, const double* weights, double total_weight, const Vector& mean,
                         Vector u, Vector& y, const Context& context);
 
-// norms[n] = ||s_n - m||^2.
+// Writes norms[n] = ||s_n - m||^2.
 void centred_square_norms(const ScoresView& scores, const Vector& mean, double* norms, const Context& context);
 
-// Other scores in Real, whose Gram matrix is that of the scores less a mean of the order of the deviations.
+// These are other scores in Real, whose Gram matrix is that of the scores less a mean of the order of the deviations.
 //
 // Dense blocks are centred.  A pair is not one any more: with l = l0 + a and r = r0 + b, l0 and r0 the means of its
 // sides,
@@ -42,7 +43,7 @@ void centred_square_norms(const ScoresView& scores, const Vector& mean, double* 
 template <class Real>
 class CentredForGram {
  public:
-  // `shares`: the weights over their sum, by which `mean` is the mean.
+  // `shares` are the weights over their sum, by which `mean` is the mean.
   CentredForGram(const ScoresView& scores, const Vector& mean, const Vector& shares, const Context& context);
 
   const ScoresView& view() const noexcept { return view_; }

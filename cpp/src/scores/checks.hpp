@@ -1,4 +1,4 @@
-// What is said of scores that cannot be used, in one place.
+// Scores that cannot be used are refused here, in one place.
 #pragma once
 
 #include <cmath>

@@ -20,7 +20,7 @@ void expand(const ScoresView& scores, Index first, Index count, const Real* scal
             const auto& l = part.left;
             const auto& r = part.right;
             const auto expand_rows = kernels().real<Real>().template products<In>().expand_rows;
-            // Rows at once: all, or those that share a row of the left side, whose stride is then zero.
+            // So many rows go at once: all, or those that share a row of the left side, whose stride is then zero.
             for (Index n = 0, run = 0; n < count; n += run) {
               const bool shared = part.repeats > 1;
               run = shared ? std::min(count - n, part.repeats - (part.skipped + n) % part.repeats) : count;

@@ -11,7 +11,7 @@ namespace {
 
 constexpr Index narrow = 256;
 
-// One side of a pair, or a dense block: an (N, depth) operand with its place among the packed ones.
+// An operand is one side of a pair, or a dense block: (N, depth), with its place among the packed ones.
 struct Side {
   std::variant<MatrixView<const float>, MatrixView<const double>> view;
   bool scaled;  // by the rows' scale: one side of a pair only

@@ -1,4 +1,4 @@
-// The Gram matrix of factored blocks: all their Hadamard products fused in each tile, K written once.
+// The Gram matrix of factored blocks has all their Hadamard products fused in each tile, so that K is written once.
 //
 //     K = sum over pairs (L L^T) o (R R^T)  +  sum over narrow dense blocks D D^T
 //
@@ -13,16 +13,16 @@ namespace fastfisher::detail {
 template <class Real>
 class FactoredGram {
  public:
-  // row_scale, (N,), multiplies the rows; null: ones.
+  // row_scale, (N,), multiplies the rows; null stands for ones.
   FactoredGram(const ScoresView& scores, const Real* row_scale);
 
-  // No pair among the blocks: dense products alone serve.
+  // Returns whether there is no pair among the blocks, so that dense products alone serve.
   bool empty() const noexcept { return empty_; }
 
-  // Whether a block is part of this: pairs, and dense blocks too narrow to be worth a product of their own.
+  // Returns whether a block is part of this: pairs are, and dense blocks too narrow to be worth a product of their own.
   bool takes(const BlockView& block) const noexcept;
 
-  // k (N x N), lower triangle.
+  // Writes the lower triangle of k, N x N.
   void assign_to(Real* k, const Context& context) const;
 
  private:

@@ -1,4 +1,4 @@
-// Means and variances of columns, by the corrected two-pass algorithm (Chan, Golub and LeVeque 1983).
+// Means and variances of columns come by the corrected two-pass algorithm (Chan, Golub and LeVeque 1983).
 
 #include <algorithm>
 #include <vector>

@@ -52,7 +52,7 @@ MatrixView<const float> NarrowScores::narrow(const MatrixView<const Scalar>& mat
   }
 }
 
-// The matrix less its part of the mean, which then is zero.
+// Copies the matrix less its part of the mean, which then is zero.
 template <class Scalar>
 MatrixView<const float> NarrowScores::centred(const MatrixView<const Scalar>& matrix, double* mean,
                                               const Context& context) {

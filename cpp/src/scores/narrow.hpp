@@ -1,4 +1,4 @@
-// Scores in single precision, for products that may be.
+// Scores are held in single precision here, for products that may be in it.
 #pragma once
 
 #include <vector>
@@ -9,15 +9,15 @@
 
 namespace fastfisher::detail {
 
-// Blocks in double copied to float, the others as they lie; the scores must outlive this.  What leaves the range of
-// float becomes infinite.  With a mean to be subtracted, dense blocks are copied without it.
+// Blocks in double are copied to float, and the others viewed as they lie; the scores must outlive this.  What leaves
+// the range of float becomes infinite.  With a mean to be subtracted, dense blocks are copied without it.
 class NarrowScores {
  public:
-  // `mean`: (d,), or null.
+  // `mean` is (d,), or null.
   NarrowScores(const ScoresView& scores, const Vector* mean, const Context& context);
 
   const ScoresView& view() const noexcept { return view_; }
-  // What of the mean is left to subtract, or null.
+  // Returns what of the mean is left to subtract, or null.
   const Vector* mean() const noexcept { return mean_.empty() ? nullptr : &mean_; }
 
  private:

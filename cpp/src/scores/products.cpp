@@ -1,4 +1,4 @@
-// Products of scores with vectors, cut into blocks of rows whose number depends on the shape alone.
+// Products of scores with vectors are cut into blocks of rows whose number depends on the shape alone.
 
 #include <algorithm>
 #include <chrono>
@@ -17,7 +17,7 @@ using detail::Buffer;
 using detail::ceil_divide;
 using detail::dispatch;
 
-// Blocks of rows.  Where blocks have sums of their own (d values each), there are few of them.
+// The rows are cut into blocks.  Where these have sums of their own (d values each), there are few of them.
 struct RowBlocks {
   Index rows, size, count;
 
@@ -41,8 +41,8 @@ struct RowBlocks {
 constexpr Index most_blocks_of_sums = 16;
 constexpr Index most_blocks_of_rows = 256;
 
-// y = sum over blocks of rows of what add(first row, rows, sum) adds to a sum that starts at zero: a sum for each
-// block, then the blocks in order.
+// Computes y, the sum over blocks of rows of what add(first row, rows, sum) adds to a sum that starts at zero: each
+// block has a sum, and these are then added in order.
 template <class Real, class Add>
 void sum_over_blocks(const Context& context, Index rows, Index columns, Real* y, const Add& add) {
   const RowBlocks blocks(rows, columns, most_blocks_of_sums);
@@ -63,8 +63,8 @@ const Scalar* offset_or_null(const Scalar* data, Index offset) noexcept {
   return data == nullptr ? nullptr : data + offset;
 }
 
-// Scores of several blocks, or factored ones: panels of rows, each through all blocks; chunks of rows have sums of
-// their own.  Any of v, u and y as BlockProducts::panel has them, but whole.
+// Scores of several blocks, or factored ones, are taken by panels of rows, each through all blocks; chunks of rows have
+// sums of their own.  Any of v, u and y are given as BlockProducts::panel has them, but whole.
 template <class Real>
 void multiply_blocks(const Context& context, const ScoresView& scores, const Real* v, const Real* weights,
                      const Real* given, Real* u, Real* y) {

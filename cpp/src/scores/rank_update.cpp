@@ -1,4 +1,4 @@
-// S^T diag(w) S and S S^T: symmetric rank-k products over packed panels of depth.
+// S^T diag(w) S and S S^T are symmetric rank-k products over packed panels of depth.
 
 #include "scores/rank_update.hpp"
 
@@ -23,10 +23,11 @@ using detail::TileMode;
 // Below this many multiply-adds a wake-up of other threads costs more than it gains.
 constexpr double serial_work = 5e5;
 
-// Operands P of C = P P^T, of `rows` by `depth`.  pack() writes rows first_row ..., `rows` of them, over part of the
-// depth, into strips of `strip_depth` from where `packed` points: the first row's strip, at the part's own depth.
+// These are operands P of C = P P^T, of `rows` by `depth`.  pack() writes rows first_row ..., `rows` of them, over part
+// of the depth, into strips of `strip_depth` from where `packed` points: the first row's strip, at the part's own
+// depth.
 
-// One dense matrix, with scales on either axis.
+// This operand is one dense matrix, with scales on either axis.
 template <class In, class Real>
 struct DenseOperand {
   MatrixView<const In> view;
@@ -47,7 +48,7 @@ struct DenseOperand {
   }
 };
 
-// S^T of rows that are written a few at a time, in the cache, and packed from there.
+// This operand is S^T of rows that are written a few at a time, in the cache, and packed from there.
 template <class Real>
 struct WrittenOperand {
   Index samples, columns;
@@ -70,7 +71,8 @@ struct WrittenOperand {
   }
 };
 
-// Depth in equal panels of at most the kernel's depth: no short last panel, whose tiles would be all overhead.
+// The depth is cut into equal panels of at most the kernel's depth: the tiles of a short last one would be all
+// overhead.
 struct Panels {
   Index size, count, depth;
   Panels(Index total, Index most)
@@ -79,7 +81,7 @@ struct Panels {
   Index length(Index panel) const noexcept { return depth - first(panel) < size ? depth - first(panel) : size; }
 };
 
-// The packing of one panel as tasks: cut along whichever axis leaves each with long runs of memory to read.
+// The packing of one panel is cut into tasks along whichever axis leaves each with long runs of memory to read.
 struct PackingTasks {
   Index rows, rows_each, depth_each, per_panel;
 
@@ -102,8 +104,9 @@ struct PackingTasks {
   }
 };
 
-// Wide: many blocks of C.  Panels of depth follow one another without a barrier: packing runs ahead of multiplying, in
-// a ring of three buffers, and the tasks are numbered so that whatever one waits for was handed out long before it:
+// A wide product has many blocks of C.  Panels of depth follow one another without a barrier: packing runs ahead of
+// multiplying, in a ring of three buffers, and the tasks are numbered so that whatever one waits for was handed out
+// long before it:
 //
 //     pack 0, pack 1, multiply 0, pack 2, multiply 1, pack 3, multiply 2, ...
 //
@@ -145,7 +148,7 @@ void update_wide(const Context& context, int threads, const RealKernels<Real>& k
   const Index round = packing.per_panel + blocks.count();
   detail::parallel_for(context, threads, panels.count * round, [&](Index task, int worker) {
     if (task < packing.per_panel) return pack_part(0, task, worker);
-    // Rounds of one packing ahead and one multiplication; the last has nothing left to pack.
+    // Each round is one packing ahead and one multiplication; the last has nothing left to pack.
     const Index panel = (task - packing.per_panel) / round;
     const Index step = (task - packing.per_panel) % round;
     if (panel + 1 == panels.count) return multiply_block(panel, step);
@@ -154,8 +157,8 @@ void update_wide(const Context& context, int threads, const RealKernels<Real>& k
   });
 }
 
-// Tall and narrow: C has too few blocks to share out, so the depth is cut into a number of chunks that depends on the
-// shape alone; each has a sum of its own, and the sums are added in order.
+// In a tall and narrow product C has too few blocks to share out, so the depth is cut into a number of chunks that
+// depends on the shape alone; each has a sum of its own, and the sums are added in order.
 template <class Operand, class Real>
 void update_deep(const Context& context, int threads, const RealKernels<Real>& kernel, const Operand& operand,
                  Index chunks, Update update, Real* c) {
@@ -212,7 +215,7 @@ void rank_update(const Operand& operand, Update update, Real* c, const Context& 
   }
 }
 
-// sqrt(w) on both factors, rather than w on one: the product is then that of one rounded matrix with itself.
+// Both factors have sqrt(w), rather than one of them w: the product is then that of one rounded matrix with itself.
 template <class Real>
 std::vector<Real> square_roots(const double* weights, Index count) {
   std::vector<Real> roots(weights == nullptr ? 0 : static_cast<std::size_t>(count));

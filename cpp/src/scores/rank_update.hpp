@@ -1,4 +1,4 @@
-// Symmetric rank-k products of rows that are written as they are needed.
+// Symmetric rank-k products are taken of rows that are written as they are needed.
 #pragma once
 
 #include <functional>
@@ -8,11 +8,11 @@
 
 namespace fastfisher::detail {
 
-// Writes `count` rows from `first` on, one after another; called by several threads at once.
+// A writer writes `count` rows from `first` on, one after another; several threads call it at once.
 template <class Real>
 using RowWriter = std::function<void(Index first, Index count, Real* rows)>;
 
-// c (columns x columns, lower triangle) = S^T S for the (rows, columns) matrix that `write` writes.
+// Computes c (columns x columns, lower triangle) = S^T S for the (rows, columns) matrix that `write` writes.
 template <class Real>
 void product_of_written_rows(Index rows, Index columns, const RowWriter<Real>& write, Real* c, const Context& context);
 

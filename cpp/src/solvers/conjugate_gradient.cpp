@@ -8,7 +8,7 @@
 namespace fastfisher::detail {
 namespace {
 
-// The x of the least residual that a recurrence has met: what it falls back on.
+// The best iterate is the x of the least residual that a recurrence has met, on which the method falls back.
 class BestIterate {
  public:
   explicit BestIterate(double start) : least_(start) {}

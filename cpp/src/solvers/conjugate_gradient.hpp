@@ -12,32 +12,34 @@ namespace fastfisher::detail {
 struct ConjugateGradientResult {
   Index iterations = 0;   // products with M, but for those that only measure the residual
   double residual = 0.0;  // ||b - M x|| / ||b||, measured
-  Index runs = 0;         // runs of the recurrence, each from a measured residual
+  Index runs = 0;         // of the recurrence, each from a measured residual
   bool converged = false;
-  bool given_up = false;                   // go_on said so
+  bool given_up = false;                   // because go_on said so
   Vector residual_vector, scores_times_x;  // b - M x and S x, as measured
 };
 
-// y = M p, in the arithmetic that the recurrence is to have.
+// A product computes y = M p, in the arithmetic that the recurrence is to have.
 using Product = std::function<void(const Vector& p, Vector& y)>;
 
 struct ConjugateGradientOptions {
   double tolerance = 1e-8;
   Index max_iterations = 0;
-  // The true residual is measured where the recurrence has brought its own down by this factor...
+  // The true residual is measured where the recurrence has brought its own down by this factor ...
   double trust = std::numeric_limits<double>::epsilon();
   // ... and the method stops where that has not brought the true one down by this.
   double least_gain = 2.0;
-  // tr(M) without its shift: along a p with p^T M p below the rounding of such a sum M is zero, and a step has no end.
+  // tr(M) without its shift.  M is zero along a p with p^T M p below the rounding of such a sum, and a step along it
+  // has no end.
   double trace = 0.0;
   // An x whose residual is above this many times the least one that was met on the way is given up for that one, where
   // neither the tolerance nor go_on has ended the method.
   double most_rise = 1.0;
-  // Asked after each iteration, with the residual of the recurrence over ||b||.  May be empty.
+  // It is asked after each iteration, with the residual of the recurrence over ||b||.  It may be empty.
   std::function<bool(Index iterations, double residual)> go_on;
 };
 
-// x, on entry the start and on return the solution, with ||b - M x|| <= tolerance ||b||.
+// Solves M x = b to ||b - M x|| <= tolerance ||b||, or as far as it gets; x is the start on entry and the solution on
+// return.
 //
 // Hestenes and Stiefel 1952.  The recursive residual drifts from the true one: when it says that x is good enough, the
 // true one is measured, and the method restarts from it until that agrees or no longer falls.

@@ -35,7 +35,7 @@ class Dual final : public DualFactorization {
 
   void solve_dual(Vector& y) const override { factor_->solve(y); }
 
-  // M^-1 x = (x - R^T (R R^T + shift I)^-1 R x) / shift.
+  // By Woodbury, M^-1 x = (x - R^T (R R^T + shift I)^-1 R x) / shift.
   void solve(Vector& x) const override {
     Vector y;
     system_->multiply(x, y);

@@ -1,4 +1,4 @@
-// Direct solvers of a linear system, behind one interface: factor once, solve many times.
+// Direct solvers of a linear system stand behind one interface: factor once, solve many times.
 #pragma once
 
 #include <memory>
@@ -11,26 +11,28 @@ namespace fastfisher::detail {
 class Factorization {
  public:
   virtual ~Factorization() = default;
-  // x <- M^-1 x, to the accuracy of the factor.
+  // Computes x <- M^-1 x, to the accuracy of the factor.
   virtual void solve(Vector& x) const = 0;
 };
 
-// How a factor is made: by which rungs, and from matrices that other solves share, if the provider is not null.
+// The options say how a factor is made: by which rungs, and, if the provider is not null, from matrices that other
+// solves share.
 struct FactorOptions {
   LastRung last = LastRung::clamp;
   MatrixProvider* provider = nullptr;
 };
 
-// M, d x d, in Real, by the ladder of symmetric_factor.hpp as far as its last rung; null where that is not enough.
+// Factors M, d x d, in Real, by the ladder of symmetric_factor.hpp as far as its last rung; returns null where that is
+// not enough.
 template <class Real>
 std::unique_ptr<Factorization> factor_primal(const LinearSystem& system, const FactorOptions& options,
                                              FactorReport& report);
 
-// R R^T + shift I, N x N, with R = diag(sqrt w) S.  M^-1 follows from the Woodbury identity, which divides by the
-// shift.
+// The dual factors R R^T + shift I, N x N, with R = diag(sqrt w) S.  M^-1 follows from the Woodbury identity, which
+// divides by the shift.
 class DualFactorization : public Factorization {
  public:
-  // y <- (R R^T + shift I)^-1 y, (N,).
+  // Computes y <- (R R^T + shift I)^-1 y, (N,).
   virtual void solve_dual(Vector& y) const = 0;
 };
 

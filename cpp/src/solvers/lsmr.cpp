@@ -10,7 +10,7 @@
 namespace fastfisher::detail {
 namespace {
 
-// Entries of the residual's space: one a sample, one a parameter.
+// The residual's space has an entry a sample and an entry a parameter.
 struct Stacked {
   Vector samples, parameters;
 
@@ -29,7 +29,7 @@ class StackedOperator {
     for (std::size_t n = 0; n < roots_.size(); ++n) roots_[n] = std::sqrt(system.weight(n));
   }
 
-  // u = A v + factor u.
+  // Computes u = A v + factor u.
   void apply(const Vector& v, double factor, Stacked& u) {
     system_->multiply(v, products_);
     if (!roots_.empty()) weigh(products_);
@@ -37,7 +37,7 @@ class StackedOperator {
     for (std::size_t k = 0; k < v.size(); ++k) u.parameters[k] = root_shift_ * v[k] + factor * u.parameters[k];
   }
 
-  // p = A^T u + factor p.
+  // Computes p = A^T u + factor p.
   void apply_transposed(const Stacked& u, double factor, Vector& p) {
     products_ = u.samples;
     if (!roots_.empty()) weigh(products_);
@@ -55,7 +55,7 @@ class StackedOperator {
   Vector roots_, products_, sums_;
 };
 
-// (c, s) with c a + s b = length, c b - s a = 0.
+// The rotation (c, s) has c a + s b = length and c b - s a = 0.
 struct Givens {
   double cosine = 1.0, sine = 0.0, length = 1.0;
   Givens() = default;
@@ -65,7 +65,7 @@ struct Givens {
   }
 };
 
-// Golub and Kahan's bidiagonalisation of A P^-1/2: A V = U B, P^-1 A^T U = V B^T, V^T P V = U^T U = I.
+// Golub and Kahan's bidiagonalisation of A P^-1/2 has A V = U B, P^-1 A^T U = V B^T and V^T P V = U^T U = I.
 class Bidiagonalisation {
  public:
   Bidiagonalisation(StackedOperator& matrix, const Preconditioner* preconditioner, Stacked start, std::size_t columns)
@@ -88,7 +88,7 @@ class Bidiagonalisation {
   Vector v;
 
  private:
-  // v = P^-1 p, of length one in the norm of P.
+  // Makes v = P^-1 p, of length one in the norm of P.
   void normalise() {
     if (preconditioner_ == nullptr) {
       alpha = norm(p_);
@@ -108,12 +108,12 @@ class Bidiagonalisation {
   Vector p_;
 };
 
-// ||c - A x_k||, from the recurrence (section 5.1 of the paper): the distance of c from A x in the rotated basis.
+// The recurrence gives ||c - A x_k|| (section 5.1 of the paper), as the distance of c from A x in the rotated basis.
 class ResidualNorm {
  public:
   explicit ResidualNorm(double start) : beyond_(start) {}
 
-  // The rotations of this step, those of the bidiagonal and of its normal equations, with theta_bar and zeta.
+  // Takes the rotations of this step, those of the bidiagonal and of its normal equations, with theta_bar and zeta.
   double advance(const Givens& inner, const Givens& outer, double theta_bar, double zeta) {
     const double beta_hat = inner.cosine * beyond_;
     beyond_ *= -inner.sine;
@@ -137,8 +137,8 @@ struct Run {
   bool at_rounding = false;  // the solution is one of a problem that differs from this one by rounding
 };
 
-// x += the correction for the residual c - A x that `bidiagonal` started from, until its normal residual, in the norm
-// of P^-1, has fallen to `share` of what it was.
+// Adds to x the correction for the residual c - A x that `bidiagonal` started from, until its normal residual, in the
+// norm of P^-1, has fallen to `share` of what it was.
 Run correct(Bidiagonalisation& bidiagonal, double share, Index most, Vector& x) {
   Run run;
   Vector h = bidiagonal.v, h_bar(x.size(), 0.0);
@@ -198,7 +198,7 @@ LsmrResult lsmr(const LeastSquares& problem, const Vector& b, const Precondition
       remainder.scale(-1.0);
     }
     Bidiagonalisation bidiagonal(matrix, preconditioner, std::move(remainder), b.size());
-    // Half: the norm of P^-1 is another than that of the goal.
+    // A preconditioner halves the share, since the norm of P^-1 is another than that of the goal.
     const double share = (preconditioner == nullptr ? 1.0 : 0.5) * goal / before;
     Solution next;
     next.x = solution.x;

@@ -1,4 +1,4 @@
-// LSMR: the natural step as a least-squares problem, without its normal equations.
+// LSMR solves the natural step as a least-squares problem, without its normal equations.
 #pragma once
 
 #include "solvers/normal_system.hpp"
@@ -7,11 +7,11 @@
 
 namespace fastfisher::detail {
 
-// min ||A x - c||^2 with A = [R; sqrt(shift) I], R = diag(sqrt w) S and c = [samples; 0], whose normal equations are
-// M x = b for b = A^T c.  CG works with M, whose condition number is the square of A's.
+// The problem is min ||A x - c||^2 with A = [R; sqrt(shift) I], R = diag(sqrt w) S and c = [samples; 0], whose normal
+// equations are M x = b for b = A^T c.  CG works with M, whose condition number is the square of A's.
 //
-// A gradient that comes from elsewhere is no A^T c but for c = [0; b / sqrt(shift)], whose size is all rounding's gain:
-// measured, CG then loses fewer digits.
+// A gradient that comes from elsewhere is A^T c for no other c than [0; b / sqrt(shift)], which is so large that only
+// rounding gains by it: as measured, CG then loses fewer digits.
 struct LeastSquares {
   const NormalSystem* system;
   Vector samples;  // (N,): sqrt(w) a with b = S^T diag(w) a
@@ -22,8 +22,8 @@ struct LsmrResult {
   bool converged = false;
 };
 
-// solution.x, on entry the start and on return the solution, measured, with ||b - M x|| <= tolerance ||b|| if
-// converged.
+// Solves to ||b - M x|| <= tolerance ||b||, if it converges; solution.x is the start on entry, and on return the
+// solution, which has been measured.
 //
 // Fong and Saunders, "LSMR: an iterative algorithm for sparse least-squares problems", SIAM J. Sci. Comput. 33(5),
 // 2011, arXiv 1006.0758.  The preconditioner, which may be null, acts from the right and is needed only as P^-1

@@ -21,7 +21,8 @@ void NarrowProduct::operator()(const Vector& x, Vector& y) {
   for (std::size_t k = 0; k < x.size(); ++k) y[k] += system_->shift() * x[k];
 }
 
-// y_ = S^T u with u = diag(w) (S - 1 m^T) x; returns the sum of u, times which the mean is still to be subtracted.
+// Computes y_ = S^T u with u = diag(w) (S - 1 m^T) x, and returns the sum of u: the mean times that sum is still to be
+// subtracted from y_.
 double NarrowProduct::multiply(const Vector& x) {
   const float* weights = weights_.empty() ? nullptr : weights_.data();
   const Vector* mean = scores_.mean();

@@ -1,4 +1,4 @@
-// The product with M in single precision, for CG's recurrence.
+// The product with M is taken in single precision here, for CG's recurrence.
 #pragma once
 
 #include <vector>
@@ -8,8 +8,8 @@
 
 namespace fastfisher::detail {
 
-// y = M x from a copy of the scores in single precision; vectors stay in double.  The copy pays from the third product
-// on, since each would convert the scores again.
+// y = M x is computed from a copy of the scores in single precision, while vectors stay in double.  The copy pays from
+// the third product on, since each would convert the scores again.
 class NarrowProduct {
  public:
   explicit NarrowProduct(const NormalSystem& system);

@@ -19,7 +19,7 @@ void NormalSystem::multiply_transposed_centred(const Vector& u, Vector& y) const
   transposed_product(scores_, weights_, total_weight_, *mean_, u, y, context());
 }
 
-// u = S v, y = S^T diag(w) u: the mean is subtracted from each factor.
+// Computes u = S v and y = S^T diag(w) u, where the mean is subtracted from each factor.
 void NormalSystem::apply_centred(const Vector& x, Vector& y, Vector& u) const {
   multiply(x, u);
   Vector weighted = u;

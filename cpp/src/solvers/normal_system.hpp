@@ -1,4 +1,4 @@
-// The linear system of the natural step, unnormalised: M x = b with M = S^T diag(w) S + shift I,
+// The linear system of the natural step is, unnormalised, M x = b with M = S^T diag(w) S + shift I,
 // shift = count * lambda, b = count * g.  With a mean score m, S stands for S - 1 m^T throughout.  That is a correction
 // of rank one to S^T diag(w) S too, but as such it would cancel twice the digits: m is subtracted from each product
 // with S or S^T by itself.  Products are taken from the scores.
@@ -13,7 +13,7 @@ namespace fastfisher::detail {
 
 class NormalSystem final : public LinearSystem {
  public:
-  // `mean`: the mean score to subtract, (d,), or null; all pointers must outlive the system.
+  // `mean` is the mean score to subtract, (d,), or null.  All pointers must outlive the system.
   NormalSystem(const ScoresView& scores, const double* weights, double shift, const Vector* mean,
                const Context& context)
       : LinearSystem(columns(scores), shift, context), scores_(scores), weights_(weights), mean_(mean) {
@@ -26,10 +26,10 @@ class NormalSystem final : public LinearSystem {
   double weight(std::size_t n) const noexcept { return weights_ == nullptr ? 1.0 : weights_[n]; }
   bool centred() const noexcept { return mean_ != nullptr; }
   const Vector* mean() const noexcept { return mean_; }
-  double total_weight() const noexcept { return total_weight_; }  // of a centred system
+  double total_weight() const noexcept { return total_weight_; }  // zero unless the system is centred
   std::size_t samples() const noexcept override { return static_cast<std::size_t>(rows(scores_)); }
 
-  // u = S v.
+  // Computes u = S v.
   void multiply(const Vector& v, Vector& u) const {
     u.resize(samples());
     matvec<double>(scores_, v.data(), u.data(), context());
@@ -38,14 +38,14 @@ class NormalSystem final : public LinearSystem {
     for (double& value : u) value -= along;
   }
 
-  // y = S^T u.
+  // Computes y = S^T u.
   void multiply_transposed(const Vector& u, Vector& y) const {
     y.resize(parameters());
     if (mean_ != nullptr) return multiply_transposed_centred(u, y);
     rmatvec<double>(scores_, u.data(), y.data(), context());
   }
 
-  // norms[n] = ||s_n||^2.
+  // Writes norms[n] = ||s_n||^2.
   void square_norms(Vector& norms) const;
 
   void apply(const Vector& x, Vector& y, Vector* scores_times_x = nullptr) const override {
@@ -64,7 +64,7 @@ class NormalSystem final : public LinearSystem {
   void form_primal(float* c) const override { form_rows_product(c); }
   void form_primal(double* c) const override { form_rows_product(c); }
 
-  // diag(sqrt w) S S^T diag(sqrt w), N x N, lower triangle.
+  // Writes the lower triangle of diag(sqrt w) S S^T diag(sqrt w), N x N.
   template <class Real>
   void form_dual(Real* k) const;
 

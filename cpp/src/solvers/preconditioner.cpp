@@ -15,15 +15,15 @@ namespace {
 // fewer.
 constexpr double looser = 4.0;
 
-// Which rows, and their weights.
+// A sample says which rows were chosen, and their weights.
 struct RowSample {
   std::vector<Index> rows;
   std::vector<double> weights;
   double trace = 0.0;  // sum w ||s||^2 over all rows of the batch
 };
 
-// Rows at equal distances along the running sum of sqrt(w) ||s||: drawn in proportion to their norms, evenly over the
-// batch, and without chance.  A row that covers several distances is taken once, with their weight.
+// Rows are taken at equal distances along the running sum of sqrt(w) ||s||: in proportion to their norms, evenly over
+// the batch, and without chance.  A row that covers several distances is taken once, with their weight.
 RowSample draw(const NormalSystem& system, Index count) {
   Vector size;
   system.square_norms(size);
@@ -42,14 +42,14 @@ RowSample draw(const NormalSystem& system, Index count) {
     double hits = 0.0;
     for (; next < passed; next += distance) hits += 1.0;
     if (hits == 0.0) continue;
-    // Expected hits are size / distance: w over that is the weight which keeps the sum unbiased.
+    // A row is hit size / distance times, as expected: w over that is the weight which keeps the sum unbiased.
     sample.rows.push_back(static_cast<Index>(n));
     sample.weights.push_back(system.weight(n) * hits * distance / size[n]);
   }
   return sample;
 }
 
-// Copies of chosen rows, block by block, in Real; dense blocks less their part of the mean, if there is one.
+// The chosen rows are copied, block by block, in Real; dense blocks less their part of the mean, if there is one.
 template <class Real>
 class GatheredRows {
  public:
@@ -112,7 +112,7 @@ class SamplePreconditioner final : public Preconditioner {
   bool usable() const noexcept { return usable_; }
   Index rows() const noexcept override { return size_; }
 
-  // (r - R^T (R R^T + shift I)^-1 R r) / shift, in Real but for the difference.
+  // Computes (r - R^T (R R^T + shift I)^-1 R r) / shift, in Real but for the difference.
   void apply(const Vector& r, Vector& z) const override {
     const double scale = norm(r);
     z.assign(r.size(), 0.0);

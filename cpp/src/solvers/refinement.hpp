@@ -1,4 +1,4 @@
-// Solutions with their residuals, and iterative refinement.
+// Here are solutions with their residuals, and iterative refinement.
 #pragma once
 
 #include <limits>
@@ -10,7 +10,7 @@ namespace fastfisher::detail {
 
 inline constexpr double double_rounding = std::numeric_limits<double>::epsilon();
 
-// A solution of M x = b, with the residual that belongs to it.
+// A solution of M x = b comes with the residual that belongs to it.
 struct Solution {
   Vector x, residual_vector, scores_times_x;
   Vector dual;                                                // y with x = R^T y, where the dual was solved
@@ -22,9 +22,9 @@ inline void measure(const LinearSystem& system, const Vector& b, Solution& solut
   solution.residual = system.residual(b, solution.x, solution.residual_vector, &solution.scores_times_x);
 }
 
-// Iterative refinement (LAPACK's DSPOSV): `correct` gives the next solution from one that has been measured; goes on
-// while the residual falls by `least_gain`, to where the rounding of the residual itself is met.  True if it got there,
-// or as far as a float64 factor could.
+// Refines a solution iteratively (LAPACK's DSPOSV): `correct` gives the next solution from one that has been measured.
+// It goes on while the residual falls by `least_gain`, to where the rounding of the residual itself is met, and returns
+// whether it got there, or as far as a float64 factor could.
 template <class Correct>
 bool refine(const LinearSystem& system, const Correct& correct, const Vector& b, double scale, double least_gain,
             int most, Solution& solution) {

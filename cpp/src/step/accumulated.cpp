@@ -1,8 +1,9 @@
-// Steps of an accumulated Fisher matrix: no rows, only their sum.
+// Here steps are taken of an accumulated Fisher matrix, of which there are no rows, only their sum.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "fastfisher/fisher.hpp"
@@ -13,7 +14,7 @@
 
 namespace fastfisher {
 
-// The sum as it was at one moment, which costs no copy unless the accumulation goes on meanwhile.
+// A snapshot is the sum as it was at one moment.  It costs no copy unless the accumulation goes on meanwhile.
 class Fisher::Snapshot {
  public:
   explicit Snapshot(const Fisher& fisher) : fisher_(&fisher) {
@@ -26,7 +27,7 @@ class Fisher::Snapshot {
   }
   Snapshot(const Snapshot&) = delete;
   Snapshot& operator=(const Snapshot&) = delete;
-  ~Snapshot() {  // under the lock, so that whoever counts the owners there counts right
+  ~Snapshot() {  // gives the sum up under the lock, so that whoever counts the owners there counts right
     const std::lock_guard lock(fisher_->mutex_);
     sum_.reset();
   }
@@ -47,13 +48,13 @@ class Fisher::Snapshot {
 namespace detail {
 namespace {
 
-// F + shift I, for F as it was summed.
+// The system is F + shift I, for F as it was summed.
 class AccumulatedSystem final : public LinearSystem {
  public:
   AccumulatedSystem(const double* sum, double weight, Index dimension, double shift, const Context& context)
       : LinearSystem(dimension, shift, context), sum_(sum), weight_(weight) {}
 
-  // y = F v.
+  // Computes y = F v.
   void multiply(const Vector& v, Vector& y) const {
     const auto dimension = static_cast<Index>(parameters());
     y.resize(parameters());
@@ -99,7 +100,18 @@ void check_batch(const AccumulatedBatch& batch) {
   if (batch.previous != nullptr) check_finite(batch.previous, batch.fisher->dimension(), "previous");
 }
 
-// The system of one damping and its right-hand side: (F' + lambda / scale I) x' = b / scale / gradient_scale, for
+void check_sums_suffice(const StepOptions& options) {
+  if (options.solver != Solver::automatic && options.solver != Solver::cholesky) {
+    throw std::invalid_argument("solver: expected 'auto' or 'cholesky' where only sums of the rows are kept, got '" +
+                                std::string(name(options.solver)) + "'");
+  }
+  if (options.precision != Precision::automatic && options.precision != Precision::double_precision) {
+    throw std::invalid_argument("precision: expected 'auto' or 'double' where only sums of the rows are kept, got '" +
+                                std::string(name(options.precision)) + "'");
+  }
+}
+
+// One damping and its right-hand side make the system (F' + lambda / scale I) x' = b / scale / gradient_scale, for
 // F = scale F' and F' the sum over the weights.
 class AccumulatedStep {
  public:
@@ -117,7 +129,6 @@ class AccumulatedStep {
     workspace_.product_scale = sums.trace() / smaller + system_.shift();
     workspace_.tolerance = options.tolerance;
     workspace_.max_iterations = options.max_iterations;
-    workspace_.kept = &kept_;
     const bool automatic = options.solver == Solver::automatic;
     plan_.automatic = automatic;
     plan_.asked = Precision::double_precision;
@@ -131,10 +142,18 @@ class AccumulatedStep {
     plan_.shape.memory_limit = options.memory_limit;
     plan_.choice.affordable = plan_.shape.parameters / 6.0;  // d^3 / 3 operations, 2 d^2 a product
     plan_.first = {.solver = Solver::cholesky, .precision = Precision::double_precision};
-    if (automatic) plan_.events.push_back({EventCode::chosen_for_sums, Solver::cholesky});
+    if (automatic) {
+      plan_.events.push_back({EventCode::chosen_for_sums, Solver::cholesky});
+    } else {
+      check_memory(plan_.shape, Solver::cholesky);
+    }
   }
   AccumulatedStep(const AccumulatedStep&) = delete;  // the workspace points into it
   AccumulatedStep& operator=(const AccumulatedStep&) = delete;
+
+  // The factor is kept for further right-hand sides.  A step that is solved once leaves it, so that the memory of
+  // several dampings is that of one.
+  void keep_factor() noexcept { workspace_.kept = &kept_; }
 
   const AccumulatedSystem& system() const noexcept { return system_; }
   const Workspace& workspace() const noexcept { return workspace_; }
@@ -142,7 +161,7 @@ class AccumulatedStep {
   double damping() const noexcept { return damping_; }
   double gradient_scale() const noexcept { return gradient_scale_; }
 
-  // x' for b, of any size; direction = gradient_scale x'.
+  // Finds x' for b, of any size; the direction is gradient_scale x'.
   Outcome solve_for(const Vector& b, std::vector<Event>& events) {
     double largest = 0.0;
     for (const double value : b) largest = std::max(largest, std::fabs(value));
@@ -175,6 +194,7 @@ void Fisher::solve(double* x, Index right_hand_sides, double damping, const Cont
   }
   const Snapshot sums(*this);
   detail::AccumulatedStep step(sums, 1.0, damping, {}, context);
+  step.keep_factor();
   const auto size = static_cast<std::size_t>(dimension_);
   for (Index j = 0; j < right_hand_sides; ++j) {
     double* column = x + j * dimension_;
@@ -204,6 +224,7 @@ std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std:
   detail::check_batch(batch);
   const Fisher::Snapshot sums(*batch.fisher);
   detail::check(options, sums.dimension());
+  detail::check_sums_suffice(options);
   const double scale = batch.count.has_value() ? sums.weight() / *batch.count : 1.0;
   const auto size = static_cast<std::size_t>(sums.dimension());
   const Vector gradient(batch.gradient, batch.gradient + size);
@@ -267,7 +288,7 @@ std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std:
           {detail::norm(prior) == 0.0 ? EventCode::zero_gradient : EventCode::momentum_kept, Solver::cholesky});
     }
 
-    // In units of x' = x / gradient_scale, so that no product of two vectors leaves the range of double.
+    // The rule works in units of x' = x / gradient_scale, so that no product of two vectors leaves the range of double.
     const double part = step.gradient_scale();
     Vector solution = x;
     detail::Along along;

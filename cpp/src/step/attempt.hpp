@@ -1,4 +1,4 @@
-// An attempt at the system of a step: a leaf, which returns what it came to and never calls another.
+// An attempt at the system of a step is a leaf: it returns what it came to and never calls another.
 #pragma once
 
 #include <memory>
@@ -15,10 +15,10 @@ namespace fastfisher::detail {
 struct Plan;
 
 enum class Ending {
-  converged,    // to the tolerance; a direct solver, to the rounding of its residual
-  gave_up,      // a trial whose progress promises to cost more than the next rung
-  cut,          // at its number of iterations
-  stagnated,    // at the limit of its arithmetic
+  converged,    // it met the tolerance; a direct solver, the rounding of its residual
+  gave_up,      // it was a trial, whose progress promises to cost more than the next rung
+  cut,          // it used up its number of iterations
+  stagnated,    // it met the limit of its arithmetic
   singular,     // the system has no solution of this solver's kind
   indefinite,   // the matrix has no factor in this precision
   over_memory,  // the matrix takes more than the limit
@@ -31,21 +31,21 @@ struct Outcome {
   Solution solution;  // measured; empty where there is none
   Vector dual;        // sample weights, where a direct solver found them
   Index iterations = 0;
-  Index limit = 0;                                       // of iterations; of an iterative solver
-  std::shared_ptr<const Preconditioner> preconditioner;  // that it ran with, or null
+  Index limit = 0;                                       // on the iterations of an iterative solver
+  std::shared_ptr<const Preconditioner> preconditioner;  // the one that it ran with, or null
   std::vector<Event> events;
 };
 
-// What is to be tried.
+// A rung is what is to be tried.
 struct Rung {
   Solver solver = Solver::automatic;
   Precision precision = Precision::automatic;
-  bool trial = false;               // there is a next rung: progress is watched, and patience ends
-  const Outcome* from = nullptr;    // what an iterative solver goes on from; null: the workspace's start
+  bool trial = false;               // progress is watched, and patience ends, since there is a next rung
+  const Outcome* from = nullptr;    // an iterative solver goes on from it; null: from the workspace's start
   std::optional<Index> limit = {};  // of iterations, below the workspace's
 };
 
-// Cholesky of the d x d matrix, or of the Gram matrix, in the rung's precision.
+// Factors the d x d matrix, or the Gram matrix, in the rung's precision.
 Outcome attempt_direct(const Workspace& workspace, const Plan& plan, const Rung& rung);
 Outcome attempt_conjugate_gradient(const Workspace& workspace, const Plan& plan, const Rung& rung);
 Outcome attempt_lsmr(const Workspace& workspace, const Plan& plan, const Rung& rung);

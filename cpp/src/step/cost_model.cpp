@@ -17,7 +17,7 @@ namespace {
 // A matrix may take this share of the machine's memory: the caller's scores and environment need room too.
 constexpr double memory_share = 0.4;
 
-// The machine's memory, or what the process's control group grants of it.
+// Returns the machine's memory, or what the process's control group grants of it.
 double machine_memory() {
   const double pages = static_cast<double>(sysconf(_SC_PHYS_PAGES));
   const double page = static_cast<double>(sysconf(_SC_PAGE_SIZE));
@@ -42,8 +42,8 @@ double factor_cost(const SolveShape& shape, double side, double depth) {
   return (side * side * depth + side * side * side / 3.0) * (narrow ? narrow_gain : 1.0);
 }
 
-// One product with F: a pass over the dense blocks, bound by memory; matrix products for a pair, but for a start of 7
-// ns a row; and the call, with threads or without.
+// One product with F costs a pass over the dense blocks, bound by memory; matrix products for a pair, but for a start
+// of 7 ns a row; and the call, with threads or without.
 double product_cost(const SolveShape& shape, double samples, bool narrow) {
   constexpr double operations_of_byte = 3.0, start_of_row = 900.0;
   constexpr double narrow_speed = 1.7, wide_speed = 0.9;
@@ -53,7 +53,7 @@ double product_cost(const SolveShape& shape, double samples, bool narrow) {
   return work + std::min(1e6 + 4.0 * work, 5e6);
 }
 
-// With its share of CG's work on vectors, in double on one core.
+// An iteration costs a product and its share of CG's work on vectors, in double on one core.
 double iteration_cost(const SolveShape& shape) {
   constexpr double of_parameter = 1500.0;
   return product_cost(shape, shape.samples, shape.narrow_products) + of_parameter * shape.parameters;
@@ -67,17 +67,17 @@ double direct_cost(const SolveShape& shape, Solver solver) {
   return factor_cost(shape, shape.samples, shape.row_values) + start;
 }
 
-// Survey, gradient, residual and step: what every solver does.
+// Every solver surveys the batch and finds gradient, residual and step.
 double common_cost(const SolveShape& shape) { return 4.0 * product_cost(shape, shape.samples, false); }
 
-// A preconditioner in single precision works up to here (preconditioner.cpp), and one at all.
+// A preconditioner in single precision works up to the first condition (preconditioner.cpp), one at all to the second.
 constexpr double narrow_sample_condition = 2e7, most_sample_condition = 1e12;
 
-// Measured on batches of tanh networks with 1e3 to 1e4 parameters, 3e3 to 1e5 samples, damping 1e-2 and 1e-4 of the
-// mean eigenvalue, samples of 256 to 4,096 rows, to 1e-8: 21 to 375 iterations, of which this is between 0.8 and 2
-// times.  A sample of more rows than there are parameters is a covariance matrix, whose eigenvalues against the true
-// one's lie in (1 -+ sqrt(d / rows))^2 (Marchenko and Pastur): 29 and 55 iterations at four and two times d, measured
-// 31 and 51.
+// The estimate is a fit to batches of tanh networks with 1e3 to 1e4 parameters, 3e3 to 1e5 samples, damping 1e-2 and
+// 1e-4 of the mean eigenvalue, samples of 256 to 4,096 rows, to 1e-8: these took 21 to 375 iterations, of which it is
+// between 0.8 and 2 times.  A sample of more rows than there are parameters is a covariance matrix, whose eigenvalues
+// against the true one's lie in (1 -+ sqrt(d / rows))^2 (Marchenko and Pastur): 29 and 55 iterations at four and two
+// times d, measured 31 and 51.
 double sampled_iterations(const SolveShape& shape, double rows) {
   const double digits = std::log(2.0 / std::max(shape.tolerance, 1e-15));
   const double reach = 60.0 + 80.0 * shape.dense_columns / shape.parameters;

@@ -1,4 +1,4 @@
-// solver="auto": the cheapest algebra that fits in memory, by a model of what each costs.
+// solver="auto" takes the cheapest algebra that fits in memory, by a model of what each costs.
 #pragma once
 
 #include <optional>
@@ -7,12 +7,12 @@
 
 namespace fastfisher::detail {
 
-// What the model knows of a problem.
+// A shape is what the model knows of a problem.
 struct SolveShape {
   double samples = 0.0;     // N
   double parameters = 0.0;  // d
-  // Multiply-adds of an entry of the Gram matrix, and values stored for a row: k for a dense block of k columns,
-  // p + q for a pair.
+  // An entry of the Gram matrix takes as many multiply-adds, and a row as many stored values: k for a dense block of k
+  // columns, p + q for a pair.
   double row_values = 0.0;
   double dense_columns = 0.0;    // columns in dense blocks
   double product_values = 0.0;   // multiply-adds of a row of factored blocks with a vector: p q, less where rows share
@@ -32,7 +32,7 @@ SolveShape shape_of(const ScoresView& scores);
 struct SolverChoice {
   Solver solver = Solver::cholesky;
   Solver direct = Solver::cholesky;  // the cheaper factorisation that fits; automatic: neither does
-  // Of CG, where there is a factorisation to fall back on:
+  // These are for CG, where there is a factorisation to fall back on.
   double affordable = 0.0;  // further iterations that cost as much as the factorisation
   Index patience = 0;       // at the most
   Index sample_rows = 0;    // of the preconditioner that it starts with; 0: none
@@ -41,26 +41,27 @@ struct SolverChoice {
 
 SolverChoice choose_solver(const SolveShape& shape);
 
-// CG with the preconditioner that makes it cheapest.  Costs are in operations (cost_model.cpp).
+// A sampled run is CG with the preconditioner that makes it cheapest.  Costs are in operations (cost_model.cpp).
 struct SampledRun {
   Index rows = 0;  // of the sample; 0: none possible
   double setup = 0.0, iteration = 0.0, iterations = 0.0;
   double cost() const noexcept { return setup + iterations * iteration; }
 };
 
-// The largest sample whose run costs at most `slack` times the cheapest run.
+// Returns the largest sample whose run costs at most `slack` times the cheapest run.
 SampledRun cheapest_sampled_run(const SolveShape& shape, double slack = 1.0);
 
-// Rows of a preconditioner's sample that pay for themselves over `iterations` of CG at the most; 0: none do.
+// Returns the rows of a preconditioner's sample that pay for themselves over `iterations` of CG at the most, or zero
+// where none do.
 Index preconditioner_rows(const SolveShape& shape, double iterations);
 
-// Iterations of plain CG to the tolerance, at the most, from what is known of the condition.
+// Bounds the iterations of plain CG to the tolerance, from what is known of the condition.
 double iterations_bound(const SolveShape& shape);
 
-// What the model expects of each solver.
+// Returns what the model expects of each solver.
 PredictedCosts predicted_costs(const SolveShape& shape);
 
-// Bytes that the matrices of a direct solver may take.
+// Returns the bytes that the matrices of a direct solver may take.
 double memory_limit(const SolveShape& shape);
 
 bool fits_in_memory(const SolveShape& shape, Solver solver);

@@ -1,4 +1,4 @@
-// Attempts by a factor: of M, d x d, or of the Gram matrix, N x N.
+// The direct attempts factor a matrix: M, d x d, or the Gram matrix, N x N.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -12,8 +12,8 @@
 namespace fastfisher::detail {
 namespace {
 
-// How a factor is made and used: the last rung of its own ladder, and when refinement stops: at the first that gains
-// less than a factor, or after so many.
+// A use says how a factor is made and used: `last` is the last rung of the factor's own ladder, and refinement stops at
+// the first round that gains less than the factor `least_gain`, or after `most` of them.
 struct Use {
   LastRung last;
   double least_gain;
@@ -23,7 +23,8 @@ struct Use {
 constexpr Use in_single{LastRung::clamp, 2.0, 0}, in_double{LastRung::clamp, 2.0, 3};
 constexpr Use in_mixed{LastRung::jitter, 10.0, 30};  // double is better than a clamp in single
 
-// The damping from which on a factor in Real is sure to need neither jitter nor clamp; zero where that is not known.
+// Returns the damping from which on a factor in Real is sure to need neither jitter nor clamp, or zero where that is
+// not known.
 template <class Real>
 double sufficient_damping(const Workspace& workspace, Solver solver) {
   if (workspace.rows == nullptr || workspace.rows->centred()) return 0.0;  // the mean's subtraction rounds too
@@ -46,9 +47,9 @@ void tell_of_factor(const Workspace& workspace, const FactorReport& report, Outc
   }
 }
 
-// x = R^T y, (R R^T + shift I) y = a with b = R^T a, R = diag(sqrt w) S: one solve, and no difference of near-equals
-// divided by the damping.  Refined in the space of the samples, so that rounding never leaves the span of the scores:
-// y += (R R^T + shift I)^-1 (a - R x - shift y).
+// Solves x = R^T y, (R R^T + shift I) y = a with b = R^T a, R = diag(sqrt w) S, which takes one solve, and no
+// difference of near-equals divided by the damping.  The solution is refined in the space of the samples, so that
+// rounding never leaves the span of the scores: y += (R R^T + shift I)^-1 (a - R x - shift y).
 bool solve_dual(const Workspace& workspace, const DualFactorization& factor, const Use& use, Outcome& outcome) {
   const NormalSystem& system = *workspace.rows;
   Solution& solution = outcome.solution;
@@ -86,7 +87,7 @@ bool solve_dual(const Workspace& workspace, const DualFactorization& factor, con
   return settled || solution.residual <= 4.0 * size * double_rounding * scale * norm(solution.x);
 }
 
-// x = M^-1 b by the factor, unless a dual solve has begun, and x += M^-1 (b - M x).
+// Solves x = M^-1 b by the factor, unless a dual solve has begun, and refines by x += M^-1 (b - M x).
 bool solve_primal(const Workspace& workspace, const Factorization& factor, const Use& use, Outcome& outcome) {
   const LinearSystem& system = *workspace.system;
   const Vector& b = workspace.b;
@@ -109,7 +110,7 @@ bool solve_primal(const Workspace& workspace, const Factorization& factor, const
   return settled;
 }
 
-// S^T u = x for u = diag(w) S M^-1 x.
+// Without damping S^T u = x holds for u = diag(w) S M^-1 x.
 void find_dual_without_damping(const Workspace& workspace, const Factorization& factor, Outcome& outcome) {
   Vector again = outcome.solution.x;
   factor.solve(again);
@@ -144,7 +145,7 @@ void by_gram(const Workspace& workspace, const Use& use, Outcome& outcome) {
   const auto factor = factor_dual<Real>(*workspace.rows, {use.last, workspace.matrices}, report);
   if (report.reduced_to_band) outcome.events.push_back({EventCode::reduced_to_band, outcome.solver});
   const double shift = workspace.system->shift();
-  // More samples than directions: the dual system has no solution, only its jitter's.
+  // With more samples than directions the dual system has no solution, only its jitter has.
   const bool exact = factor != nullptr && report.exact();
   outcome.ending = shift == 0.0 && !exact ? Ending::singular : Ending::indefinite;
   if (factor == nullptr || outcome.ending == Ending::singular) return;

@@ -18,7 +18,7 @@ std::string text(const char* format, double value) {
 std::string whole(double value) { return text("%.0f", value); }
 std::string short_number(double value) { return text("%.1e", value); }
 
-// Of a cost in operations.
+// Writes a cost, which is in operations.
 std::string gigaflops(double operations) {
   return text(operations < 1e8 ? "%.2g" : "%.3g", operations / 1e9) + " GFLOP";
 }
@@ -29,7 +29,7 @@ std::string residual_of_tolerance(double residual, double tolerance) {
   return short_number(residual) + " of the tolerance " + short_number(tolerance);
 }
 
-// What a factor with a jitter or with raised eigenvalues would have needed; zero where no bound is known.
+// Says which damping a factor with a jitter or with raised eigenvalues would have needed; zero: no bound is known.
 std::string guarantee(double damping) {
   return damping > 0.0 ? " A damping of " + short_number(damping) + " or more is sure to need none." : "";
 }
@@ -61,7 +61,7 @@ struct Row {
   std::string (*sentence)(const Event&);
 };
 
-// One row a code, in the order of the enumeration.
+// The table has one row a code, in the order of the enumeration.
 const std::vector<Row>& rows() {
   static const std::vector<Row> table{
       {EventCode::chosen,

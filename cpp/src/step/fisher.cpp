@@ -15,7 +15,7 @@ namespace {
 
 std::size_t squared(Index n) noexcept { return static_cast<std::size_t>(n) * static_cast<std::size_t>(n); }
 
-// For products under the lock: a poll may use the object, and would wait for what its own thread holds.
+// Products under the lock have no poll: it may use the object, and would wait for what its own thread holds.
 Context unpolled(const Context& context) { return {context.threads, {}}; }
 
 // The entries of a positive semi-definite matrix are bounded by its trace: where this is finite, so are they.

@@ -1,4 +1,4 @@
-// Attempts that need products with the scores only.
+// The iterative attempts need products with the scores only.
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -15,14 +15,14 @@
 namespace fastfisher::detail {
 namespace {
 
-// Whether CG, by its progress so far, needs no more iterations than pay.
+// A prospect judges whether CG, by its progress so far, needs no more iterations than pay.
 class Prospect {
  public:
   Prospect(double tolerance, double affordable)
       : goal_(std::log(1.0 / std::max(tolerance, 1e-16))), most_(affordable) {}
 
-  // A judgement every few iterations, since residuals go up and down, by the slower of two rates: of all iterations and
-  // of the last few.  The first ones take out the largest eigenvalues and promise too much.
+  // Residuals go up and down, so a judgement is passed every few iterations only, by the slower of two rates, that of
+  // all iterations and that of the last few: the first ones take out the largest eigenvalues and promise too much.
   bool good(Index iterations, double residual) {
     constexpr Index between = 8;
     if (iterations % between != 0 || residual <= 0.0) return true;
@@ -42,7 +42,7 @@ class Prospect {
 
  private:
   double goal_, most_, before_ = 0.0, expected_ = 0.0;
-  int good_ = 2;  // judgements in a row that end it, less those there were
+  int good_ = 2;  // bad judgements in a row that are still to come before it ends
   Index done_ = 0;
 };
 
@@ -68,8 +68,8 @@ void precondition(const Workspace& workspace, const Plan& plan, const Rung& rung
       {EventCode::preconditioned, rung.solver, {static_cast<double>(outcome.preconditioner->rows())}});
 }
 
-// Mixed: products in single precision while the true residual, measured in double every few digits, keeps up with the
-// recurrence; in double from there on.
+// In mixed precision, products are in single precision while the true residual, measured in double every few digits,
+// keeps up with the recurrence, and in double from there on.
 ConjugateGradientResult run_conjugate_gradient(const Workspace& workspace, ConjugateGradientOptions options,
                                                Outcome& outcome) {
   const LinearSystem& system = *workspace.system;

@@ -12,7 +12,7 @@
 namespace fastfisher::detail {
 namespace {
 
-// What rounding leaves of a solution that is good enough where no tolerance says so.
+// Rounding leaves a good solution a residual of up to this, by which it is judged where no tolerance says so.
 double expected_residual(Precision precision) noexcept {
   return precision == Precision::single_precision ? 1e-3 : 1e-6;
 }
@@ -33,7 +33,8 @@ class Ladder {
       keep(tried, outcome);
     }
     if (best_ == nullptr || (indefinite_ && norm(best_->solution.x) == 0.0)) refuse();  // CG found nothing either
-    note_the_end_of(*best_);
+    const bool told = plan_->first.trial && best_ == tried_.front().get();              // before the trial was given up
+    if (!told) note_the_end_of(*best_);
     return std::move(*best_);
   }
 
@@ -90,7 +91,7 @@ class Ladder {
     return Rung{.solver = rung.solver, .precision = Precision::double_precision};
   }
 
-  // The smaller of the two matrices, where "auto" had the larger one in single precision.
+  // "auto" may have chosen the larger matrix in single precision: the smaller one may then fit in double.
   std::optional<Rung> factor_what_fits(const Rung& rung) {
     const Solver other = rung.solver == Solver::gram ? Solver::cholesky : Solver::gram;
     SolveShape wide = plan_->shape;
@@ -106,7 +107,7 @@ class Ladder {
     return last_rung(*workspace_, *plan_, *events_);
   }
 
-  // Where a factor's solution is not what "auto" promises, CG or LSMR goes on: to the end, or, from a solution that
+  // CG or LSMR goes on where a factor's solution is not what "auto" promises: to the end, or, from a solution that
   // will do, for as many iterations as cost as much as the factor.
   std::optional<Rung> improve(const Outcome& outcome) {
     const double residual = relative(outcome);

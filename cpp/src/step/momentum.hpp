@@ -15,7 +15,7 @@ namespace fastfisher::detail {
 // (F + lambda I) y = g - F (momentum previous), which is what advantages A - S (momentum previous) give.
 class Momentum {
  public:
-  // `surveyed`: of this batch, whose arguments are good.
+  // `surveyed` is the survey of this batch, whose arguments are therefore good.
   Momentum(const Batch& batch, const Survey& surveyed, const Context& context) : batch_(batch) {
     check_momentum(batch.momentum);
     if (batch.momentum == 0.0 || batch.previous == nullptr) return;
@@ -31,7 +31,7 @@ class Momentum {
       }
     }
     if (batch.advantages != nullptr) {
-      // g is divided by sum w and F by count: S^T (w A') / sum w = g - F prior.
+      // Since g is divided by sum w and F by count, S^T (w A') / sum w = g - F prior.
       changed_.resize(samples);
       for (std::size_t n = 0; n < samples; ++n) {
         changed_[n] = batch.advantages[n] - surveyed.total_weight / surveyed.count * scores_times_prior_[n];

@@ -13,7 +13,7 @@ namespace {
 // 1 / eps; a bound on it by the trace is loose, but a wrong guess costs iterations only.
 constexpr double most_condition_of_mixed = 1e7;
 
-// Of M, to a few per cent.
+// Estimates the largest eigenvalue of M to a few per cent, by power iterations.
 double largest_eigenvalue(const Workspace& workspace) {
   Vector v = workspace.b, product;
   double eigenvalue = 0.0;
@@ -62,7 +62,7 @@ Precision settled(const Workspace& workspace, const SolveShape& shape, Solver so
   return pays && mixed_may_work(workspace, shape) ? Precision::mixed : Precision::double_precision;
 }
 
-// The precision that was asked for, or why it cannot be had.
+// Returns the precision that was asked for, or double, with an event that says why the other cannot be had.
 Precision granted(const Workspace& workspace, const Plan& plan, Solver solver, std::vector<Event>& events) {
   const Precision asked = plan.asked;
   if (asked == Precision::double_precision) return asked;

@@ -1,4 +1,4 @@
-// Which solver runs first, in which precision, and what is known for choosing the next.
+// A plan says which solver runs first, in which precision, and holds what is known for choosing the next.
 #pragma once
 
 #include <vector>
@@ -10,26 +10,27 @@ namespace fastfisher::detail {
 
 struct Plan {
   SolveShape shape;
-  SolverChoice choice;     // its `direct` is the solver asked for where that is a direct one
+  SolverChoice choice;     // its `direct` is the solver that was asked for, where that is a direct one
   bool automatic = false;  // no solver was asked for
   Precision asked = Precision::automatic;
   Rung first;
   std::vector<Event> events;
 };
 
-// Throws std::invalid_argument or MemoryLimitExceeded where the solver asked for cannot run.
+// Plans the solution.  Throws std::invalid_argument or MemoryLimitExceeded where the solver asked for cannot run.
 Plan make_plan(const Workspace& workspace, SolveShape shape, const StepOptions& options);
 
-// A rung of this solver in the precision that was asked for, or what becomes of it, which the events then say.
+// Returns a rung of this solver in the precision that was asked for; where that cannot be had, the events say what
+// takes its place.
 Rung rung_of(const Workspace& workspace, const Plan& plan, Solver solver, std::vector<Event>& events);
 
-// CG or LSMR, whichever loses less, where nothing comes after it.
+// Returns the rung that nothing comes after: CG or LSMR, whichever loses less.
 Rung last_rung(const Workspace& workspace, const Plan& plan, std::vector<Event>& events);
 
-// Whether the least-squares form loses fewer digits than CG, and can run.
+// Returns whether the least-squares form loses fewer digits than CG, and can run.
 bool lsmr_is_safer(const Workspace& workspace, const SolveShape& shape) noexcept;
 
-// Rows of the preconditioner's sample; 0: it does not pay.
+// Returns the number of rows of the preconditioner's sample; zero says that none pays.
 Index sample_rows(const Workspace& workspace, const Plan& plan, const Rung& rung);
 
 }  // namespace fastfisher::detail

@@ -10,7 +10,7 @@
 namespace fastfisher::detail {
 namespace {
 
-// options.initial, less what momentum adds in the end, in the units of the solution; zero by default.
+// The start is options.initial, less what momentum adds in the end, in the units of the solution; zero by default.
 Vector start_of(const StepOptions& options, const Momentum& momentum, const Problem& problem) {
   Vector x(static_cast<std::size_t>(problem.parameters), 0.0);
   if (options.initial == nullptr) return x;
@@ -104,8 +104,8 @@ Outcome PosedStep::solve_or_stay(std::vector<Event>& events) {
   return outcome;
 }
 
-// direction = S^T u.  With damping u = (A - S x) / (N lambda), weights and count in their places; without, u is what
-// the dual solve found.
+// The sample weights are u with direction = S^T u.  With damping, u = (A - S x) / (N lambda), weights and count in
+// their places; without, u is what the dual solve found.
 std::vector<double> PosedStep::sample_weights(Outcome& outcome, std::vector<Event>& events) const {
   if (problem_.batch->advantages == nullptr) return {};
   Vector u = std::move(outcome.dual);
@@ -136,7 +136,7 @@ void PosedStep::tell_what_the_scores_do_not_span(const Outcome& outcome, std::ve
   if (share > 0.01) events.push_back({EventCode::outside_span, outcome.solver, {std::min(share, 1.0)}});
 }
 
-// x' becomes the whole direction, and g what it was without momentum; returns g^T x in the scaled units.
+// Turns x' into the whole direction, and g into what it was without momentum; returns g^T x in the scaled units.
 double PosedStep::add_prior(Solution& solution, Vector& gradient) const {
   const double unit = problem_.solution_scale();
   const Momentum& momentum = shared_->momentum;

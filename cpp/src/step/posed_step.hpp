@@ -1,4 +1,4 @@
-// One step of a batch, from its options to its result.
+// A posed step takes one step of a batch, from its options to its result.
 #pragma once
 
 #include <optional>
@@ -10,7 +10,7 @@
 
 namespace fastfisher::detail {
 
-// What the steps of several dampings share: the batch is looked through once.
+// The steps of several dampings share this, so that the batch is looked through once.
 struct SharedBatch {
   SharedBatch(const Batch& batch, const Context& call)
       : original(batch), context(call), surveyed(survey(batch, call)), momentum(batch, surveyed, call) {
@@ -23,10 +23,11 @@ struct SharedBatch {
   const Context& context;
   Survey surveyed;
   Momentum momentum;
-  std::optional<double> largest_eigenvalue;  // of count F, estimated where it was needed
+  std::optional<double> largest_eigenvalue;  // of count F; estimated only where it was needed
 };
 
-// Works on x / solution_scale, whose size does not depend on the units of scores and advantages (problem.hpp).
+// The step is found as x / solution_scale, whose size does not depend on the units of scores and advantages
+// (problem.hpp).
 class PosedStep {
  public:
   // Poses the problem and plans its solution.  Throws like natural_step.
@@ -37,7 +38,7 @@ class PosedStep {
   const Problem& problem() const noexcept { return problem_; }
   const Plan& plan() const noexcept { return plan_; }
 
-  // Solves and scales; `matrices`, if not null, is where other dampings' matrices are.
+  // Solves the system and scales the step.  `matrices`, if not null, holds the matrices of other dampings.
   NaturalStep take(MatrixProvider* matrices = nullptr);
 
  private:

@@ -26,7 +26,7 @@ void check(const Batch& batch) {
   }
 }
 
-// Sum of the weights, the divisor and the trace of F.
+// Finds the sum of the weights, the divisor and the trace of F.
 void measure(const Batch& batch, const Context& context, Survey& problem) {
   Vector norms(static_cast<std::size_t>(problem.samples));
   square_norms(batch.scores, norms.data(), context);
@@ -50,7 +50,7 @@ void measure(const Batch& batch, const Context& context, Survey& problem) {
   throw std::overflow_error("scores: their squares leave the range of float64; rescale the scores");
 }
 
-// The mean score, and tr(F) of what it leaves of the scores.
+// Finds the mean score, and tr(F) of what it leaves of the scores.
 void find_mean(const Batch& batch, const Context& context, Survey& problem) {
   if (!batch.centre) return;
   Vector shares(static_cast<std::size_t>(problem.samples));

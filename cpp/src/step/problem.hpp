@@ -1,4 +1,4 @@
-// A batch, checked and brought to moderate size.
+// A problem is a batch, checked and brought to moderate size.
 #pragma once
 
 #include "fastfisher/natural_step.hpp"
@@ -6,7 +6,7 @@
 
 namespace fastfisher::detail {
 
-// 2^exponent with value = 2^exponent * [1, 2).
+// Returns 2^exponent with value = 2^exponent * [1, 2).
 inline double power_of_two(double value) noexcept { return std::ldexp(1.0, std::ilogb(value)); }
 
 // Each throws std::invalid_argument naming the argument.
@@ -14,15 +14,15 @@ void check(const StepOptions& options, Index parameters);
 void check_damping(double damping);
 void check_momentum(double momentum);
 
-// w_n, one where none were given.
+// Returns w_n, which is one where no weights were given.
 inline double weight_of(const Batch& batch, std::size_t n) noexcept {
   return batch.weights == nullptr ? 1.0 : batch.weights[n];
 }
 
-// w A / sum w, (N,): g = S^T of it.
+// Returns w A / sum w, (N,), of which g is the product with S^T.
 Vector weighted_advantages(const Batch& batch, double total_weight);
 
-// What of a batch is the same for every damping.
+// A survey is what of a batch is the same for every damping.
 struct Survey {
   const Batch* batch = nullptr;
   Index samples = 0;
@@ -35,10 +35,10 @@ struct Survey {
   double gradient_scale = 1.0;
 };
 
-// All but the gradient.  Throws std::invalid_argument naming the argument, or std::overflow_error.
+// Surveys all but the gradient.  Throws std::invalid_argument naming the argument, or std::overflow_error.
 Survey survey(const Batch& batch, const Context& context);
 
-// The gradient of `batch`: the one that was surveyed, or what momentum makes of it.  Throws like survey.
+// Adds the gradient of `batch`, which is the one that was surveyed, or what momentum makes of it.  Throws like survey.
 void find_gradient(const Batch& batch, const Context& context, Survey& surveyed);
 
 // The system that is solved is matrix_scale count (F + lambda I) x' = g / gradient_scale, so the direction is
@@ -59,7 +59,7 @@ struct Problem : Survey {
   double mean_eigenvalue() const noexcept {
     return system_scale() * trace / static_cast<double>(samples < parameters ? samples : parameters);
   }
-  // What the rounding of a product with the matrix is measured by.  The product of a centred one rounds as much as that
+  // The rounding of a product with the matrix is measured by this.  The product of a centred one rounds as much as that
   // of the mean with the deviations.
   double product_scale() const noexcept {
     const double deviations = mean_eigenvalue();
@@ -68,7 +68,7 @@ struct Problem : Survey {
   }
   Vector right_hand_side() const;
 
-  // a with S^T diag(system weights) a = right_hand_side(), where advantages were given.
+  // Returns a_n, with S^T diag(system weights) a = right_hand_side(), where advantages were given.
   double dual_target(std::size_t n) const noexcept {
     return batch->advantages[n] / gradient_scale / matrix_scale / total_weight;
   }

@@ -1,4 +1,4 @@
-// A step for each of several dampings: the only user of matrices that are kept and reduced to a band.
+// Here a step is taken for each of several dampings, the only user of matrices that are kept and reduced to a band.
 #include <memory>
 #include <stdexcept>
 
@@ -11,7 +11,7 @@ namespace {
 
 using detail::PosedStep;
 
-// Whether two dampings have their direct solver and their unshifted matrix in common.
+// Returns whether two dampings have their direct solver and their unshifted matrix in common.
 bool share_a_matrix(const PosedStep& a, const PosedStep& b) noexcept {
   return a.plan().choice.direct == b.plan().choice.direct && a.problem().matrix_scale == b.problem().matrix_scale;
 }

@@ -6,13 +6,13 @@ namespace fastfisher {
 namespace detail {
 namespace {
 
-// In the order of the enumeration.
+// The rows are in the order of the enumeration.
 constexpr std::array<SolverRow, 5> table{{
-    {Solver::automatic, "auto", "auto", false, false, nullptr},
-    {Solver::cholesky, "cholesky", "Cholesky", false, false, attempt_direct},
-    {Solver::gram, "gram", "the Gram matrix", false, true, attempt_direct},
-    {Solver::conjugate_gradient, "cg", "CG", true, false, attempt_conjugate_gradient},
-    {Solver::lsmr, "lsmr", "LSMR", true, true, attempt_lsmr},
+    {Solver::automatic, "auto", "auto", false, nullptr},
+    {Solver::cholesky, "cholesky", "Cholesky", false, attempt_direct},
+    {Solver::gram, "gram", "the Gram matrix", false, attempt_direct},
+    {Solver::conjugate_gradient, "cg", "CG", true, attempt_conjugate_gradient},
+    {Solver::lsmr, "lsmr", "LSMR", true, attempt_lsmr},
 }};
 
 constexpr bool in_order() {

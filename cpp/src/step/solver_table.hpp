@@ -1,4 +1,4 @@
-// One row a solver: to add one is a file with its attempt, and a row here.
+// The table has one row a solver: to add a solver is a file with its attempt, and a row here.
 #pragma once
 
 #include <string_view>
@@ -11,9 +11,8 @@ struct SolverRow {
   Solver solver;
   std::string_view name;      // in Python, on the command line and in results
   std::string_view in_words;  // in notes
-  bool iterative;             // needs products with the scores only, and may stop at a tolerance
-  bool needs_rows;            // cannot run where only the sum of s s^T is kept
-  // Null for the automatic one.
+  bool iterative;             // it needs products with the scores only, and may stop at a tolerance
+  // The attempt is null for the automatic one.
   Outcome (*attempt)(const Workspace& workspace, const Plan& plan, const Rung& rung);
 };
 

@@ -1,4 +1,4 @@
-// From a solution of the linear system to the step.
+// The step rule leads from a solution of the linear system to the step.
 #pragma once
 
 #include <optional>
@@ -7,7 +7,7 @@
 
 namespace fastfisher::detail {
 
-// What a solution x' of M x' = b stands for: x = gradient_scale system_scale x', of M = system_scale (F + lambda I) and
+// A solution x' of M x' = b stands for x = gradient_scale system_scale x', where M = system_scale (F + lambda I) and
 // b = g / gradient_scale.
 struct Units {
   double gradient_scale = 1.0;
@@ -16,15 +16,15 @@ struct Units {
   double solution_scale() const noexcept { return gradient_scale * system_scale; }
 };
 
-// values * factor.  Throws std::overflow_error where that leaves the range of double.
+// Returns values * factor.  Throws std::overflow_error where that leaves the range of double.
 Vector scaled(Vector values, double factor);
 
-// What of x' the step rule goes by.
+// The step rule goes by these properties of x'.
 struct Along {
   double slope = 0.0;      // b^T x'
   double curvature = 0.0;  // x'^T M x' without the shift
-  bool momentum = false;   // x' is not M^-1 b: its own curvature scales it
-  bool zero = false;       // both b and x' are
+  bool momentum = false;   // x' is not M^-1 b, so that its own curvature scales it
+  bool zero = false;       // both b and x' are zero
 };
 
 // Fills step, direction, step_size, predicted_kl and predicted_improvement in, and tells where no length gives the KL.
@@ -36,11 +36,11 @@ struct Along {
 void scale_to_kl(const Vector& solution, const Units& units, const Along& along, std::optional<double> max_kl,
                  NaturalStep& result);
 
-// Takes over the residual, and tells where it is above what can be relied on: one rule for every solver.
-// `second_pass`: the residual is of other rows than those that were solved for, perhaps.
+// Takes over the residual, and tells where it is above what can be relied on, by one rule for every solver.
+// `second_pass` says that the residual is perhaps of other rows than those that were solved for.
 void judge(const Workspace& workspace, const Outcome& outcome, double residual, bool second_pass, NaturalStep& result);
 
-// Renders the notes: the last word.
+// Renders the notes, which is the last thing to be done to a result.
 NaturalStep told(NaturalStep&& result);
 
 }  // namespace fastfisher::detail

@@ -1,4 +1,4 @@
-// The system of one step as attempts at it see it: none of them changes it.
+// The workspace is the system of one step as attempts see it: none of them changes it.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace fastfisher::detail {
 
-// A factor that later right-hand sides of the same system use again.
+// Later right-hand sides of the same system use this factor again.
 struct KeptFactor {
   Solver solver = Solver::automatic;
   Precision precision = Precision::automatic;
@@ -18,27 +18,27 @@ struct KeptFactor {
   FactorReport report;
 };
 
-// M x = b, in the units of problem.hpp.
+// The system is M x = b, in the units of problem.hpp.
 struct Workspace {
   const LinearSystem* system = nullptr;
-  const NormalSystem* rows = nullptr;  // the same system with its rows; null where only their sum is kept
+  const NormalSystem* rows = nullptr;  // the same system, with its rows; null where only their sum is kept
   Vector b;
   Vector targets;  // a, (N,), with S^T diag(w) a = b, where advantages were given; else empty
-  Vector start;    // x, (d,): where CG and LSMR begin
+  Vector start;    // x, (d,), from which CG and LSMR begin
 
   Index samples = 0, parameters = 0;
   double trace = 0.0;          // tr(F)
   double matrix_trace = 0.0;   // tr(M) without its shift
-  double product_scale = 0.0;  // what the rounding of a product with M is measured by
+  double product_scale = 0.0;  // the rounding of a product with M is measured by it
   double matrix_scale = 1.0;   // of M, beside the divisor of F
 
-  // Of the options.
+  // These are the options that solvers go by.
   double tolerance = 1e-8;
   std::optional<Index> max_iterations;
   bool precondition = true;
 
-  // Where solves share what they find: matrices of several dampings, a factor of several right-hand sides, and the
-  // largest eigenvalue of M over its matrix_scale, once estimated.  Each may be null.
+  // Solves share what they find through these, each of which may be null: the matrices of several dampings, a factor of
+  // several right-hand sides, and the largest eigenvalue of M over its matrix_scale, once it has been estimated.
   MatrixProvider* matrices = nullptr;
   KeptFactor* kept = nullptr;
   std::optional<double>* largest_eigenvalue = nullptr;

@@ -84,6 +84,34 @@ TEST_P(Rungs, TheLastOneIsNoTrial) {
   EXPECT_FALSE(tells(step, EventCode::trial_stopped));
 }
 
+// Where the trial has the better residual after all, its end was told twice.
+TEST_P(Rungs, TheEndOfATrialIsToldOnce) {
+  Rows rows(60, 12, 1.0);
+  const Context context;
+  const detail::NormalSystem system(rows.batch.scores, nullptr, 1.0, nullptr, context);
+  detail::Workspace workspace;
+  workspace.system = workspace.rows = &system;
+  workspace.b = vector_of<double>(12, 3);
+  workspace.start.assign(12, 0.0);
+  workspace.samples = 60;
+  workspace.parameters = 12;
+  workspace.product_scale = 60.0;
+  workspace.tolerance = 0.0;  // which CG cannot meet
+  detail::Plan plan;
+  plan.automatic = true;
+  plan.asked = Precision::single_precision;  // of the factor, which is the worse one then
+  plan.choice.direct = Solver::cholesky;
+  plan.choice.affordable = 1e6;
+  plan.choice.patience = 1000;
+  plan.first = {.solver = Solver::conjugate_gradient, .precision = Precision::double_precision, .trial = true};
+  std::vector<Event> events;
+  const detail::Outcome outcome = detail::solve(workspace, plan, events);
+  EXPECT_EQ(outcome.solver, Solver::conjugate_gradient);
+  std::vector<EventCode> codes;
+  for (const Event& event : events) codes.push_back(event.code);
+  EXPECT_EQ(codes, (std::vector<EventCode>{EventCode::stagnated, EventCode::given_up}));
+}
+
 TEST_P(Rungs, WhereDoubleDoesNotFitTheOtherMatrixOrCGIsNext) {
   Rows rows(100, 140, 1e-3);
   rows.options.damping = 1e-10;
@@ -208,6 +236,30 @@ TEST_P(Rungs, RowsThatCanBeReadAgainMeasureTheResidual) {
   const NaturalStep changed = natural_steps(batch, {1e-2}).front();
   EXPECT_TRUE(tells(changed, EventCode::second_pass_changed));
   EXPECT_LT(changed.residual, 1e-12);
+}
+
+// Each of these ran Cholesky in double, or CG, without a word.
+TEST_P(Rungs, SumsRefuseWhatTheyCannotDo) {
+  Rows rows(50, 10, 1.0);
+  const auto gradient = vector_of<double>(10, 9);
+  Fisher fisher(10);
+  fisher.update(rows.batch.scores, nullptr);
+  const AccumulatedBatch batch = accumulated(fisher, gradient);
+  for (const Solver solver : {Solver::gram, Solver::conjugate_gradient, Solver::lsmr}) {
+    StepOptions options;
+    options.solver = solver;
+    EXPECT_THROW(natural_steps(batch, {1e-2}, options), std::invalid_argument);
+  }
+  for (const Precision precision : {Precision::single_precision, Precision::mixed}) {
+    StepOptions options;
+    options.precision = precision;
+    EXPECT_THROW(natural_steps(batch, {1e-2}, options), std::invalid_argument);
+  }
+  StepOptions options;
+  options.memory_limit = 100.0;  // bytes
+  EXPECT_EQ(natural_steps(batch, {1e-2}, options).front().solver, Solver::conjugate_gradient);
+  options.solver = Solver::cholesky;
+  EXPECT_THROW(natural_steps(batch, {1e-2}, options), MemoryLimitExceeded);
 }
 
 TEST_P(Rungs, SeveralRightHandSidesShareAFactor) {

@@ -201,6 +201,27 @@ print(resident("VmHWM:") - before)
     assert float(result.stdout) < 12.0
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/status")
+def test_memory_does_not_grow_with_the_dampings() -> None:
+    """A factor takes 8 MB: ten of them must not be kept beside each other."""
+    result = run_python("""
+import fastfisher as ff, numpy as np
+
+def peak():
+    status = open("/proc/self/status").read()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+rng = np.random.default_rng(0)
+scores, advantages = rng.standard_normal((1100, 1000)), rng.standard_normal(1100)
+ff.natural_step(lambda: iter([(scores, advantages)]))
+before = peak()
+ff.natural_step(lambda: iter([(scores, advantages)]), damping=list(np.logspace(-4, 0, 10)))
+print(peak() - before)
+""")
+    assert result.returncode == 0, result.stderr
+    assert float(result.stdout) < 24.0
+
+
 def test_one_block_at_a_time_is_alive() -> None:
     """What the iterator made before is gone when it is asked for the next."""
 

@@ -8,7 +8,7 @@
 namespace fastfisher::detail {
 namespace {
 
-// Wide enough for the speed of products of matrices; a wider band costs more to solve with.
+// The band is wide enough for the speed of products of matrices; a wider one costs more to solve with.
 constexpr Index band_width = 32;
 
 template <class Real>
@@ -16,7 +16,7 @@ double bytes_of(Index n) noexcept {
   return static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(sizeof(Real));
 }
 
-// Shares the band form with the factors of other dampings.
+// This factor shares the band form with those of other dampings.
 template <class Real>
 class BandedCholesky final : public ShiftedFactor {
  public:
@@ -59,8 +59,8 @@ class CachedMatrix final : public MatrixSource<Real> {
 
 }  // namespace
 
-// Measured on two cores with AVX-512, where a band form costs 4 to 5 factors, and a step from it 0.15 (n = 2,048) to
-// 0.6 (n = 512) of one.
+// The crossover was measured on two cores with AVX-512, where a band form costs 4 to 5 factors, and a step from it 0.15
+// (n = 2,048) to 0.6 (n = 512) of one.
 template <class Real>
 Index band_crossover(Index n) noexcept {
   constexpr bool narrow = std::is_same_v<Real, float>;
@@ -101,7 +101,7 @@ void MatrixCache::copy(Index n, const Former<Real>& form, Real* target) {
   }
   make_room<Real>(n);
   form(target);
-  // Beside the largest factor that there may be.
+  // There must be room beside the largest factor that there may be.
   const double factor = double_.matrices() > 0 ? bytes_of<double>(n) : bytes_of<Real>(n);
   if (kept_bytes(n) + bytes_of<Real>(n) + factor > memory_limit_) return;
   matrix = Buffer<Real>(n * n);

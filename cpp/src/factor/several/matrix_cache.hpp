@@ -1,4 +1,4 @@
-// The matrix of a direct solver, kept from one damping to the next: the road of several dampings.
+// The matrix of a direct solver is kept from one damping to the next here: this is the road of several dampings.
 #pragma once
 
 #include <memory>
@@ -8,15 +8,15 @@
 
 namespace fastfisher::detail {
 
-// Dampings from which on one band form is cheaper than a Cholesky factor each, for a matrix of n rows.
+// Returns the number of dampings from which on one band form is cheaper than a Cholesky factor each, for n rows.
 template <class Real>
 Index band_crossover(Index n) noexcept;
 
-// For the dampings of one batch, one solver and one scale of the matrix.
+// A cache serves the dampings of one batch, one solver and one scale of the matrix.
 class MatrixCache final : public MatrixProvider {
  public:
-  // How many dampings are expected to ask for a factor in each precision, and the bytes that what is kept and a factor
-  // may take together.
+  // Takes the numbers of dampings that are expected to ask for a factor in each precision, and the bytes that what is
+  // kept and a factor may take together.
   MatrixCache(Index in_single, Index in_double, double memory_limit)
       : in_single_(in_single), in_double_(in_double), memory_limit_(memory_limit) {}
 
@@ -34,11 +34,11 @@ class MatrixCache final : public MatrixProvider {
     double largest_diagonal;  // entry of the matrix
   };
 
-  // Whether reduced() is not null.
+  // Returns whether reduced() is not null.
   template <class Real>
   bool reduces(Index n) const noexcept;
 
-  // Its band form, where so many dampings ask for it that it pays; else null.
+  // Returns the band form of the matrix where so many dampings ask for it that it pays, else null.
   template <class Real>
   const Reduced<Real>* reduced(Index n, const Former<Real>& form, const Context& context);
 
