@@ -69,7 +69,7 @@ class RecentBaseline(Baseline):
         return self._inner.predict(observations, times)
 
     def fit(self, observations: Array, times: Times, targets: Array) -> None:
-        # Copies: the arrays of a batch are overwritten by the next one's.
+        # Copies, since a caller may use its arrays again.
         self._recent.append((observations.copy(), times.copy(), self._unit.value * targets))
         every_observation, every_time, every_target = (
             np.concatenate(arrays) for arrays in zip(*self._recent, strict=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch import Array
+from ..batch import Array, Trajectory
 
 _ALIGNMENT = 64
 
@@ -144,6 +144,18 @@ class Arena:
         count = self._filling()
         assert self.finished[:count].all()
         return self.length[:count].copy()
+
+    def trajectory(self, episode: int) -> Trajectory:
+        """Return a finished episode, as views."""
+        start = self.start[episode]
+        place = self.worker[episode], slice(start, start + self.length[episode])
+        return Trajectory(
+            self.observations[place],
+            self.actions[place],
+            self.rewards[place],
+            self.final_observation[episode],
+            bool(self.terminated[episode]),
+        )
 
 
 def _memory_file(size: int) -> int:

@@ -14,7 +14,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ...policies import Policy
-from ..batch import Array, Batch
+from ..batch import Array, Batch, Trajectory
 from ..config import TrainConfig
 from ..defaults import decided
 from ..environments.recipe import Env
@@ -82,18 +82,20 @@ class EnvPoolRollouts(Rollouts):
             _Lane(policy, self._pools[0], 2 * rows, stream(self._seed, Stream.VECTOR, iteration, lane)[1])
             for lane in range(count)
         ]
-        groups = [[lanes[lane] for lane in members] for members in self._lanes]
-        begin, waiting = perf_counter(), 0.0
-        for pool, group in zip(self._pools, groups, strict=True):
+        groups = [
+            (pool, [lanes[lane] for lane in members])
+            for pool, members in zip(self._pools, self._lanes, strict=True)
+        ]
+        begin = perf_counter()
+        for pool, group in groups:
             for lane, observation in zip(group, pool.reset()[0], strict=True):
                 lane.begin(observation)
-        waiting += perf_counter() - begin
-        steps = 0
-        for pool, group in zip(self._pools, groups, strict=True):
-            steps += self._send(pool, group)
-        while True:
+        waiting = perf_counter() - begin
+        steps = sum(self._send(pool, group) for pool, group in groups)
+        more = True
+        while more:
             more = steps < self._batch_steps
-            for pool, group in zip(self._pools, groups, strict=True):
+            for pool, group in groups:
                 begin = perf_counter()
                 observations, *results, _ = pool.recv()
                 waiting += perf_counter() - begin
@@ -101,10 +103,8 @@ class EnvPoolRollouts(Rollouts):
                     lane.receive(*result)
                 if more:
                     steps += self._send(pool, group)
-            if not more:
-                break
         self.resets += [lane.resets for lane in lanes]
-        return _joined(lanes, waiting)
+        return Batch.of((trajectory for lane in lanes for trajectory in lane.close()), waiting)
 
     def _send(self, pool: Any, group: list[_Lane]) -> int:
         """Have one pool take a step; return how many of its environments make a transition of it."""
@@ -132,8 +132,7 @@ class _Lane:
         self.t, self.resets, self.resetting = 0, 0, False
         self._start = 0
         """Row of the first transition of the trajectory that goes on."""
-        self.trajectories: list[tuple[int, bool, bool, Array]] = []
-        """Length, whether the task terminated, whether it is a whole episode, and the last observation."""
+        self._trajectories: list[Trajectory] = []
 
     def begin(self, observation: Array) -> None:
         """Take in the observation after a reset."""
@@ -159,31 +158,15 @@ class _Lane:
             self._end(terminated, complete=True)
 
     def _end(self, terminated: bool, complete: bool) -> None:
-        last = self._observation.astype(np.float64)
-        self.trajectories.append((self.t - self._start, terminated, complete, last))
+        self.slot.final_observation[...] = self._observation
+        self._trajectories.append(self.slot.trajectory(self._start, self.t, terminated, complete))
         self._start = self.t
 
-    def close(self) -> None:
-        """End the trajectory that the end of the batch cuts, if there is one."""
+    def close(self) -> list[Trajectory]:
+        """End the trajectory that the end of the batch cuts, if there is one, and return all of them."""
         if self.t > self._start:
             self._end(terminated=False, complete=False)
-
-
-def _joined(lanes: list[_Lane], seconds: float) -> Batch:
-    for lane in lanes:
-        lane.close()
-    trajectories = [trajectory for lane in lanes for trajectory in lane.trajectories]
-    lengths, terminated, complete, last = map(np.array, zip(*trajectories, strict=True))
-    return Batch(
-        observations=np.concatenate([lane.slot.observations[: lane.t] for lane in lanes]),
-        actions=np.concatenate([lane.slot.actions[: lane.t] for lane in lanes]),
-        rewards=np.concatenate([lane.slot.rewards[: lane.t] for lane in lanes]),
-        lengths=lengths,
-        terminated=terminated,
-        complete=complete,
-        final_observations=last,
-        seconds_env_step=seconds,
-    )
+        return self._trajectories
 
 
 def make_pool(config: TrainConfig, env: Env, lanes: list[int]) -> Any:

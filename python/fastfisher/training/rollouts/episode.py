@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..._core import BoxActor, DiscreteActor
 from ..._core import run_episode as run_in_core
 from ...policies import CategoricalHead, GaussianHead, Policy
-from ..batch import Array
+from ..batch import Array, Trajectory
 from ..environments.recipe import Env
 from ..environments.spaces import action_converter
 
@@ -43,6 +43,17 @@ class Slot(NamedTuple):
         """Return room for this many steps of a policy, and observations of this size."""
         actions: NDArray[Any] = np.empty((rows, *policy.action_shape), policy.action_dtype)
         return cls(np.empty((rows, size)), actions, np.empty(rows), np.empty(size))
+
+    def trajectory(self, start: int, stop: int, terminated: bool, complete: bool = True) -> Trajectory:
+        """Return a copy of these rows and of the final observation, since more may be written here."""
+        return Trajectory(
+            self.observations[start:stop].copy(),
+            self.actions[start:stop].copy(),
+            self.rewards[start:stop].copy(),
+            self.final_observation.copy(),
+            terminated,
+            complete,
+        )
 
 
 Chooser = Callable[[int, Any], Any]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
@@ -13,7 +14,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from ...policies import Policy
-from ..batch import Batch
+from ..batch import Batch, Trajectory
 from ..environments.recipe import Recipe
 from ..environments.spaces import action_converter
 from ..errors import UserError
@@ -102,38 +103,26 @@ class VectorRollouts(Rollouts):
                     reached[lane] = np.asarray(infos["final_obs"][lane], self._observation_dtype)
             else:
                 raw, _ = self._envs.reset(options={"reset_mask": ended})
-        return _by_lane(steps, int(self._mode == AutoresetMode.NEXT_STEP), seconds)
+        return Batch.of(_by_lane(steps, int(self._mode == AutoresetMode.NEXT_STEP)), seconds)
 
     def close(self) -> None:
         if self._owns_envs:
             self._envs.close()
 
 
-def _by_lane(steps: list[tuple[NDArray[Any], ...]], resetting_steps: int, seconds: float) -> Batch:
+def _by_lane(steps: list[tuple[NDArray[Any], ...]], resetting_steps: int) -> Iterator[Trajectory]:
     """Cut steps of all copies into trajectories, one copy after the other.
 
     A step is what each copy saw, chose and earned, whether its task terminated and its episode ended, and
     the observation that it reached.
     """
     seen, chosen, earned, terminated, ended, reached = (np.array(part) for part in zip(*steps, strict=True))
-    pieces: list[tuple[int, int, int]] = []
     for lane, ends in enumerate(ended.T):
         start = 0
-        for stop in (int(end) + 1 for end in np.flatnonzero(ends)):
-            pieces.append((lane, start, stop))
+        for stop in (*(np.flatnonzero(ends) + 1), len(steps)):
+            if start < stop:
+                rows, last = (slice(start, stop), lane), (stop - 1, lane)
+                yield Trajectory(
+                    seen[rows], chosen[rows], earned[rows], reached[last], terminated[last], ended[last]
+                )
             start = stop + resetting_steps
-        if start < len(steps):
-            pieces.append((lane, start, len(steps)))
-    lane_of, starts, stops = np.array(pieces).T
-    rows = np.concatenate([np.arange(start, stop) for _, start, stop in pieces])
-    columns = np.repeat(lane_of, stops - starts)
-    return Batch(
-        observations=seen[rows, columns],
-        actions=chosen[rows, columns],
-        rewards=earned[rows, columns],
-        lengths=stops - starts,
-        terminated=terminated[stops - 1, lane_of],
-        complete=ended[stops - 1, lane_of],
-        final_observations=reached[stops - 1, lane_of],
-        seconds_env_step=seconds,
-    )

@@ -16,7 +16,6 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
-import numpy as np
 
 from ..._core import simd_level
 from ...policies import Policy
@@ -219,22 +218,7 @@ class WorkerRollouts(Rollouts):
             # Some workers may still be writing: none of this can be used again.
             self.close()
             raise
-        lengths = arena.prefix()
-        count = len(lengths)
-        where = [
-            (worker, slice(start, start + length))
-            for worker, start, length in zip(arena.worker[:count], arena.start[:count], lengths, strict=True)
-        ]
-        return Batch(
-            observations=np.concatenate([arena.observations[place] for place in where]),
-            actions=np.concatenate([arena.actions[place] for place in where]),
-            rewards=np.concatenate([arena.rewards[place] for place in where]),
-            lengths=lengths,
-            terminated=arena.terminated[:count].astype(bool),
-            complete=np.ones(count, dtype=bool),
-            final_observations=arena.final_observation[:count].copy(),
-            seconds_env_step=sum(seconds) / len(seconds),
-        )
+        return Batch.of(map(arena.trajectory, range(len(arena.prefix()))), sum(seconds) / len(seconds))
 
     def close(self) -> None:
         self._finalizer()
