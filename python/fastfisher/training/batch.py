@@ -38,8 +38,8 @@ class Batch:
     terminated: NDArray[np.bool_]
     """(K,): the task itself ended; otherwise the trajectory was cut and its last state has a value."""
     complete: NDArray[np.bool_]
-    """(K,): the trajectory is a whole episode, ended by the environment or for want of a time limit by the
-    trainer's, and not because the batch had enough."""
+    """(K,): the trajectory is a whole episode, which the environment ended, or the trainer where there is no
+    time limit, and not the end of the batch."""
     final_observations: Array
     """(K, D): the observation after each trajectory's last transition."""
     seconds_env_step: float = 0.0

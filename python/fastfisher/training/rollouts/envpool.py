@@ -29,34 +29,23 @@ class EnvPoolRollouts(Rollouts):
     """Steps all environments until together they have at least ``batch_steps`` transitions.
 
     Each iteration resets all of them.  EnvPool resets an environment whose episode has ended on its next
-    step, which is no transition; episodes that the end of the batch cuts did not terminate.
+    step, which is no transition.  Episodes that the end of the batch cuts did not terminate.
 
     The environments are spread over pools of one thread each, one to a core: while the policy acts for one
     pool the others simulate.  What an environment does depends on its own number and on nothing else, so the
     batch is the same bits however they are spread.
 
     EnvPool seeds an environment when it is made and never again, and it cannot say what state its generator
-    is in.  So what a checkpoint keeps is how often each was reset: made anew, it is reset as often.  That
+    is in.  So a checkpoint keeps how often each was reset, and one that is made anew is reset as often.  That
     restores an environment which draws nothing between its resets, as those of MuJoCo and classic control.
 
-    Parameters
-    ----------
-    config
-        Resolved, for its environment, seed, number of environments, time limit and keyword arguments.
-    env
-        Gymnasium's own environment of that name, whose spaces EnvPool's must have.
-    state
-        What :meth:`state` returned, for rollouts that continue others.
-
-    Raises
-    ------
-    UserError
-        Where EnvPool is missing, does not have the environment, or has another one of that name.
+    ``env`` is Gymnasium's own environment of that name, whose spaces EnvPool's must have; ``state`` is what
+    :meth:`state` returned, for rollouts that continue others.
     """
 
     def __init__(self, config: TrainConfig, env: Env, state: Mapping[str, NDArray[Any]]) -> None:
         self._seed, self._batch_steps = config.seed, decided(config, "batch_steps")
-        # As many as the run began with: an older config may leave the number open, and the rule has changed.
+        # A run goes on with as many as it began with, since a config from before the rule changed names none.
         count = len(state["resets"]) if state else decided(config, "num_envs")
         groups = min(count, worker_count(config))
         self._lanes = np.array_split(np.arange(count), groups)
@@ -140,7 +129,7 @@ class _Lane:
         self.resets += 1
 
     def act(self) -> Any:
-        """Choose an action; for the step that resets, the last one again, which nobody looks at."""
+        """Return the action it chooses; for the step that resets, the last one, which nobody looks at."""
         if not self.resetting:
             self._action = self._choose(self.t, self._observation)
         return self._action
@@ -172,10 +161,7 @@ class _Lane:
 def make_pool(config: TrainConfig, env: Env, lanes: list[int]) -> Any:
     """Return a pool of the environments of these numbers, on one thread.
 
-    Raises
-    ------
-    UserError
-        Where :class:`EnvPoolRollouts` raises it.
+    It is a UserError where EnvPool is missing, has no such environment, or has another one of that name.
     """
     try:
         import envpool
@@ -188,7 +174,7 @@ def make_pool(config: TrainConfig, env: Env, lanes: list[int]) -> Any:
     options = dict(config.env_kwargs)
     if config.max_episode_steps is not None:
         options["max_episode_steps"] = config.max_episode_steps
-    # 31 bits: EnvPool's seeds are signed.
+    # Seeds have 31 bits here, since EnvPool's are signed.
     seeds = [stream(config.seed, Stream.ENVPOOL, lane)[0] >> 1 for lane in lanes]
     try:
         pool = envpool.make_gymnasium(config.env, num_envs=len(lanes), num_threads=1, seed=seeds, **options)

@@ -28,19 +28,8 @@ class VectorRollouts(Rollouts):
     Each iteration starts all copies anew, from seeds of its own.  Episodes that the end of the batch cuts are
     trajectories that did not terminate.  A copy whose episode ends is reset as the vector
     environment's autoreset mode says: by its next step, which is no transition; by the same step, the
-    last observation being in its infos; or, where it resets nothing by itself, by us.
-
-    Parameters
-    ----------
-    envs
-        The vector environment, which stays the caller's, unless :meth:`from_recipe` made it.
-    seed, batch_steps
-        The config's.
-
-    Raises
-    ------
-    UserError
-        Where its autoreset mode or its observations are none that training knows, or it is EnvPool's.
+    last observation being in its infos; or, where it resets nothing by itself, by us.  The vector environment
+    stays the caller's, unless :meth:`from_recipe` made it.
     """
 
     def __init__(self, envs: VectorEnv[Any, Any, Any], seed: int, batch_steps: int) -> None:
@@ -54,21 +43,15 @@ class VectorRollouts(Rollouts):
             raise UserError(
                 f"the vector environment observes {space}; wrap it to a 1-D Box (FlattenObservation)"
             )
-        self._owns_envs = False
-        self._envs, self._seed, self._batch_steps = envs, seed, batch_steps
+        self._envs, self._owns_envs = envs, False
+        self._seed, self._batch_steps = seed, batch_steps
         self._observation_dtype = space.dtype
-
-    @property
-    def count(self) -> int:
-        """How many copies there are."""
-        return int(self._envs.num_envs)
 
     @classmethod
     def from_recipe(cls, recipe: Recipe, copies: int, seed: int, batch_steps: int) -> VectorRollouts:
         """Make the copies in one synchronous vector environment."""
-        rollouts = cls(
-            SyncVectorEnv([recipe] * copies, autoreset_mode=AutoresetMode.NEXT_STEP), seed, batch_steps
-        )
+        envs = SyncVectorEnv([recipe] * copies, autoreset_mode=AutoresetMode.NEXT_STEP)
+        rollouts = cls(envs, seed, batch_steps)
         rollouts._owns_envs = True
         return rollouts
 
@@ -89,7 +72,7 @@ class VectorRollouts(Rollouts):
             start = perf_counter()
             raw, rewards, terminated, truncated, infos = self._envs.step(env_actions)
             seconds += perf_counter() - start
-            # Copies: the environment may use its arrays again.
+            # These are copies, since the environment may use its arrays again.
             reached, ended = np.array(raw, dtype=np.float64), np.array(terminated | truncated)
             earned = np.array(rewards, dtype=np.float64)
             steps.append((seen, chosen, earned, np.array(terminated), ended, reached))
@@ -99,7 +82,7 @@ class VectorRollouts(Rollouts):
                 continue
             elif self._mode == AutoresetMode.SAME_STEP:
                 for lane in np.flatnonzero(ended):
-                    # As the environment's space says, which is what the other observations were cast to.
+                    # The environment cast the other observations to its space's type, but not this one.
                     reached[lane] = np.asarray(infos["final_obs"][lane], self._observation_dtype)
             else:
                 raw, _ = self._envs.reset(options={"reset_mask": ended})
