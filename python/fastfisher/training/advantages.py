@@ -13,15 +13,8 @@ def generalized_advantages(
 ) -> Array:
     """Return A_t = sum_k (gamma lambda)^k delta_{t+k}, delta_t = r_t + gamma V(s_{t+1}) - V(s_t), (N,).
 
-    The sum stops at the end of the trajectory.  There V(s_{t+1}) is zero where the task
-    terminated and V of the final observation where a time limit or the end of the batch cut it.
-
-    Parameters
-    ----------
-    values
-        V(s_t), (N,).
-    final_values
-        V of each trajectory's final observation, (K,).
+    The sum stops at the end of the trajectory.  There V(s_{t+1}) is zero where the task terminated, and one
+    of ``final_values``, (K,), where a time limit or the end of the batch cut it.  ``values`` is V(s_t), (N,).
     """
     last = batch.ends - 1
     next_values = np.empty_like(values)
@@ -42,8 +35,8 @@ def discounted_returns(batch: Batch, final_values: Array, gamma: float) -> Array
 def discounted_sums(terms: Array, lengths: NDArray[np.int64], discount: float) -> Array:
     """Return y_t = terms_t + discount y_{t+1} within each trajectory, (N,).
 
-    By doubling (Hillis and Steele 1986): after a pass with shift s, y_t holds the first 2 s terms
-    and weight_t the discount to what follows them, zero across the end of a trajectory.
+    The sums are made by doubling (Hillis and Steele 1986): after a pass with shift s, y_t holds the first 2 s
+    terms and weight_t the discount to what follows them, zero across the end of a trajectory.
     log2(longest trajectory) passes of vector arithmetic take the place of N scalar steps.
     """
     sums = terms.copy()

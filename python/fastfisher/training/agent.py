@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from os import PathLike
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gymnasium.spaces.utils import flatdim
 from gymnasium.vector import VectorEnv
@@ -367,13 +367,10 @@ class NPG:
         self._environment.close()
 
     def __enter__(self) -> Self:
-        """Return the agent."""
         return self
 
-    def __exit__(self, *exception: object) -> Literal[False]:
-        """Close it."""
+    def __exit__(self, *exception: object) -> None:
         self.close()
-        return False
 
 
 class TRPO(NPG):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,20 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[np.float64]
 
 
+class Trajectory(NamedTuple):
+    """Transitions in a row: a :class:`Batch`'s fields, of one trajectory."""
+
+    observations: Array
+    actions: NDArray[Any]
+    rewards: Array
+    final_observation: Array
+    terminated: bool
+    complete: bool = True
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """N transitions of K trajectories, one trajectory after the other.
-
-    The arrays may be views of buffers that the next collection overwrites.
-    """
+    """N transitions of K trajectories, one trajectory after the other."""
 
     observations: Array
     """(N, D): what the policy saw."""
@@ -29,11 +38,26 @@ class Batch:
     terminated: NDArray[np.bool_]
     """(K,): the task itself ended; otherwise the trajectory was cut and its last state has a value."""
     complete: NDArray[np.bool_]
-    """(K,): the trajectory is a whole episode, ended by the environment or for want of a time limit by the
-    trainer's, and not because the batch had enough."""
+    """(K,): the trajectory is a whole episode, which the environment ended, or the trainer where there is no
+    time limit, and not the end of the batch."""
     final_observations: Array
     """(K, D): the observation after each trajectory's last transition."""
     seconds_env_step: float = 0.0
+
+    @classmethod
+    def of(cls, trajectories: Iterable[Trajectory], seconds_env_step: float) -> Batch:
+        """Return a batch of copies of these trajectories."""
+        observations, actions, rewards, last, terminated, complete = zip(*trajectories, strict=True)
+        return cls(
+            observations=np.concatenate(observations),
+            actions=np.concatenate(actions),
+            rewards=np.concatenate(rewards),
+            lengths=np.array([len(earned) for earned in rewards]),
+            terminated=np.array(terminated, bool),
+            complete=np.array(complete, bool),
+            final_observations=np.array(last),
+            seconds_env_step=seconds_env_step,
+        )
 
     @property
     def ends(self) -> NDArray[np.int64]:

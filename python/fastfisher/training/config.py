@@ -200,7 +200,6 @@ class TrainConfig:
     """Whether fields that nobody set come from the environment's preset (fastfisher/training/presets.py)."""
 
     def __post_init__(self) -> None:
-        """Check every field."""
         check_fields(self, TrainConfig)
         try:
             json.dumps(self.env_kwargs)

@@ -66,17 +66,9 @@ def resolve(
     What is given stays, so a resolved config resolves to itself.  What the MLP policy wants is measured in
     docs/defaults.md.
 
-    Parameters
-    ----------
-    config
-        Resolved or not.
-    action_space
-        The actions of one environment.
-    observation_size
-        Entries of a flattened observation.
-    limit
-        Steps after which an episode ends at the latest, if the environment has such a limit, with the
-        config's ``max_episode_steps`` taken into account.
+    The action space is that of one environment, and the observation is flattened.  ``limit`` is the number of
+    steps after which an episode ends at the latest, if there is one, by the environment or by the config's
+    ``max_episode_steps``.
 
     Raises
     ------
@@ -113,13 +105,7 @@ def resolve(
 
 
 def decided(config: TrainConfig, name: str) -> Any:
-    """Return a field of a resolved config.
-
-    Raises
-    ------
-    ValueError
-        Where the field is still open, so that :func:`resolve` was left out.
-    """
+    """Return a field of a resolved config; it is a ValueError where :func:`resolve` was left out."""
     value = getattr(config, name)
     if value == OPEN[name]:
         raise ValueError(f"{name}: expected the value of a resolved config, got {value!r}; see {__name__}")
@@ -135,7 +121,7 @@ def horizon(config: TrainConfig, limit: int | None) -> int:
 def _batch_steps(network: bool, limit: int | None) -> int:
     """Return ten episodes at their limit, 1,000 to 10,000 steps.
 
-    An MLP policy, with a thousand parameters or more, gets at least 5,000: see docs/defaults.md.
+    An MLP policy, which has a thousand parameters or more, gets at least 5,000: see docs/defaults.md.
     """
     fewest = _FEWEST_STEPS_MLP if network else _FEWEST_STEPS
     return _MOST_STEPS if limit is None else min(max(_EPISODES * limit, fewest), _MOST_STEPS)
@@ -144,8 +130,8 @@ def _batch_steps(network: bool, limit: int | None) -> int:
 def _gamma(limit: int | None) -> float:
     """Return a discount that makes gamma^limit at most exp(-2.5).
 
-    That is the share of a return, at an episode's start, which is what the baseline takes the state at the
-    limit to be worth.  At 0.995 it is 0.78 after 50 steps, so the baseline is fitted to its own guesses:
+    This power is the share that the baseline's guess of the state at the limit has in a return from an
+    episode's start.  At 0.995 it is 0.78 after 50 steps, so the baseline is fitted to its own guesses:
     Reacher-v5 did not reach -6 in a million steps, and did in 125,000 at 0.95.
     """
     return _MOST_GAMMA if limit is None else min(_MOST_GAMMA, math.exp(-2.5 / limit))

@@ -35,27 +35,9 @@ class Evaluation:
 def evaluate(
     policy: Policy, env: Env, horizon: int, episodes: int, *, deterministic: bool, seed: int
 ) -> Evaluation:
-    """Run whole episodes; what comes of them is a function of the arguments.
+    """Run episodes of at most ``horizon`` steps, as :meth:`.NPG.evaluate` describes it.
 
-    Parameters
-    ----------
-    env
-        An environment of 1-D observations, as :func:`.recipe.prepared` returns it.
-    horizon
-        Steps of the longest episode.
-    episodes
-        How many, at least 1.
-    deterministic
-        The most likely action instead of a sample.
-    seed
-        Seed of the episodes and of the sampled actions; they differ from those of training whatever it is.
-
-    Raises
-    ------
-    TypeError
-        Where ``episodes`` or ``seed`` is no integer.
-    ValueError
-        Where ``episodes`` is below 1 or the seed negative.
+    What comes of them is a function of the arguments; ``env`` is one that :func:`.recipe.prepared` returned.
     """
     whole(episodes, "episodes", Bounds(at_least=1))
     whole(seed, "seed", Bounds(at_least=0))

@@ -117,8 +117,7 @@ def describe(
     returns, lengths = (
         values[whole] if whole.any() else np.array([np.nan]) for values in (batch.returns, batch.lengths)
     )
-    # What was predicted of the step holds as far as it was taken: the models are a square and a line in its
-    # length.
+    # The predictions are of the whole step: one is a square in its length, the other a line.
     length = move.fraction
     return IterationInfo(
         iteration=iteration,

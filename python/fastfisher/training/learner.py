@@ -36,7 +36,7 @@ class Update:
     damping: float
     """The damping of the step, in the units of the config's field."""
     explained_variance: float
-    """Share of the variance of the targets that the values of the baseline before explain."""
+    """Share of the variance of the targets that the baseline explains before it is fitted to them."""
     notes: tuple[str, ...]
     """What is worth telling of the step, in plain sentences."""
 
@@ -44,12 +44,8 @@ class Update:
 class Learner:
     """The state that training moves: policy, baseline, statistics, what one step hands to the next.
 
-    :meth:`update` is a function of this state and the batch; nothing in it is random.
-
-    Raises
-    ------
-    ValueError
-        Where the config is not resolved: see :mod:`fastfisher.training.defaults`.
+    :meth:`update` is a function of this state and the batch; nothing in it is random.  It is a ValueError
+    where the config is not resolved (:mod:`fastfisher.training.defaults`).
     """
 
     def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
@@ -69,23 +65,18 @@ class Learner:
         return first * math.pow(last / first, progress)
 
     def update(self, batch: Batch, progress: float = 0.0) -> Update:
-        """Take one natural-gradient step on the batch, then fit the baseline to it.
+        """Take one natural-gradient step on the batch of the policy as it is, then fit the baseline to it.
 
-        Parameters
-        ----------
-        batch
-            Transitions of the policy as it is.
-        progress
-            Share of the run's environment steps that came before the batch, which ``final_max_kl`` and
-            ``final_min_log_std`` go by.
+        ``progress`` is the share of the run's environment steps that came before the batch, which
+        ``final_max_kl`` and ``final_min_log_std`` go by.
         """
         config, policy, baseline, unit = self.config, self.policy, self.baseline, self.reward_unit
         obs, act, times = batch.observations, batch.actions, batch.times
         self._see(obs)
         self._move_floor(progress)
 
-        # Advantages by the value function of the batches before: one fitted to these very returns
-        # would take from them what the actions did (arXiv 1703.02660, Algorithm 1, line 6).
+        # Advantages are measured by the value function of the batches before: one fitted to these very
+        # returns would take from them what the actions did (arXiv 1703.02660, Algorithm 1, line 6).
         values = unit.value * baseline.predict(obs, times)
         final_values = unit.value * baseline.predict(batch.final_observations, batch.lengths)
         advantages = generalized_advantages(batch, values, final_values, self._gamma, config.gae_lambda)
@@ -168,8 +159,8 @@ class Learner:
 def _notes(step: NaturalStep | None, move: Move, cg_iterations: int | None) -> tuple[str, ...]:
     """Return what is worth telling.
 
-    Why the solver was chosen is the same every iteration, and that CG took the iterations it was given, and
-    what residual they left, is in columns of its own.
+    Two things are not: why the solver was chosen, which is the same every iteration, and that CG took all
+    iterations it was given, which columns of their own say, with the residual.
     """
     if step is None:
         return ("all advantages are zero: the policy stays",)

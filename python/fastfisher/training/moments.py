@@ -54,8 +54,8 @@ class RewardUnit(RunningMoments):
 
     The unit is 1 before the first of them.  The returns are those the baseline is fitted to: from each step
     to the end of its trajectory, with the value of the last state where a time limit or the end of the batch
-    cut it.  They are given in the environment's unit, to which a value learned in this one is brought by
-    multiplying with it.  So a unit that moves from batch to batch takes nothing from what the baseline knows.
+    cut it.  They are given in the environment's unit.  A value of the baseline, times this unit, is in the
+    environment's, so a unit that moves from batch to batch takes nothing from what the baseline knows.
     """
 
     def __init__(self) -> None:

@@ -89,16 +89,10 @@ def stay(before: Snapshot) -> Move:
 
 
 class Walk:
-    """The line from the policy as it is along a step, measured on the step's batch.
+    """The line from the policy, which is moved, along a step, measured on the step's batch.
 
-    Parameters
-    ----------
-    policy, before
-        The policy, which is moved, and its snapshot on the batch's observations.
-    step
-        The step to go along.
-    act, A
-        The batch's actions, (N, m) or (N,), and advantages, (N,).
+    ``before`` is the policy's snapshot on the batch's observations; ``act``, (N, m) or (N,), and ``A``, (N,),
+    are the batch's actions and advantages.
     """
 
     def __init__(
@@ -116,8 +110,8 @@ class Walk:
     def within(self, *, max_kl: float, factor: float, tries: int) -> Move:
         """Take as much of the step as keeps within ``max_kl`` and improves the surrogate: TRPO.
 
-        Where no candidate does, the policy is what it was to the bit: theta, and its constants, which a
-        policy's ``constrain`` may touch.  The arguments are those of :func:`backtrack`.
+        Where no candidate does, the policy is what it was to the bit: theta, and the constants that its
+        ``constrain`` may touch.  The arguments are those of :func:`backtrack`.
         """
         policy = self._policy
         constants = {name: np.array(values) for name, values in policy.constants().items()}
@@ -162,22 +156,9 @@ def backtrack(
 ) -> tuple[Candidate, ...]:
     """Try the step, then ``factor`` of it, ``factor``^2, ..., until one keeps within ``max_kl`` and gains.
 
-    Parameters
-    ----------
-    measure
-        The function that tries a candidate, called once for each.  It may move the policy there, so the last
-        call is the accepted candidate's.
-    max_kl
-        Largest KL divergence accepted, in nats, without any slack.
-    factor
-        From one candidate's length to the next one's, in (0, 1).
-    tries
-        How many candidates there are at most.
-
-    Returns
-    -------
-    tuple of Candidate
-        Those that were tried, in order.  All but the last are rejected; where the last is too, none was fit.
+    The bound, in nats, has no slack.  ``measure`` is called once for each candidate and may move the policy
+    there, so the last call is the accepted candidate's.  At most ``tries`` candidates are returned, in order:
+    each but the last is rejected, and where the last is too, none was fit.
     """
     tried: list[Candidate] = []
     for power in range(tries):

@@ -1,6 +1,6 @@
 """Presets: what to change for an environment where a measurement says that the defaults do badly.
 
-They are of an environment and a policy; the policy that is named first is the one for who names none.
+A preset belongs to an environment and a policy; the policy that is named first is for users who name none.
 ``fastfisher train ENV`` takes from the preset what no flag says, and names those fields; ``--no-preset``
 leaves it out.  From Python, ``NPG(env)`` is the config that its arguments spell out, and ``NPG(env,
 preset=True)`` asks for the preset: a script means the same whatever this file learns.  A field that equals
@@ -28,7 +28,7 @@ _EXACT: Mapping[str, Any] = {
     "fisher": "exact",
     "damping": 0.1,
 }
-"""Of networks that have more parameters than a batch has samples."""
+"""This is for networks that have more parameters than a batch has samples."""
 
 _VALUE: Mapping[str, Any] = {
     "baseline_hidden": (64, 64),
@@ -37,7 +37,7 @@ _VALUE: Mapping[str, Any] = {
     "baseline_batches": 5,
     "baseline_lambda": 0.95,
 }
-"""Of small batches: a value network with less of the last batch's luck."""
+"""Small batches get a value network with less of the last batch's luck."""
 
 _NETWORK_VALUE: Mapping[str, Any] = {
     **_VALUE,
@@ -49,7 +49,7 @@ _NETWORK_VALUE: Mapping[str, Any] = {
     # at 4,206 and 4,014, at 3,323 and 3,388 and at 4,166.
     "baseline_steps": 8,
 }
-"""Of policies without hidden layers, in batches of 10,000: the value network that networks have."""
+"""Policies without hidden layers, in batches of 10,000, get the value network that networks have."""
 
 _HALF_BATCHES: Mapping[str, Any] = {
     **_NETWORK_VALUE,
@@ -60,7 +60,7 @@ _HALF_BATCHES: Mapping[str, Any] = {
     # these and KL 0.1 at 2,755.
     "gae_lambda": 0.9,
 }
-"""Of the same policies in batches of half the size, with less noise in the advantages."""
+"""The same policies get less noise in the advantages, in batches of half the size."""
 
 _DAMPED: Mapping[str, Any] = {
     # 250 features of standardized observations: the directions beyond the linear ones are seen in few
@@ -68,7 +68,7 @@ _DAMPED: Mapping[str, Any] = {
     "damping": 0.1,
     "max_kl": 0.1,
 }
-"""Of RBF features, and of standardized observations: longer steps where more is damped."""
+"""RBF features and standardized observations get longer steps, which are damped more."""
 
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "Swimmer-v5": {
@@ -265,12 +265,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 def preset_of(env: str, policy: str | None = None) -> Mapping[str, Any]:
     """Return the fields of a preset, ``policy`` among them; none where there is no preset.
 
-    Parameters
-    ----------
-    env
-        Gymnasium id.
-    policy
-        Whose; None for the environment's first.
+    ``env`` is a Gymnasium id, and a ``policy`` that is None stands for the environment's first.
     """
     policies = PRESETS.get(env, {})
     chosen = next(iter(policies), "") if policy is None else policy
@@ -278,15 +273,10 @@ def preset_of(env: str, policy: str | None = None) -> Mapping[str, Any]:
 
 
 def completed(env: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields, completed by the preset where ``fields["preset"]`` asks for it.
+    """Return the fields of a config, completed by the preset where ``fields["preset"]`` asks for it.
 
-    Parameters
-    ----------
-    env
-        Gymnasium id.
-    fields
-        Of :class:`~fastfisher.training.config.TrainConfig`; those given win over the preset, and ``policy``
-        says which one.  ``preset`` is true in the result only where there is one.
+    The fields that are given win over the preset, and ``policy`` says which one.  ``preset`` is true in the
+    result only where there is one.
     """
     if not fields.get("preset", False):
         return dict(fields)

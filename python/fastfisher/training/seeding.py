@@ -9,7 +9,7 @@ from numpy.random import PCG64, Generator, SeedSequence
 
 
 class Stream(IntEnum):
-    """What a stream is for; the first word of its spawn key, so streams never meet."""
+    """What a stream is for: this is the first word of its spawn key, so streams never meet."""
 
     POLICY = 0
     EPISODE = 1

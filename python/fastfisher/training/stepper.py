@@ -26,10 +26,10 @@ _FACTOR = 1.5
 class Stepper:
     """Makes x = (F + lambda I)^-1 g and alpha, and keeps what one step hands to the next.
 
-    What is kept is the damping, where it adapts, and with momentum the direction before.  The direction is
-    kept in the coordinates of theta: where the policy moves those (:meth:`carry`) it moves along, S x staying
-    what it was.  It is forgotten where it led nowhere: where every candidate of a line search was rejected,
-    and where the new direction would lose by the gradient, g^T x <= 0 (the restart of O'Donoghue and Candes,
+    It keeps the damping, where that adapts, and with momentum the last direction.  The direction is kept in
+    the coordinates of theta: where the policy moves those (:meth:`carry`) it moves along, and S x stays what
+    it was.  It is forgotten where it led nowhere: where every candidate of a line search was rejected, and
+    where the new direction would lose by the gradient, g^T x <= 0 (the restart of O'Donoghue and Candes,
     arXiv 1204.3982).
     """
 
@@ -44,16 +44,10 @@ class Stepper:
     def step(
         self, policy: Policy, before: Snapshot, obs: Array, act: NDArray[Any], A: Array, max_kl: float
     ) -> NaturalStep | None:
-        """Return the step of a batch; None where the advantages are all zero, so that there is none.
+        """Return the step of a batch; None where its advantages A, (N,), are all zero, so that there is none.
 
-        Parameters
-        ----------
-        policy, before
-            The policy, and its snapshot on ``obs``.
-        obs, act, A
-            The batch's observations, (N, D), actions, (N, m) or (N,), and advantages, (N,).
-        max_kl
-            KL divergence of the step, by the quadratic model, in nats.
+        ``before`` is the policy's snapshot on ``obs``, and ``max_kl`` the KL divergence of the step by the
+        quadratic model, in nats.
         """
         if not A.any():
             return None
@@ -136,8 +130,8 @@ class Stepper:
 def fisher_rows(count: int, fraction: float) -> NDArray[np.int64]:
     """Return about ``fraction`` of the rows 0 to count - 1, at least one, at equal distances.
 
-    Without chance, so that every product of the step and every run has the same ones; and spread over the
-    batch, so that every trajectory and every part of it has its share.
+    No chance is in it, so every product of the step and every run has the same rows; and they are spread over
+    the batch, so every trajectory and every part of it has its share.
     """
     kept = max(1, round(fraction * count))
     rows: NDArray[np.int64] = ((np.arange(kept) + 0.5) * (count / kept)).astype(np.int64)
@@ -150,23 +144,15 @@ def adapted_damping(damping: float, ratio: float, *, least: float, most: float) 
     The rule is that of Levenberg and Marquardt (1963), its constants those of Martens, "Deep learning via
     Hessian-free optimization" (2010), section 4.1.
 
-    The prediction is the first-order one, alpha g^T x, and what it is compared with is the change of the
-    surrogate mean(ratio A) measured on the same batch after the full step.  It is not the quadratic model
+    ``ratio`` is achieved over predicted improvement; NaN, of a step that could not be measured, is poor.
+    The prediction is the first-order one, alpha g^T x, and the achievement is the change of the surrogate
+    mean(ratio A) measured on the same batch after the full step.  The prediction is not the quadratic model
     alpha g^T x - alpha^2 x^T F x / 2 of least squares: here F is the curvature of the KL divergence, which
-    bounds the step, and not that of the surrogate, so the gain that a step promises is the linear one.
+    bounds the step, and not the surrogate's, so the gain that a step promises is the linear one.
     Where that promise fails, the step went too far along directions of small curvature, which is where
     (F + lambda I)^-1 sends it and what lambda holds back.  One batch gives both numbers, so their ratio
-    sees the failure of the model and no sampling noise; that a step overfits its batch it cannot see, for
-    which there is ``least``.
-
-    Parameters
-    ----------
-    damping
-        The damping of this step, > 0, in any units.
-    ratio
-        Achieved over predicted improvement; NaN where the step could not be measured, which counts as poor.
-    least, most
-        Bounds of the result.
+    sees the failure of the model and no sampling noise.  It cannot see that a step overfits its batch;
+    ``least`` is there for that.
     """
     if ratio > _GOOD:
         damping /= _FACTOR

@@ -49,16 +49,8 @@ class RecentBaseline(Baseline):
 
     A batch of 2,048 steps is a few episodes, whose steps share their luck: V fitted to it alone follows that
     luck, and the next batch's advantages pay for it.  The older batches' targets are those of their time, of
-    policies a few steps away: a bias that the smaller variance is worth (docs/what-matters.md).
-
-    Parameters
-    ----------
-    inner
-        The baseline that is fitted.
-    batches
-        How many batches it is fitted to, the newest included.
-    unit
-        The unit that targets are in; those of older batches follow where it has moved.
+    policies a few steps away: a bias that the smaller variance is worth (docs/what-matters.md).  Targets come
+    in ``unit``, and older ones follow where it has moved.
     """
 
     def __init__(self, inner: Baseline, batches: int, unit: RewardUnit) -> None:
@@ -69,7 +61,7 @@ class RecentBaseline(Baseline):
         return self._inner.predict(observations, times)
 
     def fit(self, observations: Array, times: Times, targets: Array) -> None:
-        # Copies: the arrays of a batch are overwritten by the next one's.
+        # Copies, since a caller may use its arrays again.
         self._recent.append((observations.copy(), times.copy(), self._unit.value * targets))
         every_observation, every_time, every_target = (
             np.concatenate(arrays) for arrays in zip(*self._recent, strict=True)

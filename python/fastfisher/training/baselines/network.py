@@ -22,11 +22,11 @@ from .base import Baseline, Times
 _CLIP = 10.0
 """Standard deviations at which observations are clipped, for those far from all that was fitted."""
 _CURVATURE_ROWS = 2_500
-"""Rows that the Gauss-Newton matrix is made of, one in so many: the gradient is that of all."""
+"""Rows that the Gauss-Newton matrix is made of, evenly spread; the gradient is made of all rows."""
 _CG_ITERATIONS = 10
 _CG_TOLERANCE = 1e-3
 _INITIAL_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1.0, 0.1, 1e6
-"""In units where targets have variance one.  Below the least one the network fits the noise of the batch."""
+"""Their unit gives targets variance one.  Below the least one the network fits the noise of the batch."""
 _SHRINK, _GROW = 0.5, 4.0
 """Factors of the damping where a step achieved what was predicted, and where it did not."""
 
@@ -44,18 +44,9 @@ class NetworkBaseline(Baseline):
     Hopper-v5, 10,000 steps each, three seeds of the network; returns more than 400 steps from the time
     limit) V of the batches before explained 0.30 and 0.60 of the variance, with time as an input 0.25
     and 0.52; the quadratic baseline 0.27 and 0.45.  Four steps with curvature from 2,500 rows explained
-    more than two with that of all rows (0.28 and 0.57), in the same time.
+    more than two with curvature from all rows (0.28 and 0.57), in the same time.
 
-    Parameters
-    ----------
-    observation_size
-        D.
-    hidden
-        Sizes of the hidden layers.
-    steps
-        Gauss-Newton steps of a fit.
-    rng
-        Source of the initial weights; the last layer starts at zero.
+    The initial weights are drawn from ``rng``; those of the last layer are zero.
     """
 
     def __init__(self, observation_size: int, hidden: Sequence[int], steps: int, rng: Generator) -> None:
@@ -106,7 +97,7 @@ class NetworkBaseline(Baseline):
             candidate = self._moved(direction.step)
             inputs_there, residuals_there = self._forward(x, y, candidate)
             achieved = loss - _half_mean_square(residuals_there)
-            # g^T x - x^T G x / 2, of the quadratic model (Marquardt 1963; Nocedal and Wright, chapter 10).
+            # The quadratic model's g^T x - x^T G x / 2 (Marquardt 1963; Nocedal and Wright, chapter 10).
             predicted = direction.predicted_improvement - direction.predicted_kl
             if achieved > 0.75 * predicted:
                 self.damping = max(self.damping * _SHRINK, _LEAST_DAMPING)

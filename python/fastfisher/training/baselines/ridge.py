@@ -22,18 +22,9 @@ _TIME_FEATURES = 5
 class RidgeBaseline(Baseline):
     """V(s, t): linear in the observation, or in its entries and their products, and in t, t^2, t^3, t^4.
 
-    As the paper's (arXiv 1703.02660, section 4) the observations are scaled and clipped first; here
-    the scale is that of the batch the fit is made on, since environments differ in theirs.  The features
-    are those of `fastfisher.reference.value_features`.
-
-    Parameters
-    ----------
-    kind
-        Whether there are products.
-    observation_size
-        D.
-    ridge
-        The fit minimises mean square error + ridge ||coefficients||^2.
+    The observations are scaled and clipped first, as the paper's are (arXiv 1703.02660, section 4); the scale
+    is measured on the batch of the fit, since environments differ.  The features are those of
+    `fastfisher.reference.value_features`.  The fit minimises mean square error + ridge ||coefficients||^2.
     """
 
     def __init__(self, kind: Literal["linear", "quadratic"], observation_size: int, ridge: float) -> None:
@@ -51,8 +42,8 @@ class RidgeBaseline(Baseline):
 
     def fit(self, observations: Array, times: Times, targets: Array) -> None:
         self.shift, self.scale = standardization(observations)
-        # (X^T X / N + ridge I)^-1 X^T y / N.  The sums are taken of a few rows of X at a time, which never
-        # leave the cache: written out, X would take ten times the memory of the observations.
+        # The fit is (X^T X / N + ridge I)^-1 X^T y / N.  The sums are taken of a few rows of X at a time,
+        # which never leave the cache: written out, X would take ten times the memory of the observations.
         XtX, Xty = value_features_sums(
             observations, times, self.shift, self.scale, self.kind == "quadratic", targets
         )

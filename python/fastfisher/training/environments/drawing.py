@@ -30,14 +30,10 @@ def drawing_environment(config: TrainConfig) -> Env:
     """Make the environment of a config with images for its rendering, and try one.
 
     MuJoCo's draws neither shadows nor reflections, which take three quarters of an image's time where the
-    processor draws it, and its camera follows the robot, unless the config names one.
-
-    Raises
-    ------
-    UserError
-        Where the environment draws no images, or cannot draw here; the message says what to install.
+    processor draws it, and its camera follows the robot, unless the config names one.  Where no image comes,
+    the UserError says what to install.
     """
-    # What the agent puts around an environment that it is given is left to it.
+    # Time limit and noise are left to the agent, which puts them around an environment that it is given.
     config = config.replace(
         env_kwargs={**config.env_kwargs, "render_mode": "rgb_array"}, max_episode_steps=None, init_noise=0.0
     )
@@ -133,19 +129,8 @@ def _quiet_finalizers() -> Iterator[None]:
 class Recorder(contextlib.AbstractContextManager["Recorder"]):
     """The environment of a config, recording the first episodes after each :meth:`begin`.
 
-    Parameters
-    ----------
-    config
-        Names the environment.
-    folder
-        Receives ``<kind>-episode-<n>.mp4``; made if need be, files of these names overwritten.
-    episodes
-        How many to record of each kind.
-
-    Raises
-    ------
-    UserError
-        Where moviepy is missing, the environment draws no images, or it cannot draw here.
+    The folder, made if need be, receives ``<kind>-episode-<n>.mp4``; files of these names are overwritten.
+    It is a UserError where moviepy is missing or :func:`drawing_environment` raises one.
     """
 
     def __init__(self, config: TrainConfig, folder: Path, episodes: int) -> None:

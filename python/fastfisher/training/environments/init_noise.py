@@ -26,20 +26,7 @@ HALVINGS = 12
 
 
 def locomotion(env: gymnasium.Env[Any, Any], purpose: str) -> Any:
-    """Return the unwrapped robot.
-
-    Parameters
-    ----------
-    env
-        Any stack of wrappers around it.
-    purpose
-        What needs it, for the message.
-
-    Raises
-    ------
-    UserError
-        Where the environment is another one.
-    """
+    """Return the robot in a stack of wrappers; a UserError names the purpose where it is none."""
     robot = env.unwrapped
     for kind in type(robot).__mro__:
         of_gymnasium = kind.__module__.startswith("gymnasium.envs.mujoco.")
@@ -54,13 +41,12 @@ class InitNoise(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     After the environment's own reset, whose noise is small, every limb's joint is moved a share of the way to
     an angle uniform in its range, the torso is tilted, the robot is raised out of the ground, where it is in
-    it, and then a little more, and all velocities get normal noise.  States that
-    the environment calls unhealthy, which would end the episode at once, are drawn again; after each 8
-    of them at half the scale.
+    it, and then a little more, and all velocities get normal noise.  States that the environment calls
+    unhealthy, which would end the episode at once, are drawn again; after each 8 of them at half the scale.
 
-    The noise comes from the environment's generator after its own draws: an initial state is a function
-    of the seed of the reset.  It happens in the simulator, so what wrappers inside and outside of this one
-    observe, and infos, are of the perturbed state.
+    The noise comes from the environment's generator after its own draws: an initial state is a function of
+    the seed of the reset.  It happens in the simulator, so infos, and what wrappers inside and outside of
+    this one observe, are of the perturbed state.
 
     Parameters
     ----------
@@ -83,7 +69,7 @@ class InitNoise(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
         """Start an episode."""
-        # For as long as this takes, the robot's way to set its state and to observe it is this one.
+        # While this lasts, the robot's way to set its state and to observe it is this one.
         self._robot.reset_model = self._reset_model
         try:
             return self.env.reset(**options)
@@ -143,7 +129,7 @@ def _lift(robot: Any, depth: float, drop: float) -> None:
     height = _height_index(robot.model)
     if height is None:
         return
-    # A few times: contacts are found for one point of a geometry at a time.
+    # This takes a few rounds, since contacts are found for one point of a geometry at a time.
     for _ in range(4):
         too_deep = _penetration(robot.model, robot.data) - depth
         if too_deep <= 0.0:

@@ -38,7 +38,7 @@ class Recipe:
     init_noise: float = 0.0
 
     def __call__(self) -> Env:
-        """Make one."""
+        """Make one as the config has it."""
         return prepared(self.bare(), self.max_episode_steps, self.init_noise)
 
     def bare(self) -> Env:
@@ -46,7 +46,7 @@ class Recipe:
         if self.factory is not None:
             return self.factory(**self.kwargs)
         assert self.spec is not None
-        # Without the passive checker, which goes on checking at every step.
+        # The passive checker is left out, since it goes on checking at every step.
         with _model_warnings_logged(self.spec):
             return gymnasium.make(self.spec, disable_env_checker=True, **self.kwargs)
 
@@ -77,13 +77,7 @@ def _model_warnings_logged(spec: EnvSpec | None) -> Iterator[None]:
 
 
 def recipe_for(env: str | Callable[..., Env], config: TrainConfig) -> Recipe:
-    """Return the recipe of an environment id, or of a function that makes one, as a config has it.
-
-    Raises
-    ------
-    UserError
-        Where the id is unknown.
-    """
+    """Return the recipe of a function or an id, as a config has it; an unknown id is a UserError."""
     options = (config.env_kwargs, config.max_episode_steps, config.init_noise)
     if not isinstance(env, str):
         return Recipe(None, env, *options)
@@ -120,11 +114,8 @@ def bare_environment(recipe: Recipe) -> Env:
 def prepared(env: Env, max_episode_steps: int | None = None, init_noise: float = 0.0) -> Env:
     """Return the environment with observations in a 1-D Box, and the time limit and noise that are given.
 
-    Raises
-    ------
-    UserError
-        Where observations have no fixed size, the time limit is above the environment's own, or the noise is
-        for other environments.
+    It is a UserError where observations have no fixed size, the time limit is above the environment's own, or
+    the noise is for other environments.
     """
     own = episode_limit(env)
     if own is not None and max_episode_steps is not None and max_episode_steps > own:
@@ -160,7 +151,7 @@ class OpenEnvironment:
     """The environment that an agent acts in, as it comes and as it is prepared."""
 
     env: Env | VectorEnv[Any, Any, Any]
-    """Prepared: observations in a 1-D Box, with the config's time limit and noise of initial states."""
+    """The prepared one: observations in a 1-D Box, the config's time limit and noise of initial states."""
     observation_space: spaces.Space[Any]
     """Observations of one environment, before they are flattened."""
     action_space: spaces.Space[Any]
@@ -172,16 +163,7 @@ class OpenEnvironment:
 
     @classmethod
     def of(cls, env: EnvLike, config: TrainConfig) -> OpenEnvironment:
-        """Make the environment where it is an id or a function, and prepare it as a config has it.
-
-        Raises
-        ------
-        TypeError
-            Where ``env`` is nothing of the kind.
-        UserError
-            Where :func:`recipe_for`, :func:`bare_environment` or :func:`prepared` raise it, and where a
-            vector environment is to get noise.
-        """
+        """Make the environment where it is an id or a function, and prepare it as a config has it."""
         if isinstance(env, VectorEnv):
             if config.init_noise:
                 raise UserError("init_noise is for single environments: wrap the vector's in InitNoise")

@@ -23,14 +23,8 @@ def action_converter(
     Box actions are clipped to the bounds (the score uses the unclipped one), those of Discrete and
     MultiDiscrete shifted to the space's start.  Each call returns a new array: environments may keep it.
 
-    Parameters
-    ----------
-    space
-        The action space of one environment.
-    batch
-        The function takes rows of actions.
-    squash
-        The policy's :attr:`~fastfisher.policies.Policy.squash`, applied before the clipping.
+    ``space`` is that of one environment; with ``batch`` the function takes rows of actions.  ``squash``, the
+    policy's :attr:`~fastfisher.policies.Policy.squash`, comes before the clipping.
     """
     if isinstance(space, spaces.Discrete):
         start = space.start
@@ -46,7 +40,7 @@ def action_converter(
         return lambda bits: bits.astype(dtype).reshape(shape)
     assert isinstance(space, spaces.Box)
     low, high = space.low.astype(np.float64).ravel(), space.high.astype(np.float64).ravel()
-    # Not np.clip: its Python layers cost more than both ufuncs.
+    # The Python layers of np.clip cost more than these two ufuncs.
     maximum, minimum = np.maximum, np.minimum
 
     def clip(action: Array) -> NDArray[Any]:
@@ -59,18 +53,9 @@ def action_converter(
 def observation_rows(space: spaces.Space[Any], observation: Any) -> tuple[Array, bool]:
     """Return observations as the policy takes them, (n, D), and whether there was but one.
 
-    Parameters
-    ----------
-    space
-        The space of one observation, before it is flattened.
-    observation
-        One, or several: an array of rows, a list, or what a gymnasium vector environment gives, for a
-        Dict or Tuple space a dict or tuple of such.
-
-    Raises
-    ------
-    ValueError
-        Where it is neither.
+    ``space`` is that of one observation, before it is flattened.  ``observation`` is one, or several: an
+    array of rows, a list, or what a gymnasium vector environment gives, for a Dict or Tuple space a dict or
+    tuple of such; anything else is a ValueError.
     """
     if isinstance(space, spaces.Box):
         array = np.asarray(observation, dtype=np.float64)

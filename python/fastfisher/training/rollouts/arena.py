@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch import Array
+from ..batch import Array, Trajectory
 
 _ALIGNMENT = 64
 
@@ -29,9 +29,9 @@ class ArenaLayout:
 
     @property
     def rows(self) -> int:
-        """Transitions one worker may have to keep.
+        """Transitions that one worker may have to keep.
 
-        It starts no episode once the earlier ones, its own among them, have ``batch_steps`` steps.
+        A worker starts no episode once the earlier ones, its own among them, have ``batch_steps`` steps.
         """
         return self.batch_steps - 1 + self.horizon
 
@@ -45,18 +45,18 @@ class ArenaLayout:
         per_worker = (self.workers, self.rows)
         return [
             ("next_episode", (1,), "<i8"),
-            # The first episode that the batch is sure to do without.
+            # This is the first episode that the batch is sure to do without.
             ("unwanted_from", (1,), "<i8"),
-            # Indexed by worker: the episode that it runs.
+            # The index is the worker, and the value the episode that it runs.
             ("running", (self.workers,), "<i8"),
-            # Indexed by episode. A length grows while the episode runs.
+            # The index is the episode.  A length grows while the episode runs.
             ("length", (self.episodes,), "<i8"),
             ("finished", (self.episodes,), "<i8"),
             ("terminated", (self.episodes,), "<i8"),
             ("worker", (self.episodes,), "<i8"),
             ("start", (self.episodes,), "<i8"),
             ("final_observation", (self.episodes, self.observation_size), "<f8"),
-            # Indexed by worker and row.
+            # The indices are worker and row.
             ("observations", (*per_worker, self.observation_size), "<f8"),
             ("actions", (*per_worker, *self.action_shape), self.action_dtype),
             ("rewards", per_worker, "<f8"),
@@ -67,14 +67,8 @@ class Arena:
     """The arrays of :meth:`ArenaLayout.fields`, as attributes, in a memory file.
 
     The file has no name in any folder: whatever happens to the processes, the system frees it
-    with its last descriptor.  Pages that nobody touches take no memory.
-
-    Parameters
-    ----------
-    layout
-        Sizes.
-    descriptor
-        The open file; None makes a new one.
+    with its last descriptor.  Pages that nobody touches take no memory.  ``descriptor`` is that of a file
+    which another process made; None makes a new one.
     """
 
     next_episode: NDArray[np.int64]
@@ -117,11 +111,11 @@ class Arena:
     def take(self, worker: int) -> int | None:
         """Return the next episode to run, a different one to each caller; None where the batch needs no more.
 
-        Called as the episode before ends, so it also finds out which of those that others run are
-        not wanted any more: those after the first ones that fill the batch.  Lengths only grow, and
-        an episode is abandoned only where those before it suffice, so an early answer is never wrong.
+        A worker calls this as its last episode ends, so it also finds out which of the others' episodes are
+        not wanted any more: all after the first ones that fill the batch.  Lengths only grow, and an episode
+        is abandoned only where those before it suffice, so an early answer is never wrong.
         """
-        # A POSIX record lock: the system releases it should its holder die.
+        # The system releases a POSIX record lock should its holder die.
         fcntl.lockf(self.descriptor, fcntl.LOCK_EX)
         try:
             episode = int(self.next_episode[0])
@@ -144,6 +138,18 @@ class Arena:
         count = self._filling()
         assert self.finished[:count].all()
         return self.length[:count].copy()
+
+    def trajectory(self, episode: int) -> Trajectory:
+        """Return a finished episode, as views."""
+        start = self.start[episode]
+        place = self.worker[episode], slice(start, start + self.length[episode])
+        return Trajectory(
+            self.observations[place],
+            self.actions[place],
+            self.rewards[place],
+            self.final_observation[episode],
+            bool(self.terminated[episode]),
+        )
 
 
 def _memory_file(size: int) -> int:

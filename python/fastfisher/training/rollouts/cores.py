@@ -15,12 +15,8 @@ def usable_cores() -> int:
     """Return the cores in the affinity mask, or fewer where a limit on them is less.
 
     The limits are the quota of the control group, or of one that it lies in, and the environment variable
-    ``FASTFISHER_CORES``, which runs that go on side by side are given.
-
-    Raises
-    ------
-    UserError
-        Where the variable is not a positive integer.
+    ``FASTFISHER_CORES``, which runs that go on side by side are given.  It is a UserError where the variable
+    is not a positive integer.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(cores, usable_processors(), _share())

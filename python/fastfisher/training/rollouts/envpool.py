@@ -14,7 +14,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from ...policies import Policy
-from ..batch import Array, Batch
+from ..batch import Array, Batch, Trajectory
 from ..config import TrainConfig
 from ..defaults import decided
 from ..environments.recipe import Env
@@ -29,34 +29,23 @@ class EnvPoolRollouts(Rollouts):
     """Steps all environments until together they have at least ``batch_steps`` transitions.
 
     Each iteration resets all of them.  EnvPool resets an environment whose episode has ended on its next
-    step, which is no transition; episodes that the end of the batch cuts did not terminate.
+    step, which is no transition.  Episodes that the end of the batch cuts did not terminate.
 
     The environments are spread over pools of one thread each, one to a core: while the policy acts for one
     pool the others simulate.  What an environment does depends on its own number and on nothing else, so the
     batch is the same bits however they are spread.
 
     EnvPool seeds an environment when it is made and never again, and it cannot say what state its generator
-    is in.  So what a checkpoint keeps is how often each was reset: made anew, it is reset as often.  That
+    is in.  So a checkpoint keeps how often each was reset, and one that is made anew is reset as often.  That
     restores an environment which draws nothing between its resets, as those of MuJoCo and classic control.
 
-    Parameters
-    ----------
-    config
-        Resolved, for its environment, seed, number of environments, time limit and keyword arguments.
-    env
-        Gymnasium's own environment of that name, whose spaces EnvPool's must have.
-    state
-        What :meth:`state` returned, for rollouts that continue others.
-
-    Raises
-    ------
-    UserError
-        Where EnvPool is missing, does not have the environment, or has another one of that name.
+    ``env`` is Gymnasium's own environment of that name, whose spaces EnvPool's must have; ``state`` is what
+    :meth:`state` returned, for rollouts that continue others.
     """
 
     def __init__(self, config: TrainConfig, env: Env, state: Mapping[str, NDArray[Any]]) -> None:
         self._seed, self._batch_steps = config.seed, decided(config, "batch_steps")
-        # As many as the run began with: an older config may leave the number open, and the rule has changed.
+        # A run goes on with as many as it began with, since a config from before the rule changed names none.
         count = len(state["resets"]) if state else decided(config, "num_envs")
         groups = min(count, worker_count(config))
         self._lanes = np.array_split(np.arange(count), groups)
@@ -82,18 +71,20 @@ class EnvPoolRollouts(Rollouts):
             _Lane(policy, self._pools[0], 2 * rows, stream(self._seed, Stream.VECTOR, iteration, lane)[1])
             for lane in range(count)
         ]
-        groups = [[lanes[lane] for lane in members] for members in self._lanes]
-        begin, waiting = perf_counter(), 0.0
-        for pool, group in zip(self._pools, groups, strict=True):
+        groups = [
+            (pool, [lanes[lane] for lane in members])
+            for pool, members in zip(self._pools, self._lanes, strict=True)
+        ]
+        begin = perf_counter()
+        for pool, group in groups:
             for lane, observation in zip(group, pool.reset()[0], strict=True):
                 lane.begin(observation)
-        waiting += perf_counter() - begin
-        steps = 0
-        for pool, group in zip(self._pools, groups, strict=True):
-            steps += self._send(pool, group)
-        while True:
+        waiting = perf_counter() - begin
+        steps = sum(self._send(pool, group) for pool, group in groups)
+        more = True
+        while more:
             more = steps < self._batch_steps
-            for pool, group in zip(self._pools, groups, strict=True):
+            for pool, group in groups:
                 begin = perf_counter()
                 observations, *results, _ = pool.recv()
                 waiting += perf_counter() - begin
@@ -101,10 +92,8 @@ class EnvPoolRollouts(Rollouts):
                     lane.receive(*result)
                 if more:
                     steps += self._send(pool, group)
-            if not more:
-                break
         self.resets += [lane.resets for lane in lanes]
-        return _joined(lanes, waiting)
+        return Batch.of((trajectory for lane in lanes for trajectory in lane.close()), waiting)
 
     def _send(self, pool: Any, group: list[_Lane]) -> int:
         """Have one pool take a step; return how many of its environments make a transition of it."""
@@ -132,8 +121,7 @@ class _Lane:
         self.t, self.resets, self.resetting = 0, 0, False
         self._start = 0
         """Row of the first transition of the trajectory that goes on."""
-        self.trajectories: list[tuple[int, bool, bool, Array]] = []
-        """Length, whether the task terminated, whether it is a whole episode, and the last observation."""
+        self._trajectories: list[Trajectory] = []
 
     def begin(self, observation: Array) -> None:
         """Take in the observation after a reset."""
@@ -141,7 +129,7 @@ class _Lane:
         self.resets += 1
 
     def act(self) -> Any:
-        """Choose an action; for the step that resets, the last one again, which nobody looks at."""
+        """Return the action it chooses; for the step that resets, the last one, which nobody looks at."""
         if not self.resetting:
             self._action = self._choose(self.t, self._observation)
         return self._action
@@ -159,40 +147,21 @@ class _Lane:
             self._end(terminated, complete=True)
 
     def _end(self, terminated: bool, complete: bool) -> None:
-        last = self._observation.astype(np.float64)
-        self.trajectories.append((self.t - self._start, terminated, complete, last))
+        self.slot.final_observation[...] = self._observation
+        self._trajectories.append(self.slot.trajectory(self._start, self.t, terminated, complete))
         self._start = self.t
 
-    def close(self) -> None:
-        """End the trajectory that the end of the batch cuts, if there is one."""
+    def close(self) -> list[Trajectory]:
+        """End the trajectory that the end of the batch cuts, if there is one, and return all of them."""
         if self.t > self._start:
             self._end(terminated=False, complete=False)
-
-
-def _joined(lanes: list[_Lane], seconds: float) -> Batch:
-    for lane in lanes:
-        lane.close()
-    trajectories = [trajectory for lane in lanes for trajectory in lane.trajectories]
-    lengths, terminated, complete, last = map(np.array, zip(*trajectories, strict=True))
-    return Batch(
-        observations=np.concatenate([lane.slot.observations[: lane.t] for lane in lanes]),
-        actions=np.concatenate([lane.slot.actions[: lane.t] for lane in lanes]),
-        rewards=np.concatenate([lane.slot.rewards[: lane.t] for lane in lanes]),
-        lengths=lengths,
-        terminated=terminated,
-        complete=complete,
-        final_observations=last,
-        seconds_env_step=seconds,
-    )
+        return self._trajectories
 
 
 def make_pool(config: TrainConfig, env: Env, lanes: list[int]) -> Any:
     """Return a pool of the environments of these numbers, on one thread.
 
-    Raises
-    ------
-    UserError
-        Where :class:`EnvPoolRollouts` raises it.
+    It is a UserError where EnvPool is missing, has no such environment, or has another one of that name.
     """
     try:
         import envpool
@@ -205,7 +174,7 @@ def make_pool(config: TrainConfig, env: Env, lanes: list[int]) -> Any:
     options = dict(config.env_kwargs)
     if config.max_episode_steps is not None:
         options["max_episode_steps"] = config.max_episode_steps
-    # 31 bits: EnvPool's seeds are signed.
+    # Seeds have 31 bits here, since EnvPool's are signed.
     seeds = [stream(config.seed, Stream.ENVPOOL, lane)[0] >> 1 for lane in lanes]
     try:
         pool = envpool.make_gymnasium(config.env, num_envs=len(lanes), num_threads=1, seed=seeds, **options)

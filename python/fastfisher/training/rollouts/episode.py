@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..._core import BoxActor, DiscreteActor
 from ..._core import run_episode as run_in_core
 from ...policies import CategoricalHead, GaussianHead, Policy
-from ..batch import Array
+from ..batch import Array, Trajectory
 from ..environments.recipe import Env
 from ..environments.spaces import action_converter
 
@@ -44,27 +44,31 @@ class Slot(NamedTuple):
         actions: NDArray[Any] = np.empty((rows, *policy.action_shape), policy.action_dtype)
         return cls(np.empty((rows, size)), actions, np.empty(rows), np.empty(size))
 
+    def trajectory(self, start: int, stop: int, terminated: bool, complete: bool = True) -> Trajectory:
+        """Return a copy of these rows and of the final observation, since more may be written here."""
+        return Trajectory(
+            self.observations[start:stop].copy(),
+            self.actions[start:stop].copy(),
+            self.rewards[start:stop].copy(),
+            self.final_observation.copy(),
+            terminated,
+            complete,
+        )
+
 
 Chooser = Callable[[int, Any], Any]
 """From the step and its observation to the environment's action; the slot receives observation and action."""
 
 
 def make_chooser(policy: Policy, rng: Generator | None, space: Space[Any], slot: Slot) -> Chooser:
-    """Return what chooses the actions of one episode, and writes down what it saw and chose.
+    """Return what chooses the actions of one episode, and writes into the slot what it saw and chose.
 
-    Parameters
-    ----------
-    policy, rng
-        The policy, and where its noise comes from; None for its mode.
-    space
-        The space of the environment's actions.
-    slot
-        Where the episode is written.
+    ``rng`` is the source of the policy's noise; None for its mode.  ``space`` is the environment's.
     """
     core = policy.core_actor(rng)
     if core is not None:
         network = (core.weights, core.sine_features, core.draw, slot.observations, slot.actions)
-        # Exactly these: a head derived from them may choose otherwise.
+        # The type must be this very one, since a head derived from it may choose otherwise.
         if type(core.head) is GaussianHead and _is_vector(space):
             low, high = np.asarray(space.low, np.float64), np.asarray(space.high, np.float64)
             return BoxActor(*network, low, high, single=space.dtype == np.float32)
@@ -105,24 +109,10 @@ class Watch(NamedTuple):
 def run_episode(
     env: Env, env_seed: int, choose: Chooser, slot: Slot, watch: Watch | None = None
 ) -> Episode | None:
-    """Run one episode into the slot, of at most as many steps as it has rows.
+    """Run one episode into the slot, of at most as many steps as it has rows; None where it was abandoned.
 
-    Its course is a function of ``env_seed`` and the actor, if the environment's is one of its seed
-    and the actions.
-
-    Parameters
-    ----------
-    choose
-        What :func:`make_chooser` returned for this slot.
-    slot
-        Where the transitions are written.
-    watch
-        What follows the episode, and may abandon it.
-
-    Returns
-    -------
-    Episode or None
-        None where it was abandoned.
+    ``choose`` is what :func:`make_chooser` returned for this slot.  The episode's course is a function of
+    ``env_seed`` and the chooser, if the environment's is one of its seed and the actions.
     """
     observation, _ = env.reset(seed=env_seed)
     wanted, length, terminated, last, seconds = run_in_core(

@@ -31,65 +31,42 @@ def make_rollouts(
     limit: int | None,
     state: Mapping[str, NDArray[Any]],
 ) -> Rollouts:
-    """Return the rollouts of a run.
+    """Return the rollouts of a run, which continue those that had this state.
 
-    Parameters
-    ----------
-    config
-        Resolved.
-    env
-        The environment for use in this process; it stays the caller's.
-    recipe
-        How to make more; None where ``env`` is all there is.
-    limit
-        Steps after which an episode ends at the latest, if the environment has such a limit.
-    state
-        The state of the rollouts that these continue.
-
-    Raises
-    ------
-    UserError
-        Where the config's backend or number of environments needs more than ``env``.
+    ``env``, for use in this process, stays the caller's; ``recipe`` makes more, and is None where ``env`` is
+    all there is.  ``limit`` is the number of steps after which an episode ends at the latest, if the
+    environment has such a limit.  It is a UserError where the config asks for more than ``env`` can give.
     """
     batch_steps: int = decided(config, "batch_steps")
+    copies: Rollouts
     if config.backend == "envpool":
         if recipe is None or recipe.spec is None or isinstance(env, VectorEnv):
             raise UserError("backend='envpool' needs an environment id")
         pools = EnvPoolRollouts(config, env, state)
-        pools.notes = _notes_of_copies(len(pools.resets), batch_steps, limit)
-        return pools
-    if isinstance(env, VectorEnv) or config.num_envs > 1:
-        if isinstance(env, VectorEnv):
-            copies = VectorRollouts(env, config.seed, batch_steps)
-        elif recipe is None:
+        copies, count = pools, len(pools.resets)
+    elif isinstance(env, VectorEnv):
+        copies, count = VectorRollouts(env, config.seed, batch_steps), env.num_envs
+    elif config.num_envs > 1:
+        count = config.num_envs
+        if recipe is None:
             raise UserError(
                 "num_envs needs an environment id, a function that makes one, or a gymnasium VectorEnv"
             )
-        else:
-            copies = VectorRollouts.from_recipe(recipe, config.num_envs, config.seed, batch_steps)
-        copies.notes = _notes_of_copies(copies.count, batch_steps, limit)
-        return copies
-    return _episodes(config, env, recipe, policy, batch_steps, horizon(config, limit))
-
-
-def _notes_of_copies(count: int, batch_steps: int, limit: int | None) -> tuple[str, ...]:
-    """Say so where copies that begin anew each iteration never see the end of an episode."""
+        copies = VectorRollouts.from_recipe(recipe, count, config.seed, batch_steps)
+    else:
+        return _episodes(config, env, recipe, policy, batch_steps, horizon(config, limit))
     share = -(-batch_steps // count)
-    if limit is None or share >= limit:
-        return ()
-    return (
-        f"{count} environments share an iteration's {batch_steps:,} steps, {share:,} each: what comes later "
-        f"in an episode of {limit:,} is never seen (fewer num_envs or larger batch_steps show it)",
-    )
+    if limit is not None and share < limit:
+        # Copies begin anew each iteration, and never see the end of an episode.
+        copies.notes = (
+            f"{count} environments share an iteration's {batch_steps:,} steps, {share:,} each: what comes "
+            f"later in an episode of {limit:,} is never seen (fewer num_envs or larger batch_steps show it)",
+        )
+    return copies
 
 
 def _episodes(
-    config: TrainConfig,
-    env: Env,
-    recipe: Recipe | None,
-    policy: Policy,
-    batch_steps: int,
-    longest: int,
+    config: TrainConfig, env: Env, recipe: Recipe | None, policy: Policy, batch_steps: int, longest: int
 ) -> Rollouts:
     """Return rollouts of whole episodes, by as many processes as the config has."""
     serial = SerialRollouts(env, config.seed, batch_steps, longest)
@@ -102,7 +79,7 @@ def _episodes(
         )
         serial.notes = (f"rollouts in this process: {reason}",)
         return serial
-    # Imported here, since it needs POSIX record locks.
+    # These imports are here, since the arena needs POSIX record locks.
     from .arena import ArenaLayout
     from .workers import CannotRecreateError, WorkerRollouts
 

@@ -4,27 +4,18 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ...policies import Policy
-from ..batch import Array, Batch
+from ..batch import Batch, Trajectory
 from ..environments.recipe import Env
 from ..seeding import Stream, stream
 from . import Rollouts
-from .episode import Episode, Slot, make_chooser, run_episode
+from .episode import Slot, make_chooser, run_episode
 
 
 class SerialRollouts(Rollouts):
     """Episodes 0, 1, 2, ... until together they have at least ``batch_steps`` steps.
 
-    Parameters
-    ----------
-    env
-        The environment, which stays the caller's.
-    seed, batch_steps
-        The config's.
-    horizon
-        Steps after which an episode is cut as by a time limit.
+    The environment stays the caller's.  An episode is cut after ``horizon`` steps, as by a time limit.
     """
 
     def __init__(self, env: Env, seed: int, batch_steps: int, horizon: int) -> None:
@@ -34,29 +25,15 @@ class SerialRollouts(Rollouts):
         self.observation_size = env.observation_space.shape[0]
 
     def collect(self, policy: Policy, iteration: int) -> Batch:
-        rows = self._batch_steps - 1 + self._horizon
-        observations, actions, rewards, _ = Slot.empty(policy, rows, self.observation_size)
-        finals: list[Array] = []
-        episodes: list[Episode] = []
-        start = 0
-        while start < self._batch_steps:
-            window = slice(start, start + self._horizon)
-            env_seed, rng = stream(self._seed, Stream.EPISODE, iteration, len(episodes))
-            final = np.empty(self.observation_size)
-            slot = Slot(observations[window], actions[window], rewards[window], final)
+        slot = Slot.empty(policy, self._horizon, self.observation_size)
+        trajectories: list[Trajectory] = []
+        steps, seconds = 0, 0.0
+        while steps < self._batch_steps:
+            env_seed, rng = stream(self._seed, Stream.EPISODE, iteration, len(trajectories))
             choose = make_chooser(policy, rng, self._env.action_space, slot)
             episode = run_episode(self._env, env_seed, choose, slot)
             assert episode is not None
-            episodes.append(episode)
-            finals.append(final)
-            start += episode.length
-        return Batch(
-            observations=observations[:start],
-            actions=actions[:start],
-            rewards=rewards[:start],
-            lengths=np.array([episode.length for episode in episodes]),
-            terminated=np.array([episode.terminated for episode in episodes]),
-            complete=np.ones(len(episodes), dtype=bool),
-            final_observations=np.array(finals),
-            seconds_env_step=sum(episode.seconds_env_step for episode in episodes),
-        )
+            trajectories.append(slot.trajectory(0, episode.length, episode.terminated))
+            steps += episode.length
+            seconds += episode.seconds_env_step
+        return Batch.of(trajectories, seconds)

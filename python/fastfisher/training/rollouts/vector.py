@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
@@ -13,7 +14,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from numpy.typing import NDArray
 
 from ...policies import Policy
-from ..batch import Batch
+from ..batch import Batch, Trajectory
 from ..environments.recipe import Recipe
 from ..environments.spaces import action_converter
 from ..errors import UserError
@@ -27,19 +28,8 @@ class VectorRollouts(Rollouts):
     Each iteration starts all copies anew, from seeds of its own.  Episodes that the end of the batch cuts are
     trajectories that did not terminate.  A copy whose episode ends is reset as the vector
     environment's autoreset mode says: by its next step, which is no transition; by the same step, the
-    last observation being in its infos; or, where it resets nothing by itself, by us.
-
-    Parameters
-    ----------
-    envs
-        The vector environment, which stays the caller's, unless :meth:`from_recipe` made it.
-    seed, batch_steps
-        The config's.
-
-    Raises
-    ------
-    UserError
-        Where its autoreset mode or its observations are none that training knows, or it is EnvPool's.
+    last observation being in its infos; or, where it resets nothing by itself, by us.  The vector environment
+    stays the caller's, unless :meth:`from_recipe` made it.
     """
 
     def __init__(self, envs: VectorEnv[Any, Any, Any], seed: int, batch_steps: int) -> None:
@@ -53,21 +43,15 @@ class VectorRollouts(Rollouts):
             raise UserError(
                 f"the vector environment observes {space}; wrap it to a 1-D Box (FlattenObservation)"
             )
-        self._owns_envs = False
-        self._envs, self._seed, self._batch_steps = envs, seed, batch_steps
+        self._envs, self._owns_envs = envs, False
+        self._seed, self._batch_steps = seed, batch_steps
         self._observation_dtype = space.dtype
-
-    @property
-    def count(self) -> int:
-        """How many copies there are."""
-        return int(self._envs.num_envs)
 
     @classmethod
     def from_recipe(cls, recipe: Recipe, copies: int, seed: int, batch_steps: int) -> VectorRollouts:
         """Make the copies in one synchronous vector environment."""
-        rollouts = cls(
-            SyncVectorEnv([recipe] * copies, autoreset_mode=AutoresetMode.NEXT_STEP), seed, batch_steps
-        )
+        envs = SyncVectorEnv([recipe] * copies, autoreset_mode=AutoresetMode.NEXT_STEP)
+        rollouts = cls(envs, seed, batch_steps)
         rollouts._owns_envs = True
         return rollouts
 
@@ -88,7 +72,7 @@ class VectorRollouts(Rollouts):
             start = perf_counter()
             raw, rewards, terminated, truncated, infos = self._envs.step(env_actions)
             seconds += perf_counter() - start
-            # Copies: the environment may use its arrays again.
+            # These are copies, since the environment may use its arrays again.
             reached, ended = np.array(raw, dtype=np.float64), np.array(terminated | truncated)
             earned = np.array(rewards, dtype=np.float64)
             steps.append((seen, chosen, earned, np.array(terminated), ended, reached))
@@ -98,42 +82,30 @@ class VectorRollouts(Rollouts):
                 continue
             elif self._mode == AutoresetMode.SAME_STEP:
                 for lane in np.flatnonzero(ended):
-                    # As the environment's space says, which is what the other observations were cast to.
+                    # The environment cast the other observations to its space's type, but not this one.
                     reached[lane] = np.asarray(infos["final_obs"][lane], self._observation_dtype)
             else:
                 raw, _ = self._envs.reset(options={"reset_mask": ended})
-        return _by_lane(steps, int(self._mode == AutoresetMode.NEXT_STEP), seconds)
+        return Batch.of(_by_lane(steps, int(self._mode == AutoresetMode.NEXT_STEP)), seconds)
 
     def close(self) -> None:
         if self._owns_envs:
             self._envs.close()
 
 
-def _by_lane(steps: list[tuple[NDArray[Any], ...]], resetting_steps: int, seconds: float) -> Batch:
+def _by_lane(steps: list[tuple[NDArray[Any], ...]], resetting_steps: int) -> Iterator[Trajectory]:
     """Cut steps of all copies into trajectories, one copy after the other.
 
     A step is what each copy saw, chose and earned, whether its task terminated and its episode ended, and
     the observation that it reached.
     """
     seen, chosen, earned, terminated, ended, reached = (np.array(part) for part in zip(*steps, strict=True))
-    pieces: list[tuple[int, int, int]] = []
     for lane, ends in enumerate(ended.T):
         start = 0
-        for stop in (int(end) + 1 for end in np.flatnonzero(ends)):
-            pieces.append((lane, start, stop))
+        for stop in (*(np.flatnonzero(ends) + 1), len(steps)):
+            if start < stop:
+                rows, last = (slice(start, stop), lane), (stop - 1, lane)
+                yield Trajectory(
+                    seen[rows], chosen[rows], earned[rows], reached[last], terminated[last], ended[last]
+                )
             start = stop + resetting_steps
-        if start < len(steps):
-            pieces.append((lane, start, len(steps)))
-    lane_of, starts, stops = np.array(pieces).T
-    rows = np.concatenate([np.arange(start, stop) for _, start, stop in pieces])
-    columns = np.repeat(lane_of, stops - starts)
-    return Batch(
-        observations=seen[rows, columns],
-        actions=chosen[rows, columns],
-        rewards=earned[rows, columns],
-        lengths=stops - starts,
-        terminated=terminated[stops - 1, lane_of],
-        complete=ended[stops - 1, lane_of],
-        final_observations=reached[stops - 1, lane_of],
-        seconds_env_step=seconds,
-    )

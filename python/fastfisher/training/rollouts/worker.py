@@ -1,7 +1,7 @@
 """A rollout process: :func:`main` with the number of a connection, started by :mod:`.workers`.
 
-A program of its own, not a fork of the trainer, so it inherits no threads and no locks; nor does
-it run the user's main module again, as multiprocessing's spawn does, so scripts need no
+It is a program of its own and no fork of the trainer, so it inherits no threads and no locks.  Nor does it
+run the user's main module again, as multiprocessing's spawn does, so scripts need no
 ``if __name__ == "__main__"``.
 """
 
@@ -73,7 +73,7 @@ def _leave_to_trainer(*numbers: int) -> None:
 def serve(connection: Connection[Any, Any]) -> None:
     """Make the environment, then run the episodes of one iteration after the other."""
     assignment: Assignment = cloudpickle.loads(connection.recv_bytes())
-    # In C, so they answer from a simulator that crashes, or never returns to the interpreter, too.
+    # These handlers are in C, so they answer from a simulator that crashes or never returns, too.
     faulthandler.enable(file=assignment.stack_descriptor, all_threads=True)
     faulthandler.register(signal.SIGUSR1, file=assignment.stack_descriptor, all_threads=True)
     env = assignment.recipe()

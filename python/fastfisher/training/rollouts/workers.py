@@ -16,7 +16,6 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
-import numpy as np
 
 from ..._core import simd_level
 from ...policies import Policy
@@ -35,7 +34,7 @@ _STACK_SECONDS = 2.0
 _STACK_BYTES = 1 << 16
 _ITS_STACK = "; its stack:"
 
-# The signals first: it must outlive those that come while it imports.
+# The signals come first, since the worker must outlive those that come while it imports.
 _PROGRAM = """
 import signal, sys
 for number in signal.SIGINT, signal.SIGTERM:
@@ -54,7 +53,7 @@ class CannotRecreateError(Exception):
 
     @property
     def reason(self) -> str:
-        """The message in one line: what comes before a stack, or a traceback's last."""
+        """The message in one line: what comes before a stack, or the last line of a traceback."""
         lines = str(self).strip().splitlines()
         return lines[0].removesuffix(_ITS_STACK) if lines[0].endswith(_ITS_STACK) else lines[-1]
 
@@ -67,17 +66,12 @@ class WorkerRollouts(Rollouts):
     iteration.  An episode is a function of the seed, the iteration, its index and the policy, and
     the batch is always the shortest run of episodes from 0 on that is long enough, so it is the
     same bits for any number of workers, :class:`.SerialRollouts` included.  What was begun beyond
-    it is discarded.
+    it is discarded.  A worker is given up after ``timeout`` seconds without a step.
 
     Raises
     ------
     CannotRecreateError
         Where the environment cannot be pickled, or not be made in a worker.
-
-    Parameters
-    ----------
-    timeout
-        Seconds without a step after which a worker is given up.
     """
 
     def __init__(self, recipe: Recipe, seed: int, layout: ArenaLayout, timeout: float) -> None:
@@ -113,7 +107,7 @@ class WorkerRollouts(Rollouts):
 
     def _start(self, message: bytes, stack: int) -> None:
         ours, theirs = Pipe()
-        # The same instructions as here, so that the bits do not depend on where an episode runs.
+        # Workers use the same instructions as this process, so that the bits do not depend on either.
         environment = os.environ | _ONE_THREAD | {"FASTFISHER_SIMD": simd_level()}
         environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
         with theirs:
@@ -122,7 +116,7 @@ class WorkerRollouts(Rollouts):
                 env=environment,
                 pass_fds=(theirs.fileno(), self._arena.descriptor, stack),
                 stdin=subprocess.DEVNULL,
-                # Ctrl-C goes to the whole foreground group: to the trainer alone, then.
+                # Ctrl-C goes to the whole foreground group, which is the trainer alone then.
                 start_new_session=True,
             )
         self._processes.append(process)
@@ -186,7 +180,7 @@ class WorkerRollouts(Rollouts):
         return text or "(it does not answer)"
 
     def _written_stack(self, index: int) -> str:
-        # Not through the file object: the worker writes at an offset that it shares.
+        # The file object stays out of this, since the worker writes at an offset that it shares.
         text = os.pread(self._stacks[index].fileno(), _STACK_BYTES, 0).decode(errors="replace")
         return "\n".join(
             line for line in text.splitlines() if not line.startswith("Extension modules:")
@@ -219,22 +213,7 @@ class WorkerRollouts(Rollouts):
             # Some workers may still be writing: none of this can be used again.
             self.close()
             raise
-        lengths = arena.prefix()
-        count = len(lengths)
-        where = [
-            (worker, slice(start, start + length))
-            for worker, start, length in zip(arena.worker[:count], arena.start[:count], lengths, strict=True)
-        ]
-        return Batch(
-            observations=np.concatenate([arena.observations[place] for place in where]),
-            actions=np.concatenate([arena.actions[place] for place in where]),
-            rewards=np.concatenate([arena.rewards[place] for place in where]),
-            lengths=lengths,
-            terminated=arena.terminated[:count].astype(bool),
-            complete=np.ones(count, dtype=bool),
-            final_observations=arena.final_observation[:count].copy(),
-            seconds_env_step=sum(seconds) / len(seconds),
-        )
+        return Batch.of(map(arena.trajectory, range(len(arena.prefix()))), sum(seconds) / len(seconds))
 
     def close(self) -> None:
         self._finalizer()
