@@ -71,7 +71,7 @@ py::list py_natural_steps(const py::object& scores, const std::optional<Vector>&
   batch.gradient = vector_data(gradient, d, "gradient");
   batch.weights = vector_data(weights, n, "weights");
   batch.count = count;
-  batch.centre = center;
+  batch.center = center;
   batch.momentum = momentum;
   batch.previous = vector_data(previous, d, "previous");
   StepOptions options;

@@ -18,7 +18,7 @@ struct Batch {
   const double* gradient = nullptr;    // g, (d,), finite
   const double* weights = nullptr;     // w, (N,), finite, non-negative, not all zero; null: ones
   std::optional<double> count;         // default: sum w
-  bool centre = false;                 // subtract the mean score, by the same weights: F is then a covariance matrix
+  bool center = false;                 // subtract the mean score, by the same weights: F is then a covariance matrix
   // With momentum (SPRING, arXiv 2401.10190) the step stays near momentum * previous: x solves
   // (F + lambda I) x = g + lambda momentum previous.
   double momentum = 0.0;             // in [0, 1)

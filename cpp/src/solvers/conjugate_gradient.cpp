@@ -43,9 +43,6 @@ ConjugateGradientResult conjugate_gradient(const LinearSystem& system, const Pro
     preconditioner->apply(r, z);
     return z;
   };
-  // Entries of S p round by eps ||s|| ||p|| for each of their terms, at random.
-  constexpr double eps = std::numeric_limits<double>::epsilon();
-  const double rounding = 4.0 * static_cast<double>(b.size()) * eps * eps * options.trace;
   Vector scores_times_x;
   const Vector first = x;
   const bool from_zero = norm(x) == 0.0;
@@ -70,7 +67,7 @@ ConjugateGradientResult conjugate_gradient(const LinearSystem& system, const Pro
       ++result.iterations;
       const double curvature = dot(p, matrix_p);
       const double p_norm = norm(p);
-      if (!(curvature > rounding * p_norm * p_norm)) break;  // p is in the null space to rounding
+      if (!(curvature > options.least_curvature * p_norm * p_norm)) break;  // p is in the null space to rounding
       const double alpha = rho / curvature;
       for (std::size_t k = 0; k < x.size(); ++k) {
         x[k] += alpha * p[k];

@@ -28,9 +28,9 @@ struct ConjugateGradientOptions {
   double trust = std::numeric_limits<double>::epsilon();
   // ... and the method stops where that has not brought the true one down by this.
   double least_gain = 2.0;
-  // tr(M) without its shift.  M is zero along a p with p^T M p below the rounding of such a sum, and a step along it
-  // has no end.
-  double trace = 0.0;
+  // The rounding of p^T M p over ||p||^2.  M is zero along a p whose curvature is below it, and a step along that has
+  // no end.
+  double least_curvature = 0.0;
   // An x whose residual is above this many times the least one that was met on the way is given up for that one, where
   // neither the tolerance nor go_on has ended the method.
   double most_rise = 1.0;

@@ -33,6 +33,7 @@ struct Outcome {
   Index iterations = 0;
   Index limit = 0;                                       // on the iterations of an iterative solver
   std::shared_ptr<const Preconditioner> preconditioner;  // the one that it ran with, or null
+  bool asked_for = true;                                 // the rung is the first, and not what became of another
   std::vector<Event> events;
 };
 

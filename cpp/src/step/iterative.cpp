@@ -102,6 +102,14 @@ ConjugateGradientResult run_conjugate_gradient(const Workspace& workspace, Conju
   return run;
 }
 
+// Entries of S p round by eps ||s|| ||p|| for each of their terms, at random, and their squares are what is summed.
+// Where only the sum A is kept, A p rounds itself.
+double rounding_of_curvature(const Workspace& workspace) {
+  constexpr double eps = std::numeric_limits<double>::epsilon();
+  const auto size = static_cast<double>(workspace.parameters);
+  return workspace.matrix_trace * (workspace.rows != nullptr ? 4.0 * size * eps * eps : std::sqrt(size) * eps);
+}
+
 }  // namespace
 
 Outcome attempt_conjugate_gradient(const Workspace& workspace, const Plan& plan, const Rung& rung) {
@@ -110,7 +118,7 @@ Outcome attempt_conjugate_gradient(const Workspace& workspace, const Plan& plan,
   Prospect prospect(workspace.tolerance, plan.choice.affordable);
   ConjugateGradientOptions options;
   options.tolerance = workspace.tolerance;
-  options.trace = workspace.matrix_trace;
+  options.least_curvature = rounding_of_curvature(workspace);
   if (rung.trial) {
     outcome.limit = std::min(outcome.limit, plan.choice.patience);
     options.go_on = [&](Index iterations, double residual) { return prospect.good(iterations, residual); };

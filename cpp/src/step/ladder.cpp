@@ -27,6 +27,7 @@ class Ladder {
     while (rung.has_value()) {
       tried_.push_back(std::make_unique<Outcome>(row_of(rung->solver).attempt(*workspace_, *plan_, *rung)));
       Outcome& outcome = *tried_.back();
+      outcome.asked_for = tried_.size() == 1;
       std::move(outcome.events.begin(), outcome.events.end(), std::back_inserter(*events_));
       const Rung tried = *rung;
       rung = next(tried, outcome);
@@ -141,6 +142,7 @@ class Ladder {
 
   // LSMR must gain something to be worth a word; the iterations that it took count either way.
   void keep_what_lsmr_gained(Outcome& outcome) {
+    outcome.asked_for = best_->asked_for;
     outcome.iterations += best_->iterations;
     outcome.limit = best_->limit;
     constexpr double least_gain = 2.0;
@@ -184,7 +186,7 @@ Outcome solve(const Workspace& workspace, const Plan& plan, std::vector<Event>& 
 double trusted_residual(const Workspace& workspace, const Outcome& outcome) noexcept {
   const double expected = expected_residual(outcome.precision);
   if (!row_of(outcome.solver).iterative) return expected;
-  const bool asked_for = outcome.ending == Ending::cut && workspace.max_iterations.has_value();
+  const bool asked_for = outcome.asked_for && outcome.ending == Ending::cut && workspace.max_iterations.has_value();
   return std::max(asked_for ? 1.0 : expected, workspace.tolerance);
 }
 

@@ -107,7 +107,8 @@ Plan make_plan(const Workspace& workspace, SolveShape shape, const StepOptions& 
   if (solver == Solver::gram && !plan.shape.dual_possible) {
     throw std::invalid_argument("damping: the gram solver with a gradient (not advantages) expects damping > 0, got 0");
   }
-  if (solver == Solver::lsmr && workspace.targets.empty()) {
+  const bool replaced = solver == Solver::lsmr && workspace.targets.empty();
+  if (replaced) {
     plan.events.push_back({EventCode::lsmr_needs_advantages, solver});
     solver = Solver::conjugate_gradient;
   }
@@ -115,6 +116,8 @@ Plan make_plan(const Workspace& workspace, SolveShape shape, const StepOptions& 
     plan.first = last_rung(workspace, plan, plan.events);
   } else {
     plan.first = rung_of(workspace, plan, solver, plan.events);
+    // Whoever asks for LSMR wants the digits that single precision has not.
+    if (replaced && plan.asked == Precision::automatic) plan.first.precision = Precision::double_precision;
     // A number of iterations that was asked for is what is to be done.
     plan.first.trial = plan.automatic && row_of(solver).iterative && !workspace.max_iterations.has_value();
   }

@@ -21,7 +21,7 @@ void check(const Batch& batch) {
   }
   if (batch.advantages != nullptr) check_finite(batch.advantages, rows(batch.scores), "advantages");
   if (batch.gradient != nullptr) check_finite(batch.gradient, columns(batch.scores), "gradient");
-  if (batch.centre && batch.momentum > 0.0) {
+  if (batch.center && batch.momentum > 0.0) {
     throw std::invalid_argument("center: expected no momentum together with it");
   }
 }
@@ -52,7 +52,7 @@ void measure(const Batch& batch, const Context& context, Survey& problem) {
 
 // Finds the mean score, and tr(F) of what it leaves of the scores.
 void find_mean(const Batch& batch, const Context& context, Survey& problem) {
-  if (!batch.centre) return;
+  if (!batch.center) return;
   Vector shares(static_cast<std::size_t>(problem.samples));
   for (std::size_t n = 0; n < shares.size(); ++n) shares[n] = weight_of(batch, n) / problem.total_weight;
   problem.mean.resize(static_cast<std::size_t>(problem.parameters));

@@ -38,7 +38,7 @@ struct Case {
   }
 
   void centre() {
-    batch.centre = true;
+    batch.center = true;
     const long double total = total_weight();
     for (Index n = 0; n < shape.rows; ++n) {
       for (Index k = 0; k < shape.columns; ++k) mean[k] += weight(n) * value_at(n, k) / total;
