@@ -28,17 +28,19 @@ py::tuple names_of(std::span<const Choice> all) {
 }
 
 // fastfisher.natural.Event is made from such a tuple, (code, solver, {name: number}, sentence).
-py::tuple to_tuple(const Event& event) {
+py::tuple to_tuple(const Event& event, const std::string& note) {
   py::dict numbers;
   const auto& names = number_names(event.code);
   for (std::size_t k = 0; k < event.numbers.size(); ++k) numbers[py::str(std::string(names[k]))] = event.numbers[k];
-  return py::make_tuple(std::string(name(event.code)), std::string(name(event.solver)), numbers, sentence(event));
+  return py::make_tuple(std::string(name(event.code)), std::string(name(event.solver)), numbers, note);
 }
 
 py::dict fields_of(NaturalStep&& result) {
   using namespace py::literals;
   py::list events;
-  for (const Event& event : result.events) events.append(to_tuple(event));
+  for (std::size_t k = 0; k < result.events.size(); ++k) {
+    events.append(to_tuple(result.events[k], result.notes[k]));
+  }
   py::dict fields("step"_a = to_array(std::move(result.step)), "direction"_a = to_array(std::move(result.direction)),
                   "gradient"_a = to_array(std::move(result.gradient)), "step_size"_a = result.step_size,
                   "predicted_kl"_a = result.predicted_kl, "predicted_improvement"_a = result.predicted_improvement,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args, overload
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,8 +24,7 @@ Precision: TypeAlias = Literal["auto", "single", "double", "mixed"]
 Vector: TypeAlias = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened on the way to a step: code decides by its fields, people read its sentence.
 
     Attributes
@@ -332,9 +331,9 @@ def natural_step(
             previous=optional_vector(previous, parameters, "previous", "parameter"),
             **options,
         )
-    results = tuple(
-        NaturalStep(**{**step, "events": tuple(Event(*event) for event in step["events"])}) for step in steps
-    )
+    for step in steps:
+        step["events"] = tuple(map(Event._make, step["events"]))
+    results = tuple(NaturalStep(**step) for step in steps)
     return results if several else results[0]
 
 
