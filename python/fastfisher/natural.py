@@ -85,7 +85,7 @@ class NaturalStep:
         ordinary: a fallback taken, a jitter added, part of the gradient outside the span of the scores.  One
         of the code "untrusted" says that the residual is above what can be relied on, by one rule for every
         solver: 1e-6, 1e-3 in single precision, or the `tol` that was asked for; and 1, which is that of no
-        step at all, where the `max_iterations` that were asked for ended CG or LSMR.
+        step at all, where `max_iterations` below the default was asked for and ended CG or LSMR.
     """
 
     step: Vector

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from ._core import Fisher, accumulated_steps, fisher_matvec, rmatvec
+from ._core import Fisher, accumulated_steps, fisher_matvec, rmatvec, square_norms
 from .scores import Scores, as_scores, as_weights, optional_vector
 
 Vector: TypeAlias = NDArray[np.float64]
@@ -185,6 +185,11 @@ def _second_pass(
         rows += len(matrix)
         for x, product in zip(directions, products, strict=True):
             product += fisher_matvec(matrix.native, x, weights, threads=sums.threads)
+            if not np.isfinite(product).all():
+                row = int(np.argmin(np.isfinite(square_norms(matrix.native))))
+                raise ValueError(
+                    f"scores: expected finite values, as in the first pass, row {row} holds others"
+                )
 
     for_each(start(stream), add, may_be_empty=True)
     if rows != sums.fisher.count:

@@ -51,7 +51,8 @@ std::string untrusted(const Event& event) {
   return "The residual is " + short_number(event.numbers[0]) + ": " +
          (iterative ? in_words(event) + " did not solve the system" : "the system is singular to rounding") +
          (second_pass ? ", or a second pass gave other rows than the first;" : ", and") +
-         " the direction is not to be trusted; increase damping" + (iterative ? " or max_iterations." : ".");
+         " the direction is not to be trusted; increase damping" +
+         (event.numbers[3] > 0.0 ? " or max_iterations." : ".");
 }
 
 struct Row {
@@ -259,7 +260,7 @@ const std::vector<Row>& rows() {
        }},
       {EventCode::untrusted,
        "untrusted",
-       {"residual", "trusted", "second_pass"},
+       {"residual", "trusted", "second_pass", "cut"},
        [](const Event& e) { return untrusted(e); }},
   };
   return table;

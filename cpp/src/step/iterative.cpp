@@ -127,7 +127,7 @@ Outcome attempt_conjugate_gradient(const Workspace& workspace, const Plan& plan,
   // Where a number of iterations was asked for, the last x is the best in the norm that CG lowers, whose residual may
   // be above those before it, but not without end.
   constexpr double ordinary_rise = 100.0;
-  if (workspace.max_iterations.has_value()) options.most_rise = ordinary_rise;
+  if (workspace.truncated()) options.most_rise = ordinary_rise;
   ConjugateGradientResult run = run_conjugate_gradient(workspace, options, outcome);
   if (run.given_up) outcome.events.push_back(prospect.verdict());
   outcome.solution.residual = norm(run.residual_vector);

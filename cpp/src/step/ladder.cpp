@@ -186,7 +186,7 @@ Outcome solve(const Workspace& workspace, const Plan& plan, std::vector<Event>& 
 double trusted_residual(const Workspace& workspace, const Outcome& outcome) noexcept {
   const double expected = expected_residual(outcome.precision);
   if (!row_of(outcome.solver).iterative) return expected;
-  const bool asked_for = outcome.asked_for && outcome.ending == Ending::cut && workspace.max_iterations.has_value();
+  const bool asked_for = outcome.asked_for && outcome.ending == Ending::cut && workspace.truncated();
   return std::max(asked_for ? 1.0 : expected, workspace.tolerance);
 }
 

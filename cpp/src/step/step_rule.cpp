@@ -46,7 +46,9 @@ void judge(const Workspace& workspace, const Outcome& outcome, double residual, 
   result.residual = residual;
   const double trusted = trusted_residual(workspace, outcome);
   if (residual > trusted) {
-    result.events.push_back({EventCode::untrusted, outcome.solver, {residual, trusted, second_pass ? 1.0 : 0.0}});
+    result.events.push_back({EventCode::untrusted,
+                             outcome.solver,
+                             {residual, trusted, second_pass ? 1.0 : 0.0, outcome.ending == Ending::cut ? 1.0 : 0.0}});
   }
 }
 

@@ -43,9 +43,10 @@ struct Workspace {
   KeptFactor* kept = nullptr;
   std::optional<double>* largest_eigenvalue = nullptr;
 
-  Index iteration_cap() const noexcept {
-    return max_iterations.value_or(std::min<Index>(10 * std::min(samples, parameters) + 100, 10000));
-  }
+  Index ordinary_cap() const noexcept { return std::min<Index>(10 * std::min(samples, parameters) + 100, 10000); }
+  Index iteration_cap() const noexcept { return max_iterations.value_or(ordinary_cap()); }
+  // Fewer iterations than the ordinary ones were asked for, and so less accuracy.
+  bool truncated() const noexcept { return iteration_cap() < ordinary_cap(); }
 };
 
 }  // namespace fastfisher::detail

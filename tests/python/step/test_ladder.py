@@ -109,3 +109,16 @@ def test_an_event_has_the_numbers_of_its_sentence() -> None:
 def test_the_lists_of_names_are_those_of_the_core() -> None:
     assert get_args(natural.Solver) == _core.solver_names
     assert get_args(natural.Precision) == _core.precision_names
+
+
+def test_a_limit_of_iterations_that_is_no_lower_asks_for_no_less() -> None:
+    """The step is the same to the bit, and so is what is said of it."""
+    rng = np.random.default_rng(0)
+    S, A = rng.standard_normal((100, 60)) * np.logspace(0, -7, 60), rng.standard_normal(100)
+    call: dict[str, Any] = {"damping": 1e-12, "solver": "lsmr"}
+    plain, spelled = ff.natural_step(S, A, **call), ff.natural_step(S, A, max_iterations=700, **call)
+    assert plain.iterations == spelled.iterations == 700
+    assert np.array_equal(plain.step, spelled.step)
+    assert "untrusted" in codes(plain)
+    assert codes(plain) == codes(spelled)
+    assert "untrusted" not in codes(ff.natural_step(S, A, max_iterations=650, **call))

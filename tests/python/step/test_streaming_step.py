@@ -270,3 +270,20 @@ def test_out_of_range_is_an_error_not_an_infinity() -> None:
     ]:
         with pytest.raises(OverflowError, match="step"):
             ff.natural_step(iter([(S * scores, A * advantages)]), damping=damping)
+
+
+def test_a_row_that_is_not_finite_in_the_second_pass_is_named() -> None:
+    passes = 0
+
+    def blocks() -> Any:
+        nonlocal passes
+        passes += 1
+        scores = S.copy()
+        if passes == 2:
+            scores[7, 1] = np.nan
+        yield scores, A
+
+    with pytest.raises(
+        ValueError, match="item 0: scores: expected finite values, as in the first pass, row 7"
+    ):
+        ff.natural_step(blocks)
