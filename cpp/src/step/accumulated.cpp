@@ -93,9 +93,7 @@ void check_batch(const AccumulatedBatch& batch) {
   if (batch.fisher == nullptr) throw std::invalid_argument("fisher: expected one, got null");
   if (batch.gradient == nullptr) throw std::invalid_argument("gradient: expected one, got null");
   check_finite(batch.gradient, batch.fisher->dimension(), "gradient");
-  if (batch.count.has_value() && (!(*batch.count > 0.0) || !std::isfinite(*batch.count))) {
-    throw std::invalid_argument("count: expected a finite number > 0");
-  }
+  if (batch.count.has_value()) check_count(*batch.count);
   check_momentum(batch.momentum);
   if (batch.previous != nullptr) check_finite(batch.previous, batch.fisher->dimension(), "previous");
 }
@@ -165,7 +163,7 @@ class AccumulatedStep {
   Outcome solve_for(const Vector& b, std::vector<Event>& events) {
     double largest = 0.0;
     for (const double value : b) largest = std::max(largest, std::fabs(value));
-    gradient_scale_ = largest > 0.0 ? power_of_two(std::max(largest, 0x1p-1000)) : 1.0;
+    gradient_scale_ = unit_of(largest);
     workspace_.b = b;
     for (double& value : workspace_.b) value = value / gradient_scale_ / scale_;
     if (largest > 0.0) return solve(workspace_, plan_, events);
@@ -189,9 +187,7 @@ class AccumulatedStep {
 }  // namespace detail
 
 void Fisher::solve(double* x, Index right_hand_sides, double damping, const Context& context) const {
-  if (!(damping >= 0.0) || !std::isfinite(damping)) {
-    throw std::invalid_argument("damping: expected a finite number >= 0");
-  }
+  detail::check_damping(damping);
   const Snapshot sums(*this);
   detail::AccumulatedStep step(sums, 1.0, damping, {}, context);
   step.keep_factor();
@@ -202,10 +198,8 @@ void Fisher::solve(double* x, Index right_hand_sides, double damping, const Cont
     const detail::Outcome outcome = step.solve_for(detail::Vector(column, column + size), events);
     const double b_norm = detail::norm(step.workspace().b);
     const double residual = b_norm == 0.0 ? 0.0 : outcome.solution.residual / b_norm;
-    if (!(residual <= detail::trusted_residual(step.workspace(), outcome))) {
-      NaturalStep told;
-      detail::judge(step.workspace(), outcome, residual, false, told);
-      throw NotPositiveDefinite("F + damping I has no solution to rounding. " + sentence(told.events.back()));
+    if (const std::optional<Event> untrusted = detail::judge(step.workspace(), outcome, residual, false)) {
+      throw NotPositiveDefinite("F + damping I has no solution to rounding. " + sentence(*untrusted));
     }
     try {
       const detail::Vector solution = detail::scaled(outcome.solution.x, step.gradient_scale());
@@ -282,7 +276,10 @@ std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std:
     }
     const double b_norm = detail::norm(b);
     const double residual = detail::norm(remainder) / (b_norm == 0.0 ? 1.0 : b_norm);
-    detail::judge(step.workspace(), outcomes[k], residual, from_rows, result);
+    result.residual = residual;
+    if (auto untrusted = detail::judge(step.workspace(), outcomes[k], residual, from_rows)) {
+      result.events.push_back(std::move(*untrusted));
+    }
     if (b_norm == 0.0) {
       result.events.push_back(
           {detail::norm(prior) == 0.0 ? EventCode::zero_gradient : EventCode::momentum_kept, Solver::cholesky});

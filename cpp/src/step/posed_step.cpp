@@ -78,7 +78,10 @@ NaturalStep PosedStep::take(MatrixProvider* matrices) {
   result.sample_weights = sample_weights(outcome, result.events);
   tell_what_the_scores_do_not_span(outcome, result.events);
   const double b_norm = norm(workspace_.b);
-  judge(workspace_, outcome, b_norm == 0.0 ? 0.0 : outcome.solution.residual / b_norm, false, result);
+  result.residual = b_norm == 0.0 ? 0.0 : outcome.solution.residual / b_norm;
+  if (auto untrusted = judge(workspace_, outcome, result.residual, false)) {
+    result.events.push_back(std::move(*untrusted));
+  }
 
   Along along;
   along.momentum = shared_->momentum.active();

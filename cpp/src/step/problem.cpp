@@ -41,9 +41,7 @@ void measure(const Batch& batch, const Context& context, Survey& problem) {
     throw std::invalid_argument("weights: expected a positive finite sum");
   }
   problem.count = batch.count.value_or(problem.total_weight);
-  if (!(problem.count > 0.0) || !std::isfinite(problem.count)) {
-    throw std::invalid_argument("count: expected a finite number > 0");
-  }
+  check_count(problem.count);
   problem.trace = sum / problem.count;
   if (std::isfinite(problem.trace)) return;
   refuse_nonfinite(batch.scores, context);
@@ -83,6 +81,11 @@ void scale_matrix(Problem& problem) {
 void check_damping(double damping) {
   if (damping >= 0.0 && std::isfinite(damping)) return;
   throw std::invalid_argument("damping: expected a finite number >= 0");
+}
+
+void check_count(double count) {
+  if (count > 0.0 && std::isfinite(count)) return;
+  throw std::invalid_argument("count: expected a finite number > 0");
 }
 
 void check_momentum(double momentum) {
@@ -153,8 +156,7 @@ void find_gradient(const Batch& batch, const Context& context, Survey& surveyed)
     }
     largest = std::max(largest, std::fabs(value));
   }
-  // A subnormal scale would have no reciprocal.
-  if (largest > 0.0) surveyed.gradient_scale = power_of_two(std::max(largest, 0x1p-1000));
+  surveyed.gradient_scale = unit_of(largest);
 }
 
 Problem pose(const Survey& surveyed, const StepOptions& options) {

@@ -1,6 +1,9 @@
 // A problem is a batch, checked and brought to moderate size.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+
 #include "fastfisher/natural_step.hpp"
 #include "solvers/normal_system.hpp"
 
@@ -13,6 +16,12 @@ inline double power_of_two(double value) noexcept { return std::ldexp(1.0, std::
 void check(const StepOptions& options, Index parameters);
 void check_damping(double damping);
 void check_momentum(double momentum);
+void check_count(double count);
+
+// The power of two that a right-hand side whose largest entry is this is measured in.
+inline double unit_of(double largest) noexcept {
+  return largest > 0.0 ? power_of_two(std::max(largest, 0x1p-1000)) : 1.0;  // a subnormal unit would have no reciprocal
+}
 
 // Returns w_n, which is one where no weights were given.
 inline double weight_of(const Batch& batch, std::size_t n) noexcept {

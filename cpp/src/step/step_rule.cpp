@@ -42,14 +42,11 @@ void scale_to_kl(const Vector& solution, const Units& units, const Along& along,
   }
 }
 
-void judge(const Workspace& workspace, const Outcome& outcome, double residual, bool second_pass, NaturalStep& result) {
-  result.residual = residual;
+std::optional<Event> judge(const Workspace& workspace, const Outcome& outcome, double residual, bool second_pass) {
   const double trusted = trusted_residual(workspace, outcome);
-  if (residual > trusted) {
-    result.events.push_back({EventCode::untrusted,
-                             outcome.solver,
-                             {residual, trusted, second_pass ? 1.0 : 0.0, outcome.ending == Ending::cut ? 1.0 : 0.0}});
-  }
+  if (residual <= trusted) return std::nullopt;
+  const bool cut = outcome.ending == Ending::cut;
+  return Event{EventCode::untrusted, outcome.solver, {residual, trusted, second_pass ? 1.0 : 0.0, cut ? 1.0 : 0.0}};
 }
 
 NaturalStep told(NaturalStep&& result) {

@@ -36,9 +36,9 @@ struct Along {
 void scale_to_kl(const Vector& solution, const Units& units, const Along& along, std::optional<double> max_kl,
                  NaturalStep& result);
 
-// Takes over the residual, and tells where it is above what can be relied on, by one rule for every solver.
-// `second_pass` says that the residual is perhaps of other rows than those that were solved for.
-void judge(const Workspace& workspace, const Outcome& outcome, double residual, bool second_pass, NaturalStep& result);
+// The event that a residual is above what can be relied on, by one rule for every solver, or none.  `second_pass`: the
+// residual may be of other rows than those that were solved for.
+std::optional<Event> judge(const Workspace& workspace, const Outcome& outcome, double residual, bool second_pass);
 
 // Renders the notes, which is the last thing to be done to a result.
 NaturalStep told(NaturalStep&& result);
