@@ -41,7 +41,7 @@ def log_prob(head: Head, z: Vector, own: Vector, act: Vector) -> Vector:
     """Return log p(act | z), (N,)."""
     if isinstance(head, SquashedHead):
         # The density of the action itself: that of u over da/du.
-        slope = head.half_range / np.cosh(act) ** 2
+        slope = head.units.half_range / np.cosh(act) ** 2
         return log_prob(head.gaussian, z, own, act) - np.log(slope).sum(axis=1)
     if isinstance(head, CategoricalHead):
         return z[np.arange(len(z)), act] - np.log(np.exp(z).sum(axis=1))

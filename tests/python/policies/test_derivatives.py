@@ -146,7 +146,7 @@ def test_densities_integrate_to_one_and_entropies_are_their_integrals(
         act = mean + std * np.array(list(itertools.product(axis, repeat=2)))
         log_p = policy.log_prob(np.repeat(obs[:1], len(act), axis=0), act)
         volumes = np.full(len(act), (axis[1] - axis[0]) ** 2 * std.prod())
-        if policy.squash is not None:  # a = squash(u), and the density is that of a
+        if policy.action_map is not None:  # a = action_map(u), and the density is that of a
             volumes *= np.prod(0.5 * (HIGH - LOW) / np.cosh(act) ** 2, axis=1)
     p = np.exp(log_p) * volumes
     assert p.sum() == pytest.approx(1.0, abs=1e-8)
@@ -180,7 +180,7 @@ def test_squashed_densities_hold_where_tanh_rounds_to_one() -> None:
     # log(1 - tanh^2 u) = log 4 - 2 |u| to double precision there.
     expected = head.gaussian.log_prob(u, own, u) - (math.log(4.0) - 2.0 * np.abs(u[:, 0]))
     np.testing.assert_allclose(head.log_prob(u, own, u), expected, rtol=1e-14)
-    np.testing.assert_array_equal(head.squash(u), [[1.0], [-1.0]])
+    np.testing.assert_array_equal(head.action_map(u), [[1.0], [-1.0]])
 
 
 def test_a_state_dependent_std_starts_where_asked_and_stays_between_its_bounds() -> None:

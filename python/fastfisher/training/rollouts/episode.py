@@ -71,10 +71,12 @@ def make_chooser(policy: Policy, rng: Generator | None, space: Space[Any], slot:
         # The type must be this very one, since a head derived from it may choose otherwise.
         if type(core.head) is GaussianHead and _is_vector(space):
             low, high = np.asarray(space.low, np.float64), np.asarray(space.high, np.float64)
-            return BoxActor(*network, low, high, single=space.dtype == np.float32)
+            units = core.head.units
+            pair = None if units is None else (units.center, units.half_range)
+            return BoxActor(*network, low, high, pair, single=space.dtype == np.float32)
         if type(core.head) is CategoricalHead and isinstance(space, Discrete):
             return DiscreteActor(*network, int(space.start))
-    act, convert = policy.actor(rng), action_converter(space, squash=policy.squash)
+    act, convert = policy.actor(rng), action_converter(space, action_map=policy.action_map)
     observations, actions = slot.observations, slot.actions
 
     def choose(t: int, observation: Any) -> Any:
