@@ -137,7 +137,9 @@ class ActionMasked(gymnasium.Wrapper[Array, Any, Array, Any]):
 
 def expect_masks(policy: Policy, env: gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any]) -> None:
     """Tell the policy to expect what a prepared environment appends; UserError where it takes no masks."""
-    if isinstance(env, ActionMasked):
+    if not isinstance(env, ActionMasked):
+        policy.mask_size = 0  # which another environment may have set
+    else:
         try:
             policy.expect_masks(env.mask_size)
         except ValueError as error:
