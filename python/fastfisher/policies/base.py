@@ -42,7 +42,7 @@ class Policy(ABC):
     """A distribution over actions given observations, with a flat vector of parameters theta.
 
     Observations are float64 rows, (N, D).  Actions are rows too: (N, m) float64 for continuous actions, (N,)
-    integers from 0 for discrete ones.
+    integers from 0 for discrete ones, (N, m) float64 for a Dict or Tuple, its parts one after the other.
 
     A subclass provides the abstract methods below; what else is here follows from them.  It holds no open
     resources, since it is pickled to reach the rollout processes.

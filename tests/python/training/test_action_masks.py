@@ -172,6 +172,8 @@ def test_a_mask_without_a_choice_is_refused_by_name() -> None:
     form = MaskForm(SPACES["multi-discrete"])
     with pytest.raises(UserError, match="at least one choice that is allowed in component 1, got none"):
         form.checked([1, 1, 0, 0, 0])
+    with pytest.raises(UserError, match=r"expected entries of 1, allowed, and 0, forbidden, got \[ *0"):
+        form.checked([0.0, -np.inf, 0.0, 0.0, -np.inf])  # what is added to logits is no mask
     with pytest.raises(UserError, match=r"expected 5 entries, one for each choice of MultiDiscrete.*got 4"):
         form.checked(np.ones(4))
     expected = [True, False, True, True, False]

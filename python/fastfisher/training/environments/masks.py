@@ -35,8 +35,9 @@ def choices(space: spaces.Space[Any]) -> list[int]:
 
 
 def has_action_masks(env: gymnasium.Env[Any, Any]) -> bool:
-    """Return whether a wrapper or the environment itself has ``action_masks``, and choices to forbid."""
-    return env.has_wrapper_attr("action_masks") and bool(choices(env.action_space))
+    """Return whether a wrapper or the environment itself has ``action_masks()``, and choices to forbid."""
+    has = env.has_wrapper_attr("action_masks") and callable(env.get_wrapper_attr("action_masks"))
+    return has and bool(choices(env.action_space))
 
 
 def refuse_action_masks(envs: VectorEnv[Any, Any, Any]) -> None:
@@ -61,20 +62,23 @@ class MaskForm:
         self._starts = np.cumsum([0, *sizes[:-1]])
 
     def checked(self, mask: Any) -> NDArray[np.bool_]:
-        """Return a mask as one row, (size,): its entries, not zero where a choice is allowed.
+        """Return a mask as one row, (size,): true where a choice is allowed.
 
         It may come in a list of its components' masks.  It is a UserError where there are not as many entries
-        as choices, or a component has no choice left.
+        as choices, they are not 0 and 1, or a component has no choice left.
         """
         try:
-            allowed: NDArray[np.bool_] = np.ravel(mask) != 0
+            entries = np.ravel(mask)
         except ValueError:  # components of different sizes
-            allowed = np.concatenate([np.ravel(component) for component in mask]) != 0
-        if len(allowed) != self.size:
+            entries = np.concatenate([np.ravel(component) for component in mask])
+        if len(entries) != self.size:
             raise UserError(
                 f"action_masks: expected {self.size} entries, one for each choice of {self.space}, "
-                f"got {len(allowed)}"
+                f"got {len(entries)}"
             )
+        allowed: NDArray[np.bool_] = entries == 1
+        if entries.dtype != np.bool_ and not (allowed | (entries == 0)).all():
+            raise UserError(f"action_masks: expected entries of 1, allowed, and 0, forbidden, got {entries}")
         left = np.logical_or.reduceat(allowed, self._starts)
         if not left.all():
             where = "" if len(left) == 1 else f" in component {int(np.argmin(left))}"
