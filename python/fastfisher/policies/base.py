@@ -65,6 +65,11 @@ class Policy(ABC):
         self.action_shape = action_shape
         self.action_dtype = action_dtype
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "squash" in vars(cls):  # its name in version 0.1: actions would go out as they are
+            raise TypeError(f"{cls.__name__}.squash: expected the name action_map, which it has now")
+
     @property
     def parameters(self) -> Array:
         """The flat vector theta, (d,) float64; to assign or add to it moves the policy."""

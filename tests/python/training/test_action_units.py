@@ -211,6 +211,28 @@ def test_a_policy_of_the_users_own_decides_for_itself() -> None:
     np.testing.assert_array_equal(agent.predict(np.zeros(1), deterministic=True)[0], [0.0])
 
 
+def test_a_policy_of_an_earlier_version_does_not_lose_its_map() -> None:
+    with pytest.raises(TypeError, match=r"^Old\.squash: expected the name action_map"):
+
+        class Old(LinearPolicy):
+            @property
+            def squash(self) -> Any:
+                return np.tanh
+
+    class New(LinearPolicy):
+        @property
+        def action_map(self) -> Any:
+            return lambda action: 15.0 + 5.0 * np.tanh(action)
+
+    policy = New(1, GaussianHead(1), np.random.default_rng(0))
+    agent = NPG(lambda: Aim(10.0, 20.0), **{**OPTIONS, "policy": policy})
+    np.testing.assert_array_equal(agent.predict(np.zeros(1), deterministic=True)[0], [15.0])
+    env = agent._environment.bare
+    assert isinstance(env, Aim)
+    agent.learn(400)
+    assert np.mean(env.taken) == pytest.approx(15.0, abs=1.0)
+
+
 def test_presets_keep_the_units_that_they_were_measured_in() -> None:
     """A preset of other bounds than -1 and 1 was measured in the environment's units."""
     pytest.importorskip("mujoco")
