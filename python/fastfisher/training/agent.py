@@ -19,13 +19,14 @@ from .batch import Batch, first_not_finite
 from .checkpoint import joined, part_of, read_checkpoint, write_checkpoint
 from .config import AlgorithmName, PolicyName, TrainConfig
 from .defaults import horizon, resolve
+from .environments.masks import expect_masks, with_masks
 from .environments.recipe import EnvLike, OpenEnvironment, episode_limit, prepared
-from .environments.spaces import action_converter, observation_rows
+from .environments.spaces import action_converter, observation_rows, row_of
 from .errors import UserError
 from .evaluation import Evaluation, evaluate
 from .iteration import IterationInfo, describe
 from .learner import Learner
-from .make_policy import config_name, make_head, make_policy
+from .make_policy import config_name, make_head, make_policy, unit_notes
 from .presets import completed
 from .rollouts import Rollouts
 from .rollouts.make import make_rollouts
@@ -131,6 +132,7 @@ class NPG:
         self._custom_policy = policy is not None
         if policy is None:
             policy = make_policy(config, size, head, stream(config.seed, Stream.POLICY)[1])
+        expect_masks(policy, self._environment.env)
         self._learner = Learner(config, policy, size)
         self._prediction_rng = stream(config.seed, Stream.PREDICTION)[1]
 
@@ -215,6 +217,8 @@ class NPG:
         """Return what the user should know about how batches are collected."""
         assert self._rollouts is not None
         notes = self._rollouts.notes
+        if not self._custom_policy:
+            notes += unit_notes(self.action_space, self.config)
         longest = horizon(self.config, self._limit)
         cut = batch.complete & ~batch.terminated & (batch.lengths == longest)
         if self._limit is None and cut.any():
@@ -232,6 +236,7 @@ class NPG:
         state: Any = None,
         episode_start: Any = None,
         deterministic: bool = False,
+        action_masks: Any = None,
     ) -> tuple[Any, Any]:
         """Choose an action for one observation or a batch of them, as Stable-Baselines3 does.
 
@@ -243,6 +248,9 @@ class NPG:
             Arguments of recurrent policies, which these are not; ``state`` is returned as it came.
         deterministic
             The most likely action instead of a sample.
+        action_masks
+            What the environment's ``action_masks()`` returns, or one for each observation; None: all is
+            allowed.
 
         Returns
         -------
@@ -252,15 +260,17 @@ class NPG:
         Raises
         ------
         ValueError
-            Where the observation is not of the space, or holds NaN or infinities.
+            Where the observation is not of the space, or holds NaN or infinities, or the mask does not fit.
         """
         rows, single = observation_rows(self.observation_space, observation)
         row = first_not_finite(rows)
         if row is not None:
             raise ValueError(f"observation: expected finite values, got {rows[row]} in row {row}")
+        rows = with_masks(rows, action_masks, self.action_space, self.policy.mask_size, single)
         actions = self.policy.mode(rows) if deterministic else self.policy.act(rows, self._prediction_rng)
-        converted = action_converter(self.action_space, batch=True, squash=self.policy.squash)(actions)
-        return (converted[0] if single else converted), state
+        space = self.action_space
+        converted = action_converter(space, batch=True, action_map=self.policy.action_map)(actions)
+        return (row_of(space, converted, 0) if single else converted), state
 
     def evaluate(
         self, episodes: int = 10, *,
@@ -298,7 +308,7 @@ class NPG:
             )
         noise = self.config.init_noise if init_noise is None else number(init_noise, "init_noise")
         if noise != self.config.init_noise:
-            env = prepared(bare, self.config.max_episode_steps, noise)
+            env = prepared(bare, self.config.max_episode_steps, noise, self.config.action_masks)
         longest = horizon(self.config, self._limit)
         return evaluate(self.policy, env, longest, episodes, deterministic=deterministic, seed=seed)
 
