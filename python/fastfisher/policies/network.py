@@ -47,7 +47,7 @@ class NetworkPolicy(Policy):
     """
 
     single_scores = False
-    """Whether the passes over a batch, and its scores, are in float32: half the time and memory."""
+    """Whether passes over a batch to learn from, and its scores, are in float32: half the time and memory."""
 
     def __init__(self, sizes: Sequence[int], head: Head, rng: Generator) -> None:
         if sizes[-1] != head.size:
@@ -92,25 +92,31 @@ class NetworkPolicy(Policy):
         self.mask_size = size
 
     def _snapshot_of_features(
-        self, features: Array, allowed: NDArray[np.bool_] | None = None
+        self, features: Array, allowed: NDArray[np.bool_] | None, *, single: bool
     ) -> NetworkSnapshot:
         own = self._own().copy()
-        return NetworkSnapshot(
-            self.head, self.layers(), own, features, single=self.single_scores, allowed=allowed
-        )
+        return NetworkSnapshot(self.head, self.layers(), own, features, single=single, allowed=allowed)
+
+    def _snapshot(self, obs: Array, *, single: bool) -> NetworkSnapshot:
+        if not self.mask_size:
+            return self._snapshot_of_features(self.features(obs), None, single=single)
+        seen, mask = np.hsplit(obs, [obs.shape[1] - self.mask_size])
+        features = self.features(np.ascontiguousarray(seen))
+        return self._snapshot_of_features(features, mask != 0.0, single=single)
 
     def at(self, obs: Array) -> NetworkSnapshot:
-        if not self.mask_size:
-            return self._snapshot_of_features(self.features(obs))
-        seen, mask = np.hsplit(obs, [obs.shape[1] - self.mask_size])
-        return self._snapshot_of_features(self.features(np.ascontiguousarray(seen)), mask != 0.0)
+        return self._snapshot(obs, single=self.single_scores)
 
     def act(self, obs: Array, rng: Generator) -> NDArray[Any]:
-        noise = self.head.noise(self._own(), len(obs), rng)
-        return self.head.choose_rows(self.head.perturb(self.at(obs).z, noise))
+        return self._choose(obs, self.head.noise(self._own(), len(obs), rng))
 
     def mode(self, obs: Array) -> NDArray[Any]:
-        return self.head.choose_rows(self.head.perturb(self.at(obs).z, np.zeros(self.head.noise_size)))
+        return self._choose(obs, np.zeros(self.head.noise_size))
+
+    def _choose(self, obs: Array, noise: Array) -> NDArray[Any]:
+        # An action is chosen in float64, whatever it is learned from, as the actor of a rollout does.
+        z = self._snapshot(obs, single=False).z
+        return self.head.choose_rows(self.head.perturb(z, noise))
 
     def log_prob(self, obs: Array, act: NDArray[Any]) -> Array:
         return self.at(obs).log_prob(act)
@@ -255,4 +261,4 @@ class NetworkSnapshot(Snapshot):
     def after(self, policy: Policy) -> Snapshot:
         # The features are fixed: those of the batch serve again.
         network: NetworkPolicy = policy  # type: ignore[assignment]
-        return network._snapshot_of_features(self._features, self._allowed)
+        return network._snapshot_of_features(self._features, self._allowed, single=network.single_scores)
