@@ -42,6 +42,10 @@ class OwnNormalizer(gymnasium.Wrapper[Any, Any, Any, Any]):
         setattr(self, attribute, RunningMeanStd())
 
 
+class RunningMean:
+    """What a meter has, for a log."""
+
+
 class Derived(NormalizeObservation[Any, Any, Any]):
     pass
 
@@ -69,6 +73,26 @@ def test_a_function_or_an_environment_with_running_statistics_is_refused(stack: 
         assert f"{name}=True" in str(caught.value)
         assert f"--{name.replace('_', '-')}" in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+class OwnWrapper(gymnasium.Env[Any, Any]):
+    """A wrapper that is none of gymnasium's, whose environment knows it."""
+
+    def __init__(self, env: Any) -> None:
+        self.env, env.unwrapped.env = env, self
+        self.observation_space, self.action_space = env.observation_space, env.action_space
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        return self.env.reset(seed=seed)
+
+    def step(self, action: Any) -> Any:
+        return self.env.step(action)
+
+
+def test_wrappers_that_are_none_of_gymnasiums_are_looked_through() -> None:
+    assert NPG(OwnWrapper(pendulum()), **SMALL).learn(400).steps == 400
+    with pytest.raises(UserError, match="^NormalizeReward"):
+        NPG(OwnWrapper(normalized()), **SMALL)
 
 
 def test_one_that_is_registered_with_its_wrapper_is_refused() -> None:
@@ -144,6 +168,13 @@ def test_wrappers_that_only_record_or_begin_anew_with_each_episode_are_taken() -
 
 
 def recorded() -> gymnasium.Env[Any, Any]:
-    return TransformReward(
-        RecordEpisodeStatistics(FrameStackObservation(pendulum(), 2)), lambda reward: float(reward) / 10.0
+    return metered(
+        TransformReward(
+            RecordEpisodeStatistics(FrameStackObservation(pendulum(), 2)), lambda reward: float(reward) / 10.0
+        )
     )
+
+
+def metered(env: Any) -> Any:
+    env.meter = RunningMean()
+    return env

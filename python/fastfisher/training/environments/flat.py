@@ -162,7 +162,7 @@ class FlatObservations(gymnasium.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> Any:
         """Take a step."""
         result = self.env.step(action)
-        whole = isinstance(result, tuple) and len(result) == 5
+        whole = isinstance(result, (tuple, list)) and len(result) == 5
         return (self._entries("env.step", result[0]), *result[1:]) if whole else result
 
     def _entries(self, source: str, observation: Any) -> NDArray[Any]:

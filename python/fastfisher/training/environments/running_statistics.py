@@ -11,7 +11,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 
 from ..errors import UserError
 
-_RUNNING = re.compile(r"Running_?(Mean|Moment|Norm|Stat|Std|Var)", re.IGNORECASE)
+_RUNNING = re.compile(r"Running_?(Mean_?(Std|Var)|Moment|Norm|Stat|Std|Var)", re.IGNORECASE)
 """Classes of running statistics: RunningMeanStd of gymnasium, and of most who wrote their own."""
 _OF_REWARDS = re.compile(r"(^|_)re[tw]", re.IGNORECASE)
 _ATTRIBUTES = ("obs_rms", "return_rms", "ret_rms", "reward_rms")
@@ -45,12 +45,14 @@ def _are_frozen(envs: AsyncVectorEnv) -> bool:
 
 def _layers(env: Any) -> Iterator[Any]:
     """Return every layer of an environment, and of the environments of a vector that are in this process."""
-    while True:
+    seen: list[Any] = []
+    inner = env
+    # Not every wrapper is one of gymnasium's, and who knows what else an environment calls its env.
+    while isinstance(inner, (gymnasium.Env, VectorEnv)) and not any(inner is layer for layer in seen):
+        env = inner
+        seen.append(env)
         yield env
         inner = getattr(env, "__dict__", {}).get("env")
-        if inner is None or inner is env:
-            break
-        env = inner
     if isinstance(env, SyncVectorEnv):
         for copy in env.envs:
             yield from _layers(copy)
