@@ -91,7 +91,7 @@ class OwnWrapper(gymnasium.Env[Any, Any]):
 
 def test_wrappers_that_are_none_of_gymnasiums_are_looked_through() -> None:
     assert NPG(OwnWrapper(pendulum()), **SMALL).learn(400).steps == 400
-    with pytest.raises(UserError, match="^NormalizeReward"):
+    with pytest.raises(UserError, match=r"^NormalizeReward"):
         NPG(OwnWrapper(normalized()), **SMALL)
 
 
