@@ -92,15 +92,18 @@ class DiscreteActor(EpisodeActor):
         start: int,
     ) -> None: ...
 
+class MalformedStepError(ValueError): ...
+
 def run_episode(
     choose: Callable[[int, Any], Any],
     step: Callable[[Any], Any],
     observation: Any,
     rewards: _Vector,
+    final_observation: _Vector,
     index: int,
     length: NDArray[np.int64],
     unwanted_from: NDArray[np.int64],
-) -> tuple[bool, int, bool, Any, float]: ...
+) -> tuple[bool, int, bool, float, str | None]: ...
 def natural_steps(
     scores: _Scores,
     advantages: _Vector | None,

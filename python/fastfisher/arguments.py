@@ -94,6 +94,31 @@ def choice(value: object, name: str, choices: tuple[str, ...], *, ending: str = 
     return str(value)
 
 
+def json_value(value: object, name: str, *, ending: str = "") -> Any:
+    """Return a copy of a value that JSON gives back as it was: its types, too, at every depth.
+
+    NumPy's numbers and strings become Python's, which mean the same.  A tuple would come back as a list,
+    and a key that is no string as one: they are refused, by the name of the place where they are.
+    """
+    if isinstance(value, np.generic) and type(value.item()) in (bool, int, float, str):
+        value = value.item()
+    if type(value) is dict:
+        copies = {}
+        for key, entry in value.items():
+            if not isinstance(key, str):
+                raise TypeError(
+                    _message(f"{name}, key {key!r}", key, "a string, as keys are in JSON", ending)
+                )
+            copies[str(key)] = json_value(entry, f"{name}[{str(key)!r}]", ending=ending)
+        return copies
+    if type(value) is list:
+        return [json_value(entry, f"{name}[{place}]", ending=ending) for place, entry in enumerate(value)]
+    if value is not None and type(value) not in (bool, int, float, str):
+        kinds = "a number, a string, a list, a dict or None, which JSON keeps as they are"
+        raise TypeError(_message(name, value, kinds, ending))
+    return value
+
+
 def check_fields(instance: object, kind: type, spelled: Callable[[str], str] = str) -> None:
     """Hold the fields of a dataclass, a frozen one too, to the annotations of `kind`, its class or a base.
 

@@ -33,7 +33,7 @@ BELOW = {
 
 KERNELS = {
     "network_forward", "network_backward", "NetworkActor",
-    "BoxActor", "DiscreteActor", "run_episode",
+    "BoxActor", "DiscreteActor", "MalformedStepError", "run_episode",
     "column_moments", "value_features_sums", "value_features_matvec",
     "simd_level", "usable_processors",
 }  # fmt: skip

@@ -32,10 +32,13 @@ PREVIOUS_CHECKPOINT = "checkpoint.previous.zip"
 CURVE = "curve.png"
 LOCK = ".lock"
 
-RESUMABLE = frozenset({"steps", "workers", "worker_timeout", "checkpoint_every", "target_return"})
+RESUMABLE = frozenset(
+    {"steps", "workers", "worker_timeout", "checkpoint_every", "target_return", "skip_bad_episodes"}
+)
 """The fields of the config that a resumed run may change.
 
 None of them alters an iteration's bits, but for ``steps`` where the KL or the floor falls over the run.
+An iteration that ``skip_bad_episodes`` alters would be none without it.
 """
 
 

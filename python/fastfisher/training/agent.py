@@ -21,7 +21,7 @@ from .config import AlgorithmName, PolicyName, TrainConfig
 from .defaults import horizon, resolve
 from .environments.masks import expect_masks, with_masks
 from .environments.recipe import EnvLike, OpenEnvironment, episode_limit, prepared
-from .environments.spaces import action_converter, observation_rows, row_of
+from .environments.spaces import action_converter, observation_rows, outlines, refuse_other_spaces, row_of
 from .errors import UserError
 from .evaluation import Evaluation, evaluate
 from .iteration import IterationInfo, describe
@@ -191,7 +191,7 @@ class NPG:
         try:
             batch = self._rollouts.collect(self.policy, self.iteration)
             collected = perf_counter()
-            batch.check_finite()
+            batch.check_rewards()
             update = self._learner.update(batch, min(1.0, self.steps / self.config.steps))
         except BaseException:
             # An interrupted iteration never happened: what is saved now continues to the same bits.
@@ -310,7 +310,10 @@ class NPG:
         if noise != self.config.init_noise:
             env = prepared(bare, self.config.max_episode_steps, noise, self.config.action_masks)
         longest = horizon(self.config, self._limit)
-        return evaluate(self.policy, env, longest, episodes, deterministic=deterministic, seed=seed)
+        return evaluate(
+            self.policy, env, longest, episodes,
+            deterministic=deterministic, seed=seed, skip_bad_episodes=self.config.skip_bad_episodes,
+        )  # fmt: skip
 
     # Keeping.
 
@@ -321,6 +324,7 @@ class NPG:
             "counters": {"iteration": self.iteration, "steps": self.steps, "episodes": self.episodes},
             "last_return": self.last_return,
             "custom_policy": self._custom_policy,
+            "spaces": outlines(self.observation_space, self.action_space),
         }
         write_checkpoint(path, header, self._learner.state() | joined({"rollouts": self._rollouts_state}))
 
@@ -346,7 +350,7 @@ class NPG:
         ------
         UserError
             Where the file is truncated, corrupt or no checkpoint, is of an algorithm that is not this
-            class's, or more than the path is needed.
+            class's or of other spaces than the environment's, or more than the path is needed.
         """
         header, arrays = read_checkpoint(path)
         config = TrainConfig.from_dict(header["config"])
@@ -359,6 +363,8 @@ class NPG:
                 f"{path} holds a policy of your own; pass one like it: NPG.load(path, policy=...)"
             )
         agent = cls.from_config(config, env, policy)
+        here = outlines(agent.observation_space, agent.action_space)
+        refuse_other_spaces(header.get("spaces", {}), here, path)
         agent._learner.load_state(arrays)
         agent._rollouts_state = part_of(arrays, "rollouts")
         for name, value in header["counters"].items():

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import UserError
+
 Array: TypeAlias = NDArray[np.float64]
 
 
@@ -43,9 +45,13 @@ class Batch:
     final_observations: Array
     """(K, D): the observation after each trajectory's last transition."""
     seconds_env_step: float = 0.0
+    defects: tuple[str, ...] = ()
+    """What was wrong with each episode that was skipped, a sentence."""
 
     @classmethod
-    def of(cls, trajectories: Iterable[Trajectory], seconds_env_step: float) -> Batch:
+    def of(
+        cls, trajectories: Iterable[Trajectory], seconds_env_step: float, defects: Iterable[str] = ()
+    ) -> Batch:
         """Return a batch of copies of these trajectories."""
         observations, actions, rewards, last, terminated, complete = zip(*trajectories, strict=True)
         return cls(
@@ -57,6 +63,7 @@ class Batch:
             complete=np.array(complete, bool),
             final_observations=np.array(last),
             seconds_env_step=seconds_env_step,
+            defects=tuple(defects),
         )
 
     @property
@@ -74,30 +81,19 @@ class Batch:
         """(K,): undiscounted sum of the rewards of each trajectory."""
         return np.add.reduceat(self.rewards, self.ends - self.lengths)
 
-    def check_finite(self) -> None:
-        """Raise FloatingPointError, naming trajectory and step, at a NaN or infinity the environment gave."""
-        for name, array in (("reward", self.rewards), ("observation", self.observations)):
-            row = first_not_finite(array)
-            if row is not None:
-                trajectory = int(np.searchsorted(self.ends, row, side="right"))
-                raise _not_finite(name, array[row], int(self.times[row]), trajectory)
-        # Where the task ended nobody asks what the last state is worth.
-        cut = np.flatnonzero(~self.terminated)
-        last = first_not_finite(self.final_observations[cut])
-        if last is not None:
-            trajectory = int(cut[last])
-            length = int(self.lengths[trajectory])
-            raise _not_finite("observation", self.final_observations[trajectory], length, trajectory)
+    def check_rewards(self) -> None:
+        """Raise a UserError where squares of returns are beyond double precision, and variances gone."""
+        with np.errstate(over="ignore"):
+            total = float(np.abs(self.rewards).sum())
+        if total > np.sqrt(np.finfo(np.float64).max / len(self.rewards)):
+            largest = float(self.rewards[np.argmax(np.abs(self.rewards))])
+            raise UserError(
+                f"the environment gave a reward of {largest:g}, and squares of such returns are beyond "
+                "double precision: scale the rewards (gymnasium.wrappers.TransformReward)"
+            )
 
 
 def first_not_finite(rows: Array) -> int | None:
     """Return the first row that holds a NaN or infinity, if there is one."""
     finite = np.isfinite(rows)
     return None if finite.all() else int(np.argmin(finite.reshape(len(rows), -1).all(axis=1)))
-
-
-def _not_finite(name: str, value: Any, step: int, trajectory: int) -> FloatingPointError:
-    return FloatingPointError(
-        f"the environment gave a {name} that is not finite, {value}, "
-        f"at step {step} of trajectory {trajectory}"
-    )

@@ -8,13 +8,12 @@ so each is one line.  What a field means that is left open, None for the most pa
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from ..arguments import Bounds, check_fields, number
+from ..arguments import Bounds, check_fields, json_value, number
 from ..natural import Precision, Solver
 
 AlgorithmName = Literal["npg", "trpo"]
@@ -195,6 +194,9 @@ class TrainConfig:
     max_episode_steps: Annotated[int | None, Bounds(at_least=1)] = None
     """Cut episodes after this many steps, as a time limit (None: the environment's own limit)."""
 
+    skip_bad_episodes: bool = False
+    """Drop episodes in which the environment gives a NaN or infinity, and count them; else the run stops."""
+
     env_kwargs: dict[str, Any] = field(default_factory=dict)
     """Keyword arguments of the environment."""
 
@@ -209,13 +211,11 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_fields(self, TrainConfig)
+        holder = " (a function that makes the environment can hold any other)"
         try:
-            json.dumps(self.env_kwargs)
-        except (TypeError, ValueError) as error:
-            raise TypeError(
-                f"env_kwargs: expected values that JSON has, got {self.env_kwargs!r} ({error}); "
-                "a function that makes the environment can hold any others"
-            ) from error
+            object.__setattr__(self, "env_kwargs", json_value(self.env_kwargs, "env_kwargs", ending=holder))
+        except RecursionError:
+            raise TypeError("env_kwargs: expected values of JSON, got one that contains itself") from None
         number(self.max_damping, "max_damping", Bounds(at_least=self.min_damping))
         if self.damping_rule == "adaptive":
             number(self.damping, "damping", Bounds(at_least=self.min_damping, at_most=self.max_damping))
@@ -224,6 +224,11 @@ class TrainConfig:
             raise ValueError(
                 f"init_noise: expected 0 with backend = 'envpool', whose states are out of reach, "
                 f"got {self.init_noise}"
+            )
+        if self.skip_bad_episodes and (self.backend == "envpool" or self.num_envs > 1):
+            together = "backend = 'envpool'" if self.backend == "envpool" else f"num_envs = {self.num_envs}"
+            raise ValueError(
+                f"skip_bad_episodes: expected False with {together}, whose copies step together, got True"
             )
         if self.final_min_log_std is not None and self.std == "dependent":
             raise ValueError(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..arguments import Bounds, whole
 from ..policies import Policy
 from .environments.recipe import Env
-from .rollouts.episode import Slot, make_chooser, run_episode
+from .rollouts.episode import MOST_SKIPPED, Slot, make_chooser, refuse_defects, run_episode
 from .seeding import Stream, stream
 
 
@@ -33,7 +33,14 @@ class Evaluation:
 
 
 def evaluate(
-    policy: Policy, env: Env, horizon: int, episodes: int, *, deterministic: bool, seed: int
+    policy: Policy,
+    env: Env,
+    horizon: int,
+    episodes: int,
+    *,
+    deterministic: bool,
+    seed: int,
+    skip_bad_episodes: bool = False,
 ) -> Evaluation:
     """Run episodes of at most ``horizon`` steps, as :meth:`.NPG.evaluate` describes it.
 
@@ -43,12 +50,19 @@ def evaluate(
     whole(seed, "seed", Bounds(at_least=0))
     (size,) = env.observation_space.shape or ()
     slot = Slot.empty(policy, horizon, size)
-    returns, lengths = [], []
-    for index in range(episodes):
+    returns: list[float] = []
+    lengths: list[int] = []
+    defects: list[str] = []
+    while len(returns) < episodes:
+        index = len(returns) + len(defects)
         env_seed, rng = stream(seed, Stream.EVALUATION, index)
         choose = make_chooser(policy, None if deterministic else rng, env.action_space, slot)
         episode = run_episode(env, env_seed, choose, slot)
         assert episode is not None
+        if episode.defect is not None:
+            defects.append(episode.defect)
+            refuse_defects(defects, MOST_SKIPPED if skip_bad_episodes else 0)
+            continue
         returns.append(float(slot.rewards[: episode.length].sum()))
         lengths.append(episode.length)
     return Evaluation(np.array(returns), np.array(lengths))

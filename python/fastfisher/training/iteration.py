@@ -86,6 +86,8 @@ class IterationInfo:
     """Wall time of everything else: advantages, natural step, baseline."""
     steps_per_second: float
     """Environment steps of the batch per second of the iteration."""
+    skipped_episodes: int = 0
+    """Episodes that ``skip_bad_episodes`` has dropped from this batch."""
 
     def as_row(self) -> dict[str, Any]:
         """Return the fields in order, starting with iteration, steps, episodes, return_mean, return_std.
@@ -150,10 +152,18 @@ def describe(
         std=move.std,
         entropy=move.entropy,
         explained_variance=update.explained_variance,
-        notes=(*notes, *update.notes),
+        notes=(*notes, *_skipped(batch), *update.notes),
         seconds=seconds,
         seconds_env_step=batch.seconds_env_step,
         seconds_rollout=seconds_rollout,
         seconds_update=seconds - seconds_rollout,
         steps_per_second=len(batch.rewards) / seconds,
+        skipped_episodes=len(batch.defects),
     )
+
+
+def _skipped(batch: Batch) -> tuple[str, ...]:
+    count = len(batch.defects)
+    if count == 0:
+        return ()
+    return (f"{count} bad {'episode is' if count == 1 else 'episodes are'} skipped: {batch.defects[0]}",)

@@ -187,7 +187,7 @@ def test_numbers_of_numpy_stand_for_pythons() -> None:
 
 
 def test_arguments_of_the_environment_are_json() -> None:
-    with pytest.raises(TypeError, match=r"env_kwargs: expected values that JSON has, got .*array"):
+    with pytest.raises(TypeError, match=r"env_kwargs\['x'\]: expected .* JSON .* got array"):
         TrainConfig("X-v0", env_kwargs={"x": np.arange(3)})
 
 

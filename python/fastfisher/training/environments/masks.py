@@ -102,13 +102,13 @@ def with_masks(rows: Array, masks: Any, space: spaces.Space[Any], mask_size: int
     return np.hstack([rows, np.array([form.checked(mask) for mask in each])])
 
 
-class ActionMasked(gymnasium.Wrapper[Array, Any, Array, Any]):
+class ActionMasked(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Appends the mask to the flat observation, so that whatever goes with the one goes with the other.
 
     Where the episode has ended there is nothing to choose: the environment is not asked, and all is allowed.
     """
 
-    def __init__(self, env: gymnasium.Env[Array, Any]) -> None:
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
         super().__init__(env)
         space = env.observation_space
         assert isinstance(space, spaces.Box)
@@ -121,22 +121,25 @@ class ActionMasked(gymnasium.Wrapper[Array, Any, Array, Any]):
         self._action_masks = env.get_wrapper_attr("action_masks")
         self._all = ones
 
+    def reset(self, **options: Any) -> Any:
+        """Reset the environment."""
+        result: Any = self.env.reset(**options)
+        # What is no pair is for the caller to name, as in step.
+        pair = isinstance(result, tuple) and len(result) == 2
+        return (self._with_mask(result[0]), result[1]) if pair else result
+
+    def step(self, action: Any) -> Any:
+        """Take a step."""
+        result: Any = self.env.step(action)
+        if not isinstance(result, (tuple, list)) or len(result) != 5:
+            return result
+        observation, reward, terminated, truncated, info = result
+        over = terminated or truncated
+        masked = np.concatenate([observation, self._all]) if over else self._with_mask(observation)
+        return masked, reward, terminated, truncated, info
+
     def _with_mask(self, observation: Array) -> Array:
         return np.concatenate([observation, self._form.checked(self._action_masks())])
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Array, dict[str, Any]]:
-        """Reset the environment."""
-        observation, info = self.env.reset(seed=seed, options=options)
-        return self._with_mask(observation), info
-
-    def step(self, action: Any) -> tuple[Array, Any, bool, bool, dict[str, Any]]:
-        """Take a step."""
-        observation, reward, terminated, truncated, info = self.env.step(action)
-        if terminated or truncated:
-            return np.concatenate([observation, self._all]), reward, terminated, truncated, info
-        return self._with_mask(observation), reward, terminated, truncated, info
 
 
 def expect_masks(policy: Policy, env: gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any]) -> None:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import logging
+import math
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import VectorEnv
 
 from ..config import TrainConfig
 from ..errors import UserError
+from .flat import FlatObservations
+from .interface import refuse_other_objects
 from .masks import ActionMasked, has_action_masks, refuse_action_masks
+from .running_statistics import refuse_statistics
 from .spaces import check_observations
 
 Env = gymnasium.Env[Any, Any]
@@ -46,12 +53,13 @@ class Recipe:
 
     def bare(self) -> Env:
         """Make one as it comes: unflattened, without the config's time limit and noise."""
+        kwargs = copy.deepcopy(self.kwargs)  # an environment may change what it is given
         if self.factory is not None:
-            return self.factory(**self.kwargs)
+            return self.factory(**kwargs)
         assert self.spec is not None
         # The passive checker is left out, since it goes on checking at every step.
         with _model_warnings_logged(self.spec):
-            return gymnasium.make(self.spec, disable_env_checker=True, **self.kwargs)
+            return gymnasium.make(self.spec, disable_env_checker=True, **kwargs)
 
 
 @contextmanager
@@ -108,6 +116,11 @@ def bare_environment(recipe: Recipe) -> Env:
     except ModuleNotFoundError as error:
         extra = "; try: pip install 'gymnasium[mujoco]'" if error.name == "mujoco" else ""
         raise UserError(f"{name} needs the Python package {error.name}, which is missing{extra}") from error
+    except (ImportError, gymnasium.error.Error) as error:
+        # Gymnasium's own, of environments that have moved, or arguments that they do not have.
+        if recipe.spec is None:
+            raise
+        raise UserError(f"{name} cannot be made: {' '.join(str(error).split())}") from error
     except TypeError as error:
         if not recipe.kwargs:
             raise
@@ -138,18 +151,36 @@ def prepared(
         env = gymnasium.wrappers.TimeLimit(env, max_episode_steps)
     space = env.observation_space
     check_observations(space)
-    if not (isinstance(space, spaces.Box) and len(space.shape) == 1):
-        env = gymnasium.wrappers.FlattenObservation(env)
-    return ActionMasked(env) if action_masks and has_action_masks(env) else env
+    masked = action_masks and has_action_masks(env)
+    if masked or not (isinstance(space, spaces.Box) and len(space.shape) == 1):
+        env = FlatObservations(env)
+    return ActionMasked(env) if masked else env
 
 
 def episode_limit(env: Env | VectorEnv[Any, Any, Any]) -> int | None:
-    """Return the number of steps after which an episode ends at the latest, if the environment says."""
+    """Return the number of steps after which an episode ends at the latest, if the environment says.
+
+    It is a UserError where what it says is no number of steps.
+    """
     if env.spec is not None and env.spec.max_episode_steps is not None:
         return env.spec.max_episode_steps
-    if not isinstance(env, VectorEnv) and env.has_wrapper_attr("_max_episode_steps"):
-        return int(env.get_wrapper_attr("_max_episode_steps"))
-    return None
+    name = "_max_episode_steps"
+    if isinstance(env, VectorEnv) or not env.has_wrapper_attr(name):
+        return None
+    limit = env.get_wrapper_attr(name)
+    if limit is None or limit == math.inf:
+        return None
+    if not isinstance(limit, (int, float, np.number)) or not limit >= 1 or limit != int(limit):
+        raise UserError(f"env.{name}: expected a whole number of steps, at least 1, or None, got {limit!r}")
+    return int(limit)
+
+
+def close_environment(env: Env | VectorEnv[Any, Any, Any]) -> None:
+    """Close an environment; an error of its ``close`` is a warning, since its work is done."""
+    try:
+        env.close()
+    except Exception as error:  # the user's code: it may raise anything
+        warnings.warn(f"env.close raised {type(error).__name__}: {error}", stacklevel=2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +206,7 @@ class OpenEnvironment:
                 raise UserError("init_noise is for single environments: wrap the vector's in InitNoise")
             if config.action_masks:
                 refuse_action_masks(env)
+            refuse_statistics(env)
             return cls(env, env.single_observation_space, env.single_action_space)
         recipe = None
         if not isinstance(env, gymnasium.Env):
@@ -185,10 +217,12 @@ class OpenEnvironment:
                 )
             recipe = recipe_for(env, config)
             env = bare_environment(recipe)
+        refuse_other_objects(env)
+        refuse_statistics(env)
         ready = prepared(env, config.max_episode_steps, config.init_noise, config.action_masks)
         return cls(ready, env.observation_space, ready.action_space, env, recipe)
 
     def close(self) -> None:
         """Close the environment, unless it was given."""
         if self.recipe is not None:
-            self.env.close()
+            close_environment(self.env)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from gymnasium.spaces.utils import flatten
 from numpy.typing import NDArray
 
 from ..batch import Array
 from ..errors import UserError
+from .flat import flattener
 
 Converter = Callable[[Any], Any]
 
@@ -144,7 +144,8 @@ def observation_rows(space: spaces.Space[Any], observation: Any) -> tuple[Array,
             single = not composite and np.ndim(observation) == len(space.shape or ())
             several = [observation] if single else list(observation)
         if composite or all(space.contains(one) for one in several):
-            return np.array([flatten(space, one) for one in several], dtype=np.float64), single
+            flat = flattener(space)
+            return np.array([flat(one) for one in several], dtype=np.float64), single
     except (IndexError, KeyError, TypeError, ValueError):
         pass
     raise ValueError(f"observation: expected one of {space}, or several, got {observation!r}")
@@ -165,3 +166,36 @@ def row_of(space: spaces.Space[Any], several: Any, n: int) -> Any:
     if isinstance(space, spaces.Tuple):
         return tuple(row_of(part, one, n) for part, one in zip(space, several, strict=True))
     return np.asarray(several[n]) if isinstance(space, spaces.Box) else several[n]
+
+
+def outlines(observation_space: spaces.Space[Any], action_space: spaces.Space[Any]) -> dict[str, str]:
+    """Return what a policy is made for: the kinds and sizes of both spaces, without their bounds."""
+    return {"observations": _outline(observation_space), "actions": _outline(action_space)}
+
+
+def _outline(space: spaces.Space[Any]) -> str:
+    match space:
+        case spaces.Box():
+            return f"Box{space.shape}"
+        case spaces.Discrete():
+            return f"Discrete({space.n})"
+        case spaces.MultiDiscrete():
+            return f"MultiDiscrete({space.nvec.tolist()})"
+        case spaces.Dict():
+            parts = (f"{name}: {_outline(part)}" for name, part in space.spaces.items())
+            return f"Dict({', '.join(parts)})"
+        case spaces.Tuple():
+            return f"Tuple({', '.join(map(_outline, space.spaces))})"
+    return str(space)
+
+
+def refuse_other_spaces(trained: Mapping[str, str], here: Mapping[str, str], source: object) -> None:
+    """Raise a UserError where a policy was trained on other spaces than the environment's here.
+
+    Both are :func:`outlines`; of a checkpoint that has none, nothing is known.
+    """
+    if trained and dict(trained) != dict(here):
+        before, now = (
+            " and ".join(f"{kind} of {space}" for kind, space in both.items()) for both in (trained, here)
+        )
+        raise UserError(f"{source} was trained on {before}; the environment here has {now}")

@@ -15,6 +15,9 @@ from ..batch import Array, Trajectory
 
 _ALIGNMENT = 64
 
+GOOD, BAD = 1, 2
+"""How an episode finished."""
+
 
 @dataclass(frozen=True)
 class ArenaLayout:
@@ -26,6 +29,8 @@ class ArenaLayout:
     observation_size: int
     action_shape: tuple[int, ...]
     action_dtype: str
+    most_skipped: int = 0
+    """Bad episodes that the batch may do without."""
 
     @property
     def rows(self) -> int:
@@ -37,8 +42,11 @@ class ArenaLayout:
 
     @property
     def episodes(self) -> int:
-        """Episodes that may be started: each has a step at least, and each worker may start one too many."""
-        return self.batch_steps + self.workers
+        """Episodes that may be started.
+
+        A good one has a step at least, and each worker may start one too many.
+        """
+        return self.batch_steps + self.most_skipped + self.workers
 
     def fields(self) -> list[tuple[str, tuple[int, ...], str]]:
         """Return name, shape and dtype of each array."""
@@ -51,6 +59,7 @@ class ArenaLayout:
             ("running", (self.workers,), "<i8"),
             # The index is the episode.  A length grows while the episode runs.
             ("length", (self.episodes,), "<i8"),
+            # This is 0 while it runs, then GOOD or BAD.
             ("finished", (self.episodes,), "<i8"),
             ("terminated", (self.episodes,), "<i8"),
             ("worker", (self.episodes,), "<i8"),
@@ -112,16 +121,16 @@ class Arena:
         """Return the next episode to run, a different one to each caller; None where the batch needs no more.
 
         A worker calls this as its last episode ends, so it also finds out which of the others' episodes are
-        not wanted any more: all after the first ones that fill the batch.  Lengths only grow, and an episode
-        is abandoned only where those before it suffice, so an early answer is never wrong.
+        not wanted any more: all after the first ones that fill the batch, or whose bad ones end the run.
+        An episode is abandoned only where those before it suffice, and what counts only grows, so an early
+        answer is never wrong: where bad episodes are skipped, the length of a good one counts at its end.
         """
         # The system releases a POSIX record lock should its holder die.
         fcntl.lockf(self.descriptor, fcntl.LOCK_EX)
         try:
             episode = int(self.next_episode[0])
             self.next_episode[0] = episode + 1
-            if int(self.length[:episode].sum()) >= self.layout.batch_steps:
-                self.unwanted_from[0] = self._filling()
+            self.unwanted_from[0] = self._needed(episode, finished_only=self.layout.most_skipped > 0)
         finally:
             fcntl.lockf(self.descriptor, fcntl.LOCK_UN)
         if episode >= self.unwanted_from[0]:
@@ -129,15 +138,24 @@ class Arena:
         self.running[worker] = episode
         return episode
 
-    def _filling(self) -> int:
-        """Return how many episodes, from the first on, it takes to fill the batch."""
-        return int(np.searchsorted(np.cumsum(self.length), self.layout.batch_steps)) + 1
+    def _needed(self, started: int, *, finished_only: bool) -> int:
+        """Return how many episodes, from the first on, it takes to fill the batch, or to give it up."""
+        finished, lengths = self.finished[:started], self.length[:started]
+        steps = np.cumsum(np.where(finished == GOOD, lengths, 0) if finished_only else lengths)
+        filling = int(np.searchsorted(steps, self.layout.batch_steps)) + 1
+        needed = filling if filling <= started else self.layout.episodes
+        bad = np.flatnonzero(finished == BAD)
+        most = self.layout.most_skipped
+        return min(needed, int(bad[most]) + 1) if len(bad) > most else needed
 
-    def prefix(self) -> NDArray[np.int64]:
-        """Return the lengths of the shortest run of episodes 0, 1, ... that fills the batch."""
-        count = self._filling()
+    def prefix(self) -> int:
+        """Return how many episodes, 0, 1, ..., a finished batch is made of, the bad ones included.
+
+        They are the fewest whose good ones fill it, or one of which is one bad episode too many.
+        """
+        count = self._needed(self.layout.episodes, finished_only=True)
         assert self.finished[:count].all()
-        return self.length[:count].copy()
+        return count
 
     def trajectory(self, episode: int) -> Trajectory:
         """Return a finished episode, as views."""

@@ -68,7 +68,9 @@ class EnvPoolRollouts(Rollouts):
         count, rows = len(self.resets), -(-self._batch_steps // len(self.resets))
         lanes = [
             # There is at most one reset to a transition, so an environment is stepped no more often.
-            _Lane(policy, self._pools[0], 2 * rows, stream(self._seed, Stream.VECTOR, iteration, lane)[1])
+            _Lane(
+                lane, policy, self._pools[0], 2 * rows, stream(self._seed, Stream.VECTOR, iteration, lane)[1]
+            )
             for lane in range(count)
         ]
         groups = [
@@ -78,6 +80,7 @@ class EnvPoolRollouts(Rollouts):
         begin = perf_counter()
         for pool, group in groups:
             for lane, observation in zip(group, pool.reset()[0], strict=True):
+                lane.refuse_defects(observation)
                 lane.begin(observation)
         waiting = perf_counter() - begin
         steps = sum(self._send(pool, group) for pool, group in groups)
@@ -88,6 +91,9 @@ class EnvPoolRollouts(Rollouts):
                 begin = perf_counter()
                 observations, *results, _ = pool.recv()
                 waiting += perf_counter() - begin
+                if not (np.isfinite(observations).all() and np.isfinite(results[0]).all()):
+                    for lane, *given in zip(group, observations, *results, strict=True):
+                        lane.refuse_defects(*given)
                 for lane, *result in zip(group, observations, *(r.tolist() for r in results), strict=True):
                     lane.receive(*result)
                 if more:
@@ -110,9 +116,10 @@ class EnvPoolRollouts(Rollouts):
 
 
 class _Lane:
-    """The transitions of one environment in one iteration."""
+    """The transitions of one environment, of this number, in one iteration."""
 
-    def __init__(self, policy: Policy, pool: Any, rows: int, rng: Generator) -> None:
+    def __init__(self, number: int, policy: Policy, pool: Any, rows: int, rng: Generator) -> None:
+        self._number = number
         size = int(np.prod(pool.observation_space.shape))
         self.slot = Slot.empty(policy, rows, size)
         self._choose = make_chooser(policy, rng, pool.action_space, self.slot)
@@ -145,6 +152,21 @@ class _Lane:
         if terminated or truncated:
             self.resetting = True
             self._end(terminated, complete=True)
+
+    def refuse_defects(
+        self, observation: Array, reward: float = 0.0, terminated: bool = False, _: bool = False
+    ) -> None:
+        """Raise a UserError where what a reset or a step gave is not finite, and somebody asks for it.
+
+        Nobody does for the last observation of a task that ended, nor for the reward of a step that resets.
+        """
+        of_reward = not np.isfinite(reward) and not self.resetting
+        if of_reward or not (terminated or np.isfinite(observation).all()):
+            name = f"a reward of {reward}" if of_reward else "an observation that is not finite"
+            raise UserError(
+                f"environment {self._number} of EnvPool gave {name}, "
+                f"after {self.t - self._start} steps of its trajectory"
+            )
 
     def _end(self, terminated: bool, complete: bool) -> None:
         self.slot.final_observation[...] = self._observation

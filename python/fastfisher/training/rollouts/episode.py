@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeGuard
 
@@ -15,8 +15,13 @@ from ..._core import BoxActor, DiscreteActor
 from ..._core import run_episode as run_in_core
 from ...policies import ActionUnits, CategoricalHead, GaussianHead, Policy
 from ..batch import Array, Trajectory
+from ..environments.interface import first_observation, what_is_malformed
 from ..environments.recipe import Env
 from ..environments.spaces import action_converter
+from ..errors import UserError
+
+MOST_SKIPPED = 100
+"""Episodes of one iteration, or evaluation, that ``skip_bad_episodes`` drops: more are no accident."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,17 @@ class Episode:
     length: int
     terminated: bool
     seconds_env_step: float
+    defect: str | None = None
+    """What was not finite, so that the episode ended there and is no use: a sentence; None of a good one."""
+
+
+def refuse_defects(defects: Sequence[str], most_skipped: int) -> None:
+    """Raise a UserError where more episodes are bad, in their order, than may be skipped."""
+    if len(defects) <= most_skipped:
+        return
+    if most_skipped == 0:
+        raise UserError(f"{defects[0]}; skip_bad_episodes (--skip-bad-episodes) drops such episodes")
+    raise UserError(f"{len(defects)} bad episodes are too many to skip; of the last one, {defects[-1]}")
 
 
 class Slot(NamedTuple):
@@ -115,12 +131,26 @@ def run_episode(
 
     ``choose`` is what :func:`make_chooser` returned for this slot.  The episode's course is a function of
     ``env_seed`` and the chooser, if the environment's is one of its seed and the actions.
+
+    It ends at the first observation or reward that is not finite, before an action is chosen from it, but for
+    the last observation of a task that ended, which nobody asks for.  It is a UserError where the environment
+    gives what is none of its space.
     """
-    observation, _ = env.reset(seed=env_seed)
-    wanted, length, terminated, last, seconds = run_in_core(
-        choose, env.step, observation, slot.rewards, *(watch or Watch.nobody())
-    )
+    watch = watch or Watch.nobody()
+    try:
+        observation = first_observation(env, env_seed)
+        wanted, length, terminated, seconds, defect = run_in_core(
+            choose, env.step, observation, slot.rewards, slot.final_observation, *watch
+        )
+    except ValueError as error:
+        reason = what_is_malformed(error)
+        if reason is None:
+            raise
+        where = f"at step {int(watch.length[0])} of the episode that env.reset(seed={env_seed}) began"
+        raise UserError(f"{reason}, {where}") from error
     if not wanted:
         return None
-    slot.final_observation[...] = last
-    return Episode(length, terminated, seconds)
+    if defect is not None:
+        where = f"at step {length} of the episode that env.reset(seed={env_seed}) began"
+        defect = f"the environment gave {defect}, {where}"
+    return Episode(length, terminated, seconds, defect)

@@ -19,6 +19,7 @@ from ..errors import UserError
 from . import Rollouts
 from .cores import worker_count
 from .envpool import EnvPoolRollouts
+from .episode import MOST_SKIPPED
 from .serial import SerialRollouts
 from .vector import VectorRollouts
 
@@ -45,6 +46,8 @@ def make_rollouts(
         pools = EnvPoolRollouts(config, env, state)
         copies, count = pools, len(pools.resets)
     elif isinstance(env, VectorEnv):
+        if config.skip_bad_episodes:
+            raise UserError("skip_bad_episodes is for single environments: a vector's step together")
         copies, count = VectorRollouts(env, config.seed, batch_steps), env.num_envs
     elif config.num_envs > 1:
         count = config.num_envs
@@ -69,7 +72,8 @@ def _episodes(
     config: TrainConfig, env: Env, recipe: Recipe | None, policy: Policy, batch_steps: int, longest: int
 ) -> Rollouts:
     """Return rollouts of whole episodes, by as many processes as the config has."""
-    serial = SerialRollouts(env, config.seed, batch_steps, longest)
+    most_skipped = MOST_SKIPPED if config.skip_bad_episodes else 0
+    serial = SerialRollouts(env, config.seed, batch_steps, longest, most_skipped)
     workers = worker_count(config)
     if workers == 1:
         return serial
@@ -85,7 +89,13 @@ def _episodes(
 
     action_dtype = np.dtype(policy.action_dtype).str
     layout = ArenaLayout(
-        workers, batch_steps, longest, serial.observation_size, policy.action_shape, action_dtype
+        workers,
+        batch_steps,
+        longest,
+        serial.observation_size,
+        policy.action_shape,
+        action_dtype,
+        most_skipped,
     )
     try:
         return WorkerRollouts(recipe, config.seed, layout, config.worker_timeout)

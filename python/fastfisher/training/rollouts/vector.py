@@ -15,29 +15,33 @@ from numpy.typing import NDArray
 
 from ...policies import Policy
 from ..batch import Batch, Trajectory
-from ..environments.recipe import Recipe
+from ..environments.flat import FlatObservations
+from ..environments.interface import what_is_malformed
+from ..environments.recipe import Recipe, close_environment
 from ..environments.spaces import action_converter
 from ..errors import UserError
 from ..seeding import Stream, stream
 from . import Rollouts
+from .vector_interface import VectorInterface, autoreset_mode
 
 
 class VectorRollouts(Rollouts):
     """Steps all copies until together they have at least ``batch_steps`` transitions.
 
-    Each iteration starts all copies anew, from seeds of its own.  Episodes that the end of the batch cuts are
-    trajectories that did not terminate.  A copy whose episode ends is reset as the vector
-    environment's autoreset mode says: by its next step, which is no transition; by the same step, the
-    last observation being in its infos; or, where it resets nothing by itself, by us.  The vector environment
-    stays the caller's, unless :meth:`from_recipe` made it.
+    Each iteration starts all copies anew, from seeds of its own, or from one where the vector environment
+    takes but one.  Episodes that the end of the batch cuts are trajectories that did not terminate.  A copy
+    whose episode ends is reset as the vector environment's autoreset mode says: by its next step, which is no
+    transition; by the same step, the last observation being in its infos; or, where it resets nothing by
+    itself, by us.  Where its metadata name no mode, the first episode to end shows whether it is the second.
+    The vector environment stays the caller's, unless :meth:`from_recipe` made it.
+
+    It is a UserError where the vector environment gives what is none of its space, or not finite.
     """
 
     def __init__(self, envs: VectorEnv[Any, Any, Any], seed: int, batch_steps: int) -> None:
         if type(envs).__module__.startswith("envpool"):
             raise UserError("EnvPool ignores the seeds of a reset; train by id, with backend='envpool'")
-        self._mode = envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
-        if not isinstance(self._mode, AutoresetMode):
-            raise UserError(f"autoreset_mode: expected a gymnasium.vector.AutoresetMode, got {self._mode!r}")
+        self._mode = autoreset_mode(envs)
         space = envs.single_observation_space
         if not (isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1):
             raise UserError(
@@ -45,52 +49,76 @@ class VectorRollouts(Rollouts):
             )
         self._envs, self._owns_envs = envs, False
         self._seed, self._batch_steps = seed, batch_steps
-        self._observation_dtype = space.dtype
+        self._interface = VectorInterface(envs.num_envs, space)
 
     @classmethod
     def from_recipe(cls, recipe: Recipe, copies: int, seed: int, batch_steps: int) -> VectorRollouts:
         """Make the copies in one synchronous vector environment."""
-        envs = SyncVectorEnv([recipe] * copies, autoreset_mode=AutoresetMode.NEXT_STEP)
+        # What a copy observes is checked before the others' observations are put beside it.
+        envs = SyncVectorEnv(
+            [lambda: FlatObservations(recipe())] * copies, autoreset_mode=AutoresetMode.NEXT_STEP
+        )
         rollouts = cls(envs, seed, batch_steps)
         rollouts._owns_envs = True
         return rollouts
 
     def collect(self, policy: Policy, iteration: int) -> Batch:
-        n = self._envs.num_envs
+        try:
+            return self._collect(policy, iteration)
+        except ValueError as error:
+            reason = what_is_malformed(error)
+            if reason is None:
+                raise
+            raise UserError(f"{reason}, in a copy of the vector environment") from error
+
+    def _collect(self, policy: Policy, iteration: int) -> Batch:
+        n, interface = self._envs.num_envs, self._interface
         convert = action_converter(self._envs.single_action_space, batch=True, action_map=policy.action_map)
-        env_seeds = [stream(self._seed, Stream.VECTOR, iteration, lane)[0] for lane in range(n)]
         _, rng = stream(self._seed, Stream.VECTOR, iteration)
         steps: list[tuple[NDArray[Any], ...]] = []
         resetting = np.zeros(n, dtype=bool)
         transitions, seconds = 0, 0.0
-        raw, _ = self._envs.reset(seed=env_seeds)  # type: ignore[arg-type]
+        seen = interface.begin(self._reset(iteration), f"at the start of iteration {iteration}")
         while transitions < self._batch_steps:
-            seen = np.array(raw, dtype=np.float64)
             chosen = policy.act(seen, rng)
             transitions += n - int(resetting.sum())
             env_actions = convert(chosen)
             start = perf_counter()
-            raw, rewards, terminated, truncated, infos = self._envs.step(env_actions)
+            result = self._envs.step(env_actions)
             seconds += perf_counter() - start
-            # These are copies, since the environment may use its arrays again.
-            reached, ended = np.array(raw, dtype=np.float64), np.array(terminated | truncated)
-            earned = np.array(rewards, dtype=np.float64)
-            steps.append((seen, chosen, earned, np.array(terminated), ended, reached))
+            raw, earned, terminated, ended, infos = interface.step(result)
+            reached, over = raw, bool(ended.any())
+            where = len(steps) + 1, iteration
+            if over and self._mode is None:
+                self._mode = interface.mode_shown(infos, ended)
+            if over and self._mode == AutoresetMode.SAME_STEP:
+                reached = interface.last_observations(raw, infos, ended)
+                interface.check_finite(raw, earned, np.zeros(n, dtype=bool), resetting, *where)
+            interface.check_finite(reached, earned, terminated, resetting, *where)
+            steps.append((seen, chosen, earned, terminated, ended, reached))
+            seen = raw
             if self._mode == AutoresetMode.NEXT_STEP:
                 resetting = ended
-            elif not ended.any():
-                continue
-            elif self._mode == AutoresetMode.SAME_STEP:
-                for lane in np.flatnonzero(ended):
-                    # The environment cast the other observations to its space's type, but not this one.
-                    reached[lane] = np.asarray(infos["final_obs"][lane], self._observation_dtype)
-            else:
-                raw, _ = self._envs.reset(options={"reset_mask": ended})
+                # Nobody looks at the actions of steps that reset.
+                seen = np.where(resetting[:, None] & ~np.isfinite(raw), 0.0, raw) if over else raw
+            elif over and self._mode == AutoresetMode.DISABLED:
+                seen = interface.begin(
+                    self._envs.reset(options={"reset_mask": ended}), f"in iteration {iteration}"
+                )
         return Batch.of(_by_lane(steps, int(self._mode == AutoresetMode.NEXT_STEP)), seconds)
+
+    def _reset(self, iteration: int) -> Any:
+        """Start all copies anew, each from its seed, or all from the first."""
+        seeds = [stream(self._seed, Stream.VECTOR, iteration, lane)[0] for lane in range(self._envs.num_envs)]
+        try:
+            return self._envs.reset(seed=seeds)  # type: ignore[arg-type]
+        except (TypeError, ValueError, gymnasium.error.Error):
+            # The base class of vector environments takes one, and what does not want that either says so.
+            return self._envs.reset(seed=seeds[0])
 
     def close(self) -> None:
         if self._owns_envs:
-            self._envs.close()
+            close_environment(self._envs)
 
 
 def _by_lane(steps: list[tuple[NDArray[Any], ...]], resetting_steps: int) -> Iterator[Trajectory]:

@@ -21,8 +21,9 @@ import cloudpickle  # type: ignore[import-untyped]
 
 from ...policies import Policy
 from ..environments.recipe import Env, Recipe
+from ..errors import UserError
 from ..seeding import Stream, stream
-from .arena import Arena, ArenaLayout
+from .arena import BAD, GOOD, Arena, ArenaLayout
 from .episode import Slot, Watch, make_chooser, run_episode
 
 
@@ -45,6 +46,10 @@ def main(descriptor: int) -> None:
     connection = Connection(descriptor)
     try:
         serve(connection)
+    except UserError as error:
+        with contextlib.suppress(OSError):
+            connection.send(("refused", str(error)))
+        raise SystemExit(1) from None
     except BaseException:
         # Where nobody listens any more there is nobody to tell.
         with contextlib.suppress(OSError):
@@ -88,8 +93,17 @@ def serve(connection: Connection[Any, Any]) -> None:
         connection.send(("done", run_episodes(env, policy, iteration, assignment, arena)))
 
 
-def run_episodes(env: Env, policy: Policy, iteration: int, assignment: Assignment, arena: Arena) -> float:
-    """Run episodes until the batch can do without another; return the seconds in ``env.step``."""
+def run_episodes(
+    env: Env, policy: Policy, iteration: int, assignment: Assignment, arena: Arena
+) -> tuple[float, dict[int, str]]:
+    """Run episodes until the batch can do without another.
+
+    Returns
+    -------
+    tuple
+        The seconds in ``env.step``, and what was wrong with each bad episode, a sentence.
+    """
+    defects: dict[int, str] = {}
     worker, horizon = assignment.index, arena.layout.horizon
     start, seconds = 0, 0.0
     while (k := arena.take(worker)) is not None:
@@ -107,7 +121,11 @@ def run_episodes(env: Env, policy: Policy, iteration: int, assignment: Assignmen
         if episode is None:
             break
         seconds += episode.seconds_env_step
+        if episode.defect is not None:
+            defects[k] = episode.defect
+            arena.finished[k] = BAD
+            continue
         arena.terminated[k], arena.worker[k], arena.start[k] = episode.terminated, worker, start
-        arena.finished[k] = 1
+        arena.finished[k] = GOOD
         start += episode.length
-    return seconds
+    return seconds, defects

@@ -21,9 +21,10 @@ from ..._core import simd_level
 from ...policies import Policy
 from ..batch import Batch
 from ..environments.recipe import Recipe
-from ..errors import WorkerError
+from ..errors import UserError, WorkerError
 from . import Rollouts
 from .arena import Arena, ArenaLayout
+from .episode import refuse_defects
 from .worker import Assignment
 
 _START_SECONDS = 120.0
@@ -147,7 +148,9 @@ class WorkerRollouts(Rollouts):
             kind, content = self._connections[index].recv()
         except (EOFError, ConnectionError):
             raise WorkerError(f"rollout worker {index} died: {self._cause_of_death(index)}") from None
-        if kind == "failed":
+        if kind == "refused" and expected == "done":
+            raise UserError(content)
+        if kind in ("failed", "refused"):
             raise WorkerError(f"rollout worker {index} failed:\n{content}")
         assert kind == expected
         return content
@@ -208,12 +211,18 @@ class WorkerRollouts(Rollouts):
                     connection.send_bytes(message)
                 except ConnectionError:
                     raise WorkerError(f"rollout worker {index} died: {self._cause_of_death(index)}") from None
-            seconds = self._receive("done", self._timeout)
+            answers = self._receive("done", self._timeout)
+            seconds = [answer[0] for answer in answers]
         except BaseException:
             # Some workers may still be writing: none of this can be used again.
             self.close()
             raise
-        return Batch.of(map(arena.trajectory, range(len(arena.prefix()))), sum(seconds) / len(seconds))
+        bad = {episode: defect for _, defects in answers for episode, defect in defects.items()}
+        episodes = range(arena.prefix())
+        defects = [bad[episode] for episode in episodes if episode in bad]
+        refuse_defects(defects, self._layout.most_skipped)
+        good = (episode for episode in episodes if episode not in bad)
+        return Batch.of(map(arena.trajectory, good), sum(seconds) / len(seconds), defects)
 
     def close(self) -> None:
         self._finalizer()
