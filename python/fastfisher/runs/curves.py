@@ -324,10 +324,10 @@ def _draw_references(axis: Axes, references: Mapping[str, float]) -> None:
 
 
 def _save(figure: Figure, out: Path) -> None:
+    if out.suffix.lower().removeprefix(".") not in figure.canvas.get_supported_filetypes():
+        raise UserError(f"cannot write {out}: use a name that ends in .png, .pdf or .svg")
     try:
         with replacing(out) as temporary:
             figure.savefig(temporary, dpi=160)
-    except ValueError as error:
-        raise UserError(f"cannot write {out}: use a name that ends in .png, .pdf or .svg") from error
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}; choose another --out") from error

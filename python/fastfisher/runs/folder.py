@@ -203,8 +203,18 @@ class RunFolder:
         except OSError:
             return False
 
-    def check_there(self) -> None:
-        """Raise a UserError where :meth:`is_there` is False: what is written now would go astray."""
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Raise a UserError where the folder is no longer there to be written to, or this fails."""
+        self._check_there()
+        with naming(self.path):
+            try:
+                yield
+            except OSError:
+                self._check_there()
+                raise
+
+    def _check_there(self) -> None:
         if not self.is_there():
             raise UserError(
                 f"{self.path} is no longer the folder of this run: it was moved, deleted or replaced; "
@@ -228,14 +238,13 @@ class RunFolder:
 
     def write_config(self, config: TrainConfig) -> None:
         """Write ``config.json``."""
-        with naming(self.path), replacing(self.path / CONFIG) as temporary:
+        with self.writing(), replacing(self.path / CONFIG) as temporary:
             temporary.write_text(json.dumps(config.to_dict(), indent=2) + "\n", "utf-8")
 
     def save_checkpoint(self, agent: NPG) -> None:
         """Write ``checkpoint.zip`` and keep the one before it; at no moment is there none."""
-        self.check_there()
         newest = self.path / CHECKPOINT
-        with naming(self.path), replacing(newest) as temporary:
+        with self.writing(), replacing(newest) as temporary:
             agent.save(temporary)
             if newest.exists():
                 with replacing(self.path / PREVIOUS_CHECKPOINT) as older:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -70,7 +71,7 @@ class ProgressLog:
     def sync(self) -> None:
         """Put every row on the disk; to be called before the checkpoint that counts them."""
         for path in (self._csv_path, self._lines_path):
-            with path.open("rb+") as file:
+            with contextlib.suppress(FileNotFoundError), path.open("rb+") as file:
                 os.fsync(file.fileno())
 
 

@@ -12,7 +12,7 @@ from ..training.config import TrainConfig
 from ..training.iteration import IterationInfo
 from ..training.rollouts.cores import worker_count
 from ..training.whole_files import remove_leftovers
-from .folder import RunFolder, naming, with_changes
+from .folder import RunFolder, with_changes
 from .run import resume_command, run
 from .views import State
 
@@ -89,7 +89,7 @@ class Session:
         if self._agent.iteration == 0:
             # A log without a checkpoint is then that of a run whose checkpoints were lost.
             self._folder.save_checkpoint(self._agent)
-        with naming(self._folder.path):
+        with self._folder.writing():
             self._log = ProgressLog(self._folder.path, self._agent.iteration)
         return self
 
@@ -112,7 +112,7 @@ class Session:
         trained = agent.target_reached or agent.steps >= config.steps
         ends = trained or self._stopping
         if ends or agent.iteration % config.checkpoint_every == 0:
-            with naming(self._folder.path):
+            with self._folder.writing():
                 self._log.sync()
             self._folder.save_checkpoint(agent)
             self._saved = agent.iteration
@@ -120,8 +120,7 @@ class Session:
             self.state = "done" if trained else "stopped"
 
     def _take_in(self, info: IterationInfo) -> None:
-        self._folder.check_there()
-        with naming(self._folder.path):
+        with self._folder.writing():
             self._log.append(info)
         self._last = info
 

@@ -120,6 +120,9 @@ def _parsed(content: bytes) -> tuple[Any, dict[str, NDArray[Any]]]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         header = json.loads(archive.read(_HEADER))
         arrays: dict[str, NDArray[Any]] = {}
+        # Python takes the entries that a damaged directory shows; their number is in its last 22 bytes.
+        if not archive.comment and len(archive.namelist()) != int.from_bytes(content[-12:-10], "little"):
+            raise ValueError("entries are missing")
         for name in archive.namelist():
             if name == _HEADER:
                 continue

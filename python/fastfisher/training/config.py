@@ -11,6 +11,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from ..arguments import Bounds, check_fields, number
@@ -263,8 +264,6 @@ class TrainConfig:
 
 def _refuse_unknown(values: Mapping[str, Any]) -> None:
     known = [f.name for f in dataclasses.fields(TrainConfig)]
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise ValueError(
-            f"unknown configuration keys {', '.join(unknown)}; expected some of {', '.join(known)}"
-        )
+    for name in sorted(set(values) - set(known)):
+        nearest = get_close_matches(name, known, 1, cutoff=0.0)[0]
+        raise ValueError(f"{name}: unknown configuration key; did you mean {nearest}?")

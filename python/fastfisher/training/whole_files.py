@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -23,9 +24,12 @@ def replacing(path: Path) -> Iterator[Path]:
     It is written to the disk before it is renamed: a crash at any moment leaves the old file or the new one.
     Nobody else has its name, so that two processes may replace the same file.  The name keeps the suffix,
     since some writers choose their format by it or append it.  A symbolic link stays: its target is replaced.
+    It is an OSError where something is there that is no file, a device or a folder for instance.
     """
     if path.is_symlink():
         path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EEXIST, "it is no file", str(path))
     # A long name is cut, since a file system has room for 255 bytes.
     temporary = path.with_name(f".{path.stem[:50]}{_MARK}{secrets.token_hex(4)}{path.suffix}")
     try:

@@ -190,12 +190,16 @@ def test_a_signal_to_every_process_of_a_run_saves_it(run: Run, number: int) -> N
     assert agent.iteration == len(repeatable_rows(folder)) >= 2
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "garbled", "missing"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "garbled", "missing", "not finite"])
 def test_damaged_checkpoint_offers_the_one_before(run: Run, copy: Path, whole: Path, damage: str) -> None:
     checkpoint = copy / "checkpoint.zip"
     content = checkpoint.read_bytes()
     if damage == "missing":
         checkpoint.unlink()
+    elif damage == "not finite":
+        header, arrays = read_checkpoint(checkpoint)
+        arrays["policy/parameters"][3] = float("nan")
+        write_checkpoint(checkpoint, header, arrays)
     else:
         middle = len(content) // 2
         garbled = (
@@ -209,6 +213,15 @@ def test_damaged_checkpoint_offers_the_one_before(run: Run, copy: Path, whole: P
     subprocess.run(["mv", "copy/checkpoint.previous.zip", "copy/checkpoint.zip"], check=True)
     assert resume(run, copy).code == 0
     assert_same_run(copy, whole)
+
+
+def test_a_folder_in_the_place_of_the_checkpoint(run: Run, copy: Path, whole: Path) -> None:
+    (copy / "checkpoint.zip").unlink()
+    (copy / "checkpoint.zip").mkdir()
+    for result in (resume(run, copy), run("evaluate", copy)):
+        assert result.code == 2
+        assert result.err.startswith("error: copy/checkpoint.zip is a folder, not a checkpoint: move it away")
+        assert result.err.count("\n") == 1
 
 
 def test_no_good_checkpoint_left(run: Run, copy: Path) -> None:
