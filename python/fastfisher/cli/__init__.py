@@ -22,8 +22,8 @@ try:
     from ..runs.views.guarded import discard_output
     from ..training.errors import UserError, exit_code_of
     from .results import Evaluate, Export, Plot
-    from .train import Train
-    from .words import Switch
+    from .train import Train, spelled_out
+    from .words import KINDS, Switch
 except ModuleNotFoundError as error:
     if (error.name or "").startswith("fastfisher"):
         raise
@@ -132,8 +132,9 @@ def _run(words: Sequence[str]) -> int:
     if words in (["--version"], ["-V"]):
         print(f"fastfisher {version_of('fastfisher')}")
         return 0
+    words = spelled_out(words)
     command = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS, prog="fastfisher", description=DESCRIPTION, args=words or ["--help"]
+        COMMANDS, prog="fastfisher", description=DESCRIPTION, args=words or ["--help"], registry=KINDS
     )
     code: int = command.run(words[1:])
     return code

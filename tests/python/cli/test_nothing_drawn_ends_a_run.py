@@ -112,10 +112,16 @@ def test_a_path_that_the_encoding_does_not_have(tmp_path: Path, encoding: str) -
 
 
 @pytest.mark.parametrize(
-    "variables",
-    [{"COLUMNS": "1"}, {"COLUMNS": "0", "LINES": "0"}, {"NO_COLOR": "1"}, {"TERM": "dumb"}, {"TERM": ""}],
+    ("variables", "seeds"),
+    [
+        ({"COLUMNS": "1"}, 1),
+        ({"COLUMNS": "1", "LINES": "1"}, 2),
+        ({"COLUMNS": "0", "LINES": "0"}, 1),
+        ({"NO_COLOR": "1"}, 1),
+        ({"TERM": "dumb"}, 1),
+        ({"TERM": ""}, 1),
+    ],
 )
-@pytest.mark.parametrize("seeds", [1, 2])
 def test_any_terminal(tmp_path: Path, variables: dict[str, str], seeds: int) -> None:
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
