@@ -97,23 +97,21 @@ def seed_of(path: Path) -> int:
 
 def runs_in(parent: Path) -> list[Path]:
     """Return the run folders of several seeds in a folder, by seed; none where it is itself a run's."""
-    if (parent / CONFIG).exists():
-        return []
-    folders = (path.parent for path in parent.glob(f"seed*/{CONFIG}"))
+    with naming(parent):
+        if (parent / CONFIG).exists():
+            return []
+        folders = [path.parent for path in parent.glob(f"seed*/{CONFIG}")]
     return sorted((path for path in folders if path.name.removeprefix("seed").isdecimal()), key=seed_of)
 
 
 @contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: Path, advice: str = "choose another folder") -> Iterator[None]:
     """Turn what the operating system says of reading or writing below ``path`` into a UserError."""
     try:
         yield
     except OSError as error:
         where = path if error.filename is None else error.filename
-        raise UserError(
-            f"cannot use {where}: {error.strerror}; what was saved before is whole: "
-            "make room or give access and add --resume, or choose another --out"
-        ) from error
+        raise UserError(f"cannot use {where}: {error.strerror}; {advice}") from error
 
 
 class RunFolder:
@@ -159,12 +157,15 @@ class RunFolder:
     @classmethod
     def open(cls, path: Path) -> RunFolder:
         """Return the folder of an existing run, or raise a UserError where it is not one."""
-        if not path.is_dir():
-            raise UserError(f"{path} does not exist: give the folder of a run that `fastfisher train` made")
-        if not (path / CONFIG).is_file():
-            raise UserError(
-                f"{path} is no run folder (it has no {CONFIG}): give one that `fastfisher train` made"
-            )
+        with naming(path):
+            if not path.is_dir():
+                raise UserError(
+                    f"{path} does not exist: give the folder of a run that `fastfisher train` made"
+                )
+            if not (path / CONFIG).is_file():
+                raise UserError(
+                    f"{path} is no run folder (it has no {CONFIG}): give one that `fastfisher train` made"
+                )
         return cls(path)
 
     def lock(self) -> None:
@@ -207,7 +208,8 @@ class RunFolder:
     def writing(self) -> Iterator[None]:
         """Raise a UserError where the folder is no longer there to be written to, or this fails."""
         self._check_there()
-        with naming(self.path):
+        advice = "what was saved before is whole: make room or give access, and add --resume"
+        with naming(self.path, advice):
             try:
                 yield
             except OSError:

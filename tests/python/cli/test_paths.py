@@ -39,7 +39,7 @@ def test_the_home_folder_in_every_path_of_the_command_line(run: Run, train: Run,
     assert run("evaluate", "~/runs/a", "--episodes", 1).code == 0
     assert run("export", "~/runs/a", "--out", "~/policy.npz").out == f"{home}/policy.npz\n"
     assert run("plot", "~/runs/a", "--out", "~/curve.pdf").out == f"{home}/curve.pdf\n"
-    assert {path.name for path in home.iterdir()} == {"runs", "policy.npz", "curve.pdf"}
+    assert {path.name for path in home.glob("[!.]*")} == {"runs", "policy.npz", "curve.pdf"}
     assert not Path("~").exists()
 
 
