@@ -102,7 +102,9 @@ class Curve:
 
 def read_run(path: Path) -> Run:
     """Read a run folder's config and returns; raise NothingToPlotError where no return is logged yet."""
-    config = RunFolder.open(path).read_config()
+    folder = RunFolder.open(path)
+    folder.check_unedited()
+    config = folder.read_config()
     rows = read_progress(path / PROGRESS, ("steps", "seconds", "return_mean", "return_std"))
     numbers = np.array([row.numbers for row in rows], dtype=np.float64)
     steps, seconds, mean, std = numbers.reshape(-1, 4).T

@@ -78,19 +78,21 @@ def read_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
     FileNotFoundError
         Where there is no such file.
     UserError
-        Where the file is a folder, may not be read, or is of a later version.
+        Where it is a folder or a device, may not be read, or is of a later version.
     DamagedCheckpointError
         Where it is no checkpoint, truncated or corrupt.
     """
     path = user_path(path)
+    if path.is_dir():
+        inside = path / "checkpoint.zip"
+        hint = f"load the file in it, {inside}" if inside.is_file() else "move it away"
+        raise UserError(f"{path} is a folder, not a checkpoint: {hint}")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no file: move it away")
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         raise
-    except IsADirectoryError as error:
-        inside = path / "checkpoint.zip"
-        hint = f"load the file in it, {inside}" if inside.is_file() else "move it away"
-        raise UserError(f"{path} is a folder, not a checkpoint: {hint}") from error
     except PermissionError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except (OSError, MemoryError) as error:

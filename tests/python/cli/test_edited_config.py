@@ -93,6 +93,7 @@ def test_no_command_obeys_or_destroys(run: Run, copy: Path, trained: Path) -> No
         ("train", "CartPole-v1", "--out", copy, "--resume", "--steps", 2 * STEPS),
         ("evaluate", copy),
         ("export", copy),
+        ("plot", copy),
     ):
         result = run(*words)
         assert (result.code, result.out) == (2, "")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +217,21 @@ def test_events_that_cannot_be_written(train: Run, monkeypatch: pytest.MonkeyPat
     assert_same_run(Path("a"), whole)
 
 
+def records(path: Path) -> Iterator[Any]:
+    """Yield the events of a file, whose lengths and contents have checksums."""
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.record_writer import masked_crc32c
+
+    content = path.read_bytes()
+    while content:
+        (length,) = struct.unpack("<Q", content[:8])
+        event = content[12 : 12 + length]
+        assert struct.unpack("<I", content[8:12]) == (masked_crc32c(content[:8]),)
+        assert struct.unpack("<I", content[12 + length : 16 + length]) == (masked_crc32c(event),)
+        yield Event.FromString(event)
+        content = content[16 + length :]
+
+
 def test_events_need_no_shared_memory(train: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     import multiprocessing.synchronize
 
@@ -223,8 +240,17 @@ def test_events_need_no_shared_memory(train: Run, monkeypatch: pytest.MonkeyPatc
     )
     result = train("--steps", 800, "--out", "a")
     assert (result.code, result.err) == (0, "")
-    (events,) = Path("a").glob("events.out.tfevents.*")
-    assert b"return/return_mean" in events.read_bytes()
+    assert train("--steps", 1600, "--out", "a", "--resume").code == 0
+    first, second = ([*records(path)] for path in sorted(Path("a").glob("events.out.tfevents.*")))
+    rows = [json.loads(line) for line in Path("a/progress.jsonl").read_text().splitlines()]
+    assert [event.step for event in first] == [0, *(row["steps"] for row in rows[:2])]
+    # TensorBoard hides what comes after the step at which a session starts.
+    assert [event.step for event in second] == [0, rows[1]["steps"] + 1, *(row["steps"] for row in rows[2:])]
+    assert second[1].session_log.status == second[1].session_log.START
+    assert first[0].file_version == "brain.Event:2"
+    values = {value.tag: value.simple_value for value in second[-1].summary.value}
+    assert values["return/return_mean"] == pytest.approx(rows[-1]["return_mean"])
+    assert values["step/kl_achieved"] == pytest.approx(rows[-1]["kl_achieved"])
 
 
 @pytest.mark.parametrize("where", ["row", "rows on the disk", "checkpoint", "checkpoint on the disk"])

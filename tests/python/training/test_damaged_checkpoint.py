@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import sys
 import zipfile
 from collections.abc import Callable
@@ -274,6 +275,9 @@ def test_loading_imports_no_module_that_the_file_names(
 def test_a_folder_is_refused_with_the_file_in_it(tmp_path: Path, small: Path) -> None:
     with pytest.raises(UserError, match="is a folder, not a checkpoint: move it away"):
         NPG.load(tmp_path)
+    os.mkfifo(tmp_path / "pipe.zip")
+    with pytest.raises(UserError, match=r"pipe\.zip is no file: move it away"):
+        NPG.load(tmp_path / "pipe.zip")
     small.rename(tmp_path / "checkpoint.zip")
     with pytest.raises(
         UserError, match=r"is a folder, not a checkpoint: load the file in it, .*checkpoint.zip"
