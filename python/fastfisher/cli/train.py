@@ -99,7 +99,7 @@ def spelled_out(words: Sequence[str]) -> list[str]:
     flags that are true or false.
     """
     spelled: list[str] = []
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         flag = word.replace("_", "-")
         if flag in _OPTIONAL and following not in ("True", "False", "None"):
             spelled += [word, "True"]
