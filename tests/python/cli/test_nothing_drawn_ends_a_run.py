@@ -98,7 +98,9 @@ def test_a_log_that_another_program_saved_anew(
 
 def test_a_view_that_fails(train: Run, monkeypatch: pytest.MonkeyPatch, whole: Path) -> None:
     monkeypatch.setattr(PlainView, "update", fails(ZeroDivisionError("a width of 0")))
-    assert train("--steps", STEPS, "--out", "a").code == 0
+    result = train("--steps", STEPS, "--out", "a")
+    assert result.code == 0
+    assert result.err == "the training goes on, but nothing more is shown: a width of 0\n"
     assert_same_run(Path("a"), whole)
 
 

@@ -50,6 +50,9 @@ class GuardedView(View):
             self.reader_left = isinstance(error, BrokenPipeError)
             if isinstance(error, OSError):
                 discard_output()
+            else:
+                reason = " ".join(str(error).split()) or type(error).__name__
+                print(f"the training goes on, but nothing more is shown: {reason}", file=sys.stderr)
 
 
 def discard_output() -> None:
