@@ -102,11 +102,7 @@ def ours(env: str, name: str, folder: Path) -> tuple[Turn, Callable[[], None]]:
         agent.learn(TURN_STEPS, callback=on_iteration)
         return agent.steps - before, inside
 
-    def close() -> None:
-        agent.close()
-        log.close()
-
-    return turn, close
+    return turn, agent.close
 
 
 def peer(env: str, threads: int) -> tuple[Turn, Callable[[], None]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import zipfile
 from os import PathLike
+from os.path import expanduser
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class NumpyPolicy:
             Where the file is something else, damaged, or of another version.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(expanduser(path), allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             header = json.loads(str(arrays.pop("header")))
         except (AttributeError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:

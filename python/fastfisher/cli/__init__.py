@@ -8,8 +8,8 @@ that are slow to import (MuJoCo, matplotlib, TensorBoard) are imported by the co
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import json
-import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,10 +19,11 @@ from typing import Any
 try:
     import tyro
 
-    from ..training.errors import exit_code_of
+    from ..runs.views.guarded import discard_output
+    from ..training.errors import UserError, exit_code_of
     from .results import Evaluate, Export, Plot
-    from .train import Train
-    from .words import Switch
+    from .train import Train, spelled_out
+    from .words import KINDS, Switch
 except ModuleNotFoundError as error:
     if (error.name or "").startswith("fastfisher"):
         raise
@@ -99,26 +100,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal's encoding does not have is spelled out: \u6f22.
+        sys.stdout.reconfigure(errors="backslashreplace")
+
     def program() -> int:
         try:
             return _run(words)
         finally:
-            print(end="", flush=True)  # at exit it would be too late to see that the reader left
+            _flush()
 
     try:
         return exit_code_of(program)
     except BrokenPipeError:
-        # The reader (`| head`) left, and nobody is there to be told; Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()  # the reader (`| head`) left, and nobody is there to be told
         return 141
+
+
+def _flush() -> None:
+    """Write out what was printed; at exit it would be too late to see that it cannot be."""
+    try:
+        print(end="", flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard_output()
+        raise UserError(f"cannot write the output: {error.strerror}") from error
 
 
 def _run(words: Sequence[str]) -> int:
     if words in (["--version"], ["-V"]):
         print(f"fastfisher {version_of('fastfisher')}")
         return 0
+    words = spelled_out(words)
     command = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS, prog="fastfisher", description=DESCRIPTION, args=words or ["--help"]
+        COMMANDS, prog="fastfisher", description=DESCRIPTION, args=words or ["--help"], registry=KINDS
     )
     code: int = command.run(words[1:])
     return code

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import tyro
 from tyro.conf import Positional, arg
@@ -14,7 +14,7 @@ from tyro.conf import Positional, arg
 from ..arguments import Bounds
 from ..training.config import TrainConfig
 from ..training.presets import completed
-from .words import JsonObject, Switch, check_flags
+from .words import KINDS, JsonObject, Switch, check_flags
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,32 @@ def config_of(words: Sequence[str]) -> TrainConfig:
     SystemExit
         From the parser, for words that it does not understand.
     """
-    train = tyro.cli(Train, prog="fastfisher train", args=list(words))
+    words = spelled_out(words)
+    train = tyro.cli(Train, prog="fastfisher train", args=words, registry=KINDS)
     return train.new_config(words)
+
+
+def spelled_out(words: Sequence[str]) -> list[str]:
+    """Return words in which a flag that may be true, false or None has its value, as the parser wants it.
+
+    ``--normalize-observations`` alone is true, and ``--no-normalize-observations`` false, as those of the
+    flags that are true or false.
+    """
+    spelled: list[str] = []
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        flag = word.replace("_", "-")
+        if flag in _OPTIONAL and following not in ("True", "False", "None"):
+            spelled += [word, "True"]
+        elif flag.startswith("--no-") and f"--{flag[5:]}" in _OPTIONAL:
+            spelled += [f"--{flag[5:]}", "False"]
+        else:
+            spelled.append(word)
+    return spelled
+
+
+_OPTIONAL = frozenset(
+    f"--{name.replace('_', '-')}" for name, kind in get_type_hints(TrainConfig).items() if kind == bool | None
+)
 
 
 def _fields_of_config(config: TrainConfig) -> dict[str, Any]:
@@ -97,6 +121,5 @@ def _fields_of_config(config: TrainConfig) -> dict[str, Any]:
 
 def _parse_over(config: TrainConfig, words: Sequence[str]) -> Train:
     """Parse again with this config as the default: a flag left out keeps its value."""
-    return tyro.cli(
-        Train, prog="fastfisher train", args=list(words), default=Train(**_fields_of_config(config))
-    )
+    default = Train(**_fields_of_config(config))
+    return tyro.cli(Train, prog="fastfisher train", args=list(words), default=default, registry=KINDS)

@@ -9,11 +9,12 @@ over its episodes.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +26,7 @@ from ..training.config import TrainConfig
 from ..training.errors import UserError
 from ..training.whole_files import replacing
 from .folder import PROGRESS, RESUMABLE, RunFolder, runs_in
+from .log import read_progress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,17 +102,12 @@ class Curve:
 
 def read_run(path: Path) -> Run:
     """Read a run folder's config and returns; raise NothingToPlotError where no return is logged yet."""
-    config = RunFolder.open(path).read_config()
-    names = ("steps", "seconds", "return_mean", "return_std")
-    rows: list[list[float]] = []
-    progress = path / PROGRESS
-    if progress.exists():
-        with progress.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            last = (reader.fieldnames or names)[-1]
-            # A killed run's last line may be cut short.
-            rows = [[float(row[name]) for name in names] for row in reader if row[last]]
-    steps, seconds, mean, std = np.array(rows, dtype=np.float64).reshape(-1, 4).T
+    folder = RunFolder.open(path)
+    folder.check_unedited()
+    config = folder.read_config()
+    rows = read_progress(path / PROGRESS, ("steps", "seconds", "return_mean", "return_std"))
+    numbers = np.array([row.numbers for row in rows], dtype=np.float64)
+    steps, seconds, mean, std = numbers.reshape(-1, 4).T
     told = np.isfinite(mean)
     if not told.any():
         raise NothingToPlotError(f"{path} has no return to plot yet: wait for its first whole episode")
@@ -229,8 +226,9 @@ def plot_runs(
     if references and len(panels) > 1:
         raise UserError(f"references are for one environment, and the runs are of {', '.join(panels)}")
     # Matplotlib is imported no earlier: it takes a second, and a new run has nothing to plot.
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+    with _no_backend():
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE):
         columns = min(3, len(panels))
@@ -245,6 +243,20 @@ def plot_runs(
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
         _save(figure, out)
+
+
+@contextmanager
+def _no_backend() -> Iterator[None]:
+    """Hide MPLBACKEND, whose value may not be there to import: Jupyter leaves its own to shell commands.
+
+    A figure without pyplot needs none.
+    """
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        yield
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
 
 
 def draw_curves(
@@ -314,10 +326,10 @@ def _draw_references(axis: Axes, references: Mapping[str, float]) -> None:
 
 
 def _save(figure: Figure, out: Path) -> None:
+    if out.suffix.lower().removeprefix(".") not in figure.canvas.get_supported_filetypes():
+        raise UserError(f"cannot write {out}: use a name that ends in .png, .pdf or .svg")
     try:
         with replacing(out) as temporary:
             figure.savefig(temporary, dpi=160)
-    except ValueError as error:
-        raise UserError(f"cannot write {out}: use a name that ends in .png, .pdf or .svg") from error
     except OSError as error:
         raise UserError(f"cannot write {out}: {error.strerror}; choose another --out") from error

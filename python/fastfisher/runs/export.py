@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from ..policies import (
 )
 from ..training.environments.spaces import bounds, parts_of
 from ..training.errors import UserError
-from ..training.whole_files import replacing
+from ..training.whole_files import replacing, user_path
 
 if TYPE_CHECKING:
     from ..training.agent import NPG
@@ -63,7 +62,7 @@ def export_policy(agent: NPG, path: str | PathLike[str]) -> None:
         # The policy is not trained yet: its features do not matter, for the weights are zero.
         constants["bandwidth"] = np.array(1.0)
     # NumPy appends .npz to a name without it, but not to that of an open file.
-    with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+    with replacing(user_path(path)) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, header=np.array(json.dumps(header)), **layers, **constants)
 
 

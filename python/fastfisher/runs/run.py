@@ -15,12 +15,12 @@ from types import FrameType
 from typing import Protocol
 
 from ..training.config import TrainConfig
-from ..training.errors import UserError
 from ..training.iteration import IterationInfo
 from ..training.presets import taken_from_preset
 from .folder import CURVE, RunFolder
 from .views import Rows, SeedRow, State, make_view
 from .views.base import clock, number
+from .views.guarded import GuardedView
 
 
 class Seed(Protocol):
@@ -72,12 +72,20 @@ def run(
     Returns
     -------
     int
-        The exit code: 0, or 128 + the signal's number where Ctrl-C or SIGTERM ended the run.  Where a seed
-        among several failed it is 1, or 2 if all failed with requests that cannot be served.
+        The exit code: 0, or 128 + the signal's number where Ctrl-C, SIGTERM or the terminal's end ended the
+        run.  Where a seed among several failed it is 1, or 2 if all failed with requests that cannot be
+        served.
+
+    Raises
+    ------
+    BrokenPipeError
+        Where the reader of standard output left, and the run was stopped and saved for that.
     """
     first, begin, several = sum(seed.steps() for seed in seeds), time.monotonic(), len(seeds) > 1
     total_steps = config.steps * len(seeds)
-    view = make_view(len(seeds), total_steps, first, target_return=config.target_return, quiet=quiet)
+    view = GuardedView(
+        make_view(len(seeds), total_steps, first, target_return=config.target_return, quiet=quiet)
+    )
     curve = _Curve(where)
 
     def rows() -> Rows:
@@ -103,6 +111,8 @@ def run(
                     # This comes before the rows, so that the last ones show how each seed ended.
                     training = [seed for seed in seeds if seed.state == "training"]
                     view.update(rows())
+                    if view.reader_left:
+                        stop.ask()
                     curve.draw_if_due()
         except KeyboardInterrupt:  # the second Ctrl-C: what was going on is given up
             stop.caught = stop.caught or signal.SIGINT
@@ -126,6 +136,8 @@ def run(
     counts = ", ".join(f"{states.count(s)} {s}" for s in ("done", "stopped", "failed") if s in states)
     results |= _results(config, where, ended, curve)
     view.summary(f"{len(seeds)} seeds: {counts}" if several else states[0], results)
+    if view.reader_left:
+        raise BrokenPipeError
     if set(states) == {"done"}:
         return 0
     if stop.caught is not None:
@@ -218,27 +230,39 @@ class _Curve:
             plot_runs([self._where], self._where / CURVE)
         except NothingToPlotError:
             pass
-        except UserError as error:
-            self.undrawn = str(error)
+        except Exception as error:  # fonts, disks and packages fail in ways of their own
+            self.undrawn = " ".join(str(error).split()) or type(error).__name__
 
 
 class StopSignals:
-    """Call ``on_first`` at the first Ctrl-C or SIGTERM, so that the run ends between two iterations.
+    """Call ``on_first`` at the first Ctrl-C, SIGTERM or SIGHUP, so that the run ends between two iterations.
 
     Another Ctrl-C interrupts at once; the run then continues from its last checkpoint.  Another SIGTERM asks
-    for what was asked: who stops a job may send it to each process of the job, and each passes it on.
+    for what was asked: who stops a job may send it to each process of the job, and each passes it on.  SIGHUP
+    comes as the terminal goes away; a run that was told to outlive that, by nohup, does.
     """
 
     def __init__(self, on_first: Callable[[], None]) -> None:
         self.caught: int | None = None
         """The number of the first signal."""
+        self.asked = False
+        """Whether the run was asked to end, by a signal or :meth:`ask`."""
         self._on_first = on_first
+
+    def ask(self) -> None:
+        """Ask the run to end, once."""
+        if not self.asked:
+            self.asked = True
+            self._on_first()
 
     def __enter__(self) -> StopSignals:
         self._process = os.getpid()
-        self._before = {
-            caught: signal.signal(caught, self._handle) for caught in (signal.SIGINT, signal.SIGTERM)
-        }
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        # Windows has no terminals that hang up.
+        hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)
+        if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+            numbers.append(hangup)
+        self._before = {number: signal.signal(number, self._handle) for number in numbers}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -250,6 +274,6 @@ class StopSignals:
             return  # a forked helper process: its parent decides
         if self.caught is None:
             self.caught = caught
-            self._on_first()
+            self.ask()
         elif caught == signal.SIGINT:
             raise KeyboardInterrupt

@@ -32,7 +32,10 @@ def start_one(folder: RunFolder, agent: NPG, *, quiet: bool, resumed_from: Train
     if resumed_from is not None:
         facts["from"] = f"iteration {agent.iteration}, {agent.steps:,} of {config.steps:,} steps"
     seeds = [Session(folder, agent)]
-    return run(config, folder.path, seeds, facts, quiet=quiet, resumed_from=resumed_from)
+    try:
+        return run(config, folder.path, seeds, facts, quiet=quiet, resumed_from=resumed_from)
+    finally:
+        folder.unlock()
 
 
 def resume_one(folder: RunFolder, config: TrainConfig, *, quiet: bool = False) -> int:
@@ -46,13 +49,14 @@ def resume_one(folder: RunFolder, config: TrainConfig, *, quiet: bool = False) -
     folder.lock()
     remove_leftovers(folder.path)  # only under the lock: another process may be writing such a file
     stored = folder.read_config()
-    # A run killed before its first checkpoint has none: it begins again, to the same bits.
+    # A run killed before it had a checkpoint begins again, to the same bits.
     with folder.load_agent() or NPG.from_config(stored) as agent:
         # The agent's config is resolved; that of a folder of an older version is not.
         agent.config = config = with_changes(agent.config, config)
         if agent.target_reached or agent.steps >= config.steps:
             if not quiet:
                 print(f"{folder.path} is done: {_why_done(folder.path, agent)}")
+            folder.unlock()
             return 0
         if config != stored:
             folder.write_config(config)
@@ -82,12 +86,17 @@ class Session:
     def __enter__(self) -> Self:
         from .log import ProgressLog
 
-        self._log = ProgressLog(self._folder.path, self._agent.iteration)
+        if self._agent.iteration == 0:
+            # A log without a checkpoint is then that of a run whose checkpoints were lost.
+            self._folder.save_checkpoint(self._agent)
+        with self._folder.writing():
+            self._log = ProgressLog(self._folder.path, self._agent.iteration)
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._log.close()
-        if isinstance(error[1], Exception):
+        if self._log.events.lost:
+            print(f"TensorBoard's events are not whole: {self._log.events.lost}", file=sys.stderr)
+        if isinstance(error[1], Exception) and self._folder.is_there():
             command = resume_command(self._folder.path, self._agent.config)
             print(f"to continue from iteration {self._saved}: {command}", file=sys.stderr)
 
@@ -103,15 +112,17 @@ class Session:
         trained = agent.target_reached or agent.steps >= config.steps
         ends = trained or self._stopping
         if ends or agent.iteration % config.checkpoint_every == 0:
-            self._log.sync()
+            with self._folder.writing():
+                self._log.sync()
             self._folder.save_checkpoint(agent)
             self._saved = agent.iteration
         if ends:
             self.state = "done" if trained else "stopped"
 
     def _take_in(self, info: IterationInfo) -> None:
+        with self._folder.writing():
+            self._log.append(info)
         self._last = info
-        self._log.append(info)
 
     def stop(self) -> None:
         self._stopping = True

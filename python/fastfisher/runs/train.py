@@ -80,6 +80,8 @@ def resume(
         raise UserError(f"there are no runs of several seeds to resume in {where}: leave --resume out")
     template = next(iter(stored.values()))
     paths = {seed: seed_folder(where, seed) for seed in (seeds if len(seeds) > 1 else stored)}
+    for seed in stored:
+        RunFolder(seed_folder(where, seed)).check_unedited()
     configs = {}
     for seed, path in paths.items():
         before = stored.get(seed, template.replace(seed=seed))

@@ -30,6 +30,7 @@ from .make_policy import config_name, make_head, make_policy, unit_notes
 from .presets import completed
 from .rollouts import Rollouts
 from .rollouts.make import make_rollouts
+from .saved_state import check_arrays, check_header, read_from, refuse_import
 from .seeding import Stream, stream
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class NPG:
         if policy is not None:
             overrides["policy"] = config_name(policy) if isinstance(policy, Policy) else policy
         fields = completed(name, {"algorithm": self.algorithm, **overrides})
-        config = TrainConfig(env=name, seed=seed, **fields)
+        config = TrainConfig.from_dict({"env": name, "seed": seed, **fields})
         if config.algorithm != self.algorithm:
             other = _class_of(config.algorithm).__name__
             raise ValueError(
@@ -341,7 +342,9 @@ class NPG:
         path
             What :meth:`save` wrote.
         env
-            The environment, where the agent was not made from an id, or another one.
+            The environment, where the agent was not made from an id, or another one.  An id of the form
+            ``module:Name-v0`` has to be given, or the module imported before: loading runs no code that
+            a file names.
         policy
             An object of the agent's own policy, where it was given as an object; its parameters are read
             from the file.
@@ -349,23 +352,32 @@ class NPG:
         Raises
         ------
         UserError
-            Where the file is truncated, corrupt or no checkpoint, is of an algorithm that is not this
-            class's or of other spaces than the environment's, or more than the path is needed.
+            Where the file is truncated, corrupt, edited or no checkpoint, is of an algorithm that is not
+            this class's or of other spaces than the environment's, or more than the path is needed.
         """
         header, arrays = read_checkpoint(path)
-        config = TrainConfig.from_dict(header["config"])
-        if env is None and not config.env:
-            raise UserError(
-                f"{path} was trained on an environment without an id; pass it: NPG.load(path, env=...)"
-            )
+        with read_from(path):
+            config = TrainConfig.from_dict(header["config"])
+            check_header(header)
+        if env is None:
+            if not config.env:
+                raise UserError(
+                    f"{path} was trained on an environment without an id; pass it: NPG.load(path, env=...)"
+                )
+            refuse_import(path, config.env)
         if policy is None and header["custom_policy"]:
             raise UserError(
                 f"{path} holds a policy of your own; pass one like it: NPG.load(path, policy=...)"
             )
         agent = cls.from_config(config, env, policy)
         here = outlines(agent.observation_space, agent.action_space)
-        refuse_other_spaces(header.get("spaces", {}), here, path)
-        agent._learner.load_state(arrays)
+        with read_from(path):
+            refuse_other_spaces(header.get("spaces", {}), here, path)
+            check_arrays(
+                arrays, agent._learner.state(),
+                version=header["version"], custom_policy=header["custom_policy"],
+            )  # fmt: skip
+            agent._learner.load_state(arrays)
         agent._rollouts_state = part_of(arrays, "rollouts")
         for name, value in header["counters"].items():
             setattr(agent, name, int(value))

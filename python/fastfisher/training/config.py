@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -283,8 +284,6 @@ _BEFORE: Mapping[str, Any] = MappingProxyType({"action_units": "environment", "a
 
 def _refuse_unknown(values: Mapping[str, Any]) -> None:
     known = [f.name for f in dataclasses.fields(TrainConfig)]
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise ValueError(
-            f"unknown configuration keys {', '.join(unknown)}; expected some of {', '.join(known)}"
-        )
+    for name in sorted(set(values) - set(known)):
+        nearest = get_close_matches(name, known, 1, cutoff=0.0)[0]
+        raise ValueError(f"{name}: unknown configuration key; did you mean {nearest}?")

@@ -126,7 +126,7 @@ def test_config_of_another_version(run: Run) -> None:
 
 def test_run_without_data(run: Run, train: Run) -> None:
     assert train("--steps", 400, "--out", "a").code == 0
-    for name in ("checkpoint.zip", "progress.csv"):
+    for name in ("checkpoint.zip", "checkpoint.previous.zip", "progress.csv", "progress.jsonl"):
         Path("a", name).unlink()
     assert_one_line(run("evaluate", "a"), "no checkpoint yet")
     assert_one_line(run("plot", "a"), "no return to plot yet")

@@ -80,6 +80,12 @@ def resume(run: Run, folder: Path, *words: object) -> Result:
     return run("train", "CartPole-v1", "--out", folder, "--resume", "--steps", STEPS, *words)
 
 
+def forget(folder: Path) -> None:
+    """Leave what a run has before its first checkpoint."""
+    for path in (*folder.glob("checkpoint*"), *folder.glob("progress*")):
+        path.unlink()
+
+
 def test_resumed_equals_uninterrupted(run: Run, part: Path, whole: Path) -> None:
     result = resume(run, part)
     assert result.code == 0, result.err
@@ -184,12 +190,16 @@ def test_a_signal_to_every_process_of_a_run_saves_it(run: Run, number: int) -> N
     assert agent.iteration == len(repeatable_rows(folder)) >= 2
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "garbled", "missing"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "garbled", "missing", "not finite"])
 def test_damaged_checkpoint_offers_the_one_before(run: Run, copy: Path, whole: Path, damage: str) -> None:
     checkpoint = copy / "checkpoint.zip"
     content = checkpoint.read_bytes()
     if damage == "missing":
         checkpoint.unlink()
+    elif damage == "not finite":
+        header, arrays = read_checkpoint(checkpoint)
+        arrays["policy/parameters"][3] = float("nan")
+        write_checkpoint(checkpoint, header, arrays)
     else:
         middle = len(content) // 2
         garbled = (
@@ -203,6 +213,15 @@ def test_damaged_checkpoint_offers_the_one_before(run: Run, copy: Path, whole: P
     subprocess.run(["mv", "copy/checkpoint.previous.zip", "copy/checkpoint.zip"], check=True)
     assert resume(run, copy).code == 0
     assert_same_run(copy, whole)
+
+
+def test_a_folder_in_the_place_of_the_checkpoint(run: Run, copy: Path, whole: Path) -> None:
+    (copy / "checkpoint.zip").unlink()
+    (copy / "checkpoint.zip").mkdir()
+    for result in (resume(run, copy), run("evaluate", copy)):
+        assert result.code == 2
+        assert result.err.startswith("error: copy/checkpoint.zip is a folder, not a checkpoint: move it away")
+        assert result.err.count("\n") == 1
 
 
 def test_no_good_checkpoint_left(run: Run, copy: Path) -> None:
@@ -231,10 +250,29 @@ def test_a_longer_run_says_that_its_kl_rises_first(run: Run, train: Run) -> None
 
 
 def test_killed_before_the_first_checkpoint_begins_again(run: Run, copy: Path, whole: Path) -> None:
-    for checkpoint in copy.glob("checkpoint*"):
-        checkpoint.unlink()
+    forget(copy)
     assert resume(run, copy).code == 0
     assert_same_run(copy, whole)
+
+
+def test_a_run_has_a_checkpoint_before_its_first_iteration(run: Run, part: Path, whole: Path) -> None:
+    with NPG.from_config(RunFolder(part).read_config()) as agent:
+        forget(part)
+        RunFolder(part).save_checkpoint(agent)
+    assert resume(run, part).code == 0
+    assert_same_run(part, whole)
+
+
+@pytest.mark.parametrize("log", ["progress.csv", "progress.jsonl"])
+def test_a_run_without_its_checkpoints_is_not_wiped(run: Run, copy: Path, log: str) -> None:
+    before = (copy / log).read_bytes()
+    forget(copy)
+    (copy / log).write_bytes(before)
+    result = resume(run, copy)
+    assert result.code == 2
+    assert result.err.count("\n") == 1
+    assert f"copy has iterations in {log} and no checkpoint.zip: put that back to continue" in result.err
+    assert (copy / log).read_bytes() == before
 
 
 def test_killed_before_the_config_leaves_a_free_folder(train: Run) -> None:
@@ -314,8 +352,7 @@ def test_a_folder_of_open_fields_is_the_run_that_they_are_resolved_to(
 def test_an_old_run_without_a_checkpoint_and_old_seeds_begin_again(run: Run, two_batches: Path) -> None:
     folder = Path(shutil.copytree(two_batches, "old/seed0"))
     open_again(folder, dict(OPEN))
-    for checkpoint in folder.glob("checkpoint*"):
-        checkpoint.unlink()
+    forget(folder)
     result = run(*DEFAULTS, "--seeds", 1, "--out", "old", "--resume", "--batch-steps", 5_000)
     assert result.code == 0, result.err
     assert_same_run(folder, two_batches)

@@ -99,7 +99,7 @@ def test_a_seed_that_fails_and_one_that_joins(run: Run) -> None:
     Path("a/seed0/checkpoint.zip").write_bytes(b"PK")
     result = run("train", "CartPole-v1", "--seeds", 3, "--out", "a", "--resume", "--steps", 800)
     assert result.code == 1
-    assert result.err.startswith("seed 0 failed with exit code 2:\nerror: a/seed0/checkpoint.zip is not")
+    assert result.err.startswith("seed 0 failed with exit code 2:\nerror: a/seed0/checkpoint.zip is damaged")
     assert "3 seeds: 2 done, 1 failed" in result.out
     assert "train CartPole-v1 --out a --resume" in result.out
     for seed in (1, 2):

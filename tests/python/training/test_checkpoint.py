@@ -87,7 +87,7 @@ def test_a_later_version_is_refused(path: Path, tmp_path: Path) -> None:
     later = tmp_path / "later.zip"
     with zipfile.ZipFile(later, "w") as archive:
         archive.writestr("checkpoint.json", json.dumps({"format": "fastfisher-checkpoint", "version": 99}))
-    with pytest.raises(UserError, match="version 99; this fastfisher reads version 1"):
+    with pytest.raises(UserError, match="version 99; this fastfisher reads versions 1 to 2"):
         read_checkpoint(later)
 
 

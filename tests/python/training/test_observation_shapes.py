@@ -182,7 +182,7 @@ def test_no_part_is_broadcast_wrapped_round_or_reshaped(name: str, wrong: Any, w
     ],
 )
 def test_spaces_without_a_fixed_size_are_refused_at_the_start(space: Any) -> None:
-    with pytest.raises(UserError, match="are not supported|have no fixed size"):
+    with pytest.raises(UserError, match=r"are not supported|have no fixed size"):
         NPG(Wrong(None, -1, observations=space))
 
 
