@@ -203,7 +203,7 @@ def _check(call: Call, damping: float, result: ff.NaturalStep) -> None:
         )
 
     a = Long(result.step_size)
-    product, off_product = C @ x, rounding * (size @ np.abs(x)) + TINY * size.sum(axis=1)
+    product, off_product = C @ x, rounding * (size @ (np.abs(x) + np.abs(prior))) + TINY * size.sum(axis=1)
     curvature = w @ product**2 / count
     off_curvature = w @ (off_product * (2 * np.abs(product) + off_product)) / count + 1e-6 * curvature
     if call.stream:  # of which the rows may have come but once
