@@ -98,7 +98,7 @@ class Random(gymnasium.Env[Any, Any]):
         self.reward_type = [float, np.float32, int][int(rng.integers(3))]
         self.end = float(rng.uniform(0.02, 0.5))
         self.masks = isinstance(self.action_space, spaces.Discrete) and rng.random() < 0.5
-        self.wrong, self.wrong_after = wrong, int(rng.integers(3))
+        self.wrong, self.wrong_after, self.steps = wrong, int(rng.integers(2)), 0
         if limit is not None:
             self._max_episode_steps = limit
         self.limit = limit or 50
@@ -121,7 +121,7 @@ class Random(gymnasium.Env[Any, Any]):
         assert self.action_space.contains(action), f"the action {action!r} is not in {self.action_space}"
         if self.masks:
             assert self.action_masks()[action - self.action_space.start], f"the action {action} is masked"
-        self.t += 1
+        self.t, self.steps = self.t + 1, self.steps + 1
         taken = float(np.tanh(flatten(self.action_space, action).astype(float)).sum())
         reward = self.reward_type(self.reward_scale * (taken + self.np_random.standard_normal()))
         end = bool(self.np_random.random() < self.end)
@@ -136,5 +136,5 @@ class Random(gymnasium.Env[Any, Any]):
         return np.arange(count) % 2 == self.t % min(2, count) if self.masks else np.ones(count, bool)
 
     def _value(self, kind: str, value: Any) -> Any:
-        due = self.wrong.split()[:1] == [kind] and (kind == "reset" or self.t >= self.wrong_after)
+        due = self.wrong.split()[:1] == [kind] and (kind == "reset" or self.steps >= self.wrong_after)
         return WRONG[self.wrong](self, kind, value) if due else value

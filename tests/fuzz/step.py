@@ -106,6 +106,8 @@ def _describe(call: Call) -> str:
 def _may_be_refused(call: Call, error: Exception) -> bool:
     """Tell whether a call is one that the documentation says is refused in this way."""
     options, solver = call.options, call.options.get("solver", "auto")
+    if not isinstance(error, MemoryError) and 0 < np.abs(call.S).max() < UNDERFLOW:
+        return "rescale" in str(error)
     dampings = np.atleast_1d(options["damping"])
     if isinstance(error, MemoryError):
         return "memory_limit" in options
@@ -206,6 +208,7 @@ def _check(call: Call, damping: float, result: ff.NaturalStep) -> None:
     product, off_product = C @ x, rounding * (size @ (np.abs(x) + np.abs(prior))) + TINY * size.sum(axis=1)
     curvature = w @ product**2 / count
     off_curvature = w @ (off_product * (2 * np.abs(product) + off_product)) / count + 1e-6 * curvature
+    off_curvature += UNDERFLOW * lam * (x @ x)
     if call.stream:  # of which the rows may have come but once
         off_curvature += rounding * (np.abs(x) @ size_of_F(x))
     kl, off_kl = a * a * curvature / 2, a * a * off_curvature / 2 + UNDERFLOW
