@@ -38,10 +38,10 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "step": Kind("step", 1000, 30.0),
-    "training": Kind("training", 40, 120.0),
-    "folders": Kind("folders", 50, 120.0),
-    "checkpoints": Kind("checkpoints", 400, 60.0),
+    "step": Kind("step", 2500, 30.0),
+    "training": Kind("training", 200, 120.0),
+    "folders": Kind("folders", 200, 120.0),
+    "checkpoints": Kind("checkpoints", 2000, 60.0),
 }
 """The kinds, with as many cases as take two cores half a minute each."""
 
@@ -99,8 +99,11 @@ def _outcome(case: Case) -> tuple[str, str]:
         return importlib.import_module(KINDS[case.kind].module).run(case.rng()), ""
     except BrokenPromiseError as broken:
         return FAILED, str(broken)
-    except BaseException:  # SystemExit, too, must not come through
-        return FAILED, traceback.format_exc()[-LONGEST_WORDS:]
+    except BaseException as error:  # SystemExit, too, must not come through
+        frames = "".join(traceback.format_tb(error.__traceback__)[-2:])
+        return FAILED, "\n".join(
+            [f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ()), frames]
+        )
 
 
 @dataclass
@@ -162,7 +165,7 @@ def drive(cases: Iterator[Case], *, jobs: int, seconds: float | None) -> int:
     def count(case: Case, outcome: str, words: str) -> None:
         counts[case.kind][outcome] += 1
         if outcome == FAILED:
-            print(f"{case.command}\n    " + words.strip().replace("\n", "\n    "), flush=True)
+            print(f"{case.command}\n    " + words.strip()[:LONGEST_WORDS].replace("\n", "\n    "), flush=True)
 
     def next_for(server: _Server) -> None:
         case = next(cases, None) if time.monotonic() < end else None
