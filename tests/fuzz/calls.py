@@ -158,7 +158,7 @@ class _Drawing:
         return tuple(map(self.given, sides))
 
 
-def expanded(block: Any) -> Array:
+def expanded(block: Any) -> Any:
     """Return what a block stands for, (N, k), in long double."""
     if not isinstance(block, tuple):
         return block.astype(Long)

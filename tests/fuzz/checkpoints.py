@@ -107,7 +107,7 @@ def _cut(rng: Generator, content: bytes) -> bytes:
     ][int(rng.integers(6))]
 
 
-def _array(entries: Entries, name: str) -> Array:
+def _array(entries: Entries, name: str) -> Any:
     return np.load(io.BytesIO(entries[name]))
 
 
@@ -174,7 +174,7 @@ def _spoil_the_header(rng: Generator, entries: Entries) -> None:
     """Change a value of the header, or how it is written."""
     (name,) = (name for name in entries if name.endswith(".json"))
     header = json.loads(entries[name])
-    values = (None, -1, "x", [], {}, 1e400, 2**80, True)
+    values: tuple[Any, ...] = (None, -1, "x", [], {}, 1e400, 2**80, True)
     match rng.integers(6):
         case 0:
             header[one_of(rng, list(header))] = one_of(rng, values)

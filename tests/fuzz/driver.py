@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -150,7 +150,7 @@ class _Server:
         return self.process.exitcode
 
 
-def _start(connection: Connection, words: multiprocessing.reduction.DupFd) -> None:
+def _start(connection: Connection, words: Any) -> None:
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         _serve(connection, words.detach())
 

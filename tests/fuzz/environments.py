@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium
@@ -13,7 +14,7 @@ from gymnasium.spaces.utils import flatten
 from numpy.random import Generator
 
 DTYPES = (np.float32, np.float64)
-WRONG = {
+WRONG: dict[str, Callable[[Any, str, Any], Any]] = {
     "observation of another shape": lambda env, kind, value: np.zeros(env.size + 1),
     "observation of one entry": lambda env, kind, value: np.zeros(1),
     "observation with an axis more": lambda env, kind, value: np.asarray(value)[..., None],
@@ -87,17 +88,37 @@ def random_space(rng: Generator, *, action: bool, depth: int = 2) -> spaces.Spac
     return random_box(rng, action=action)
 
 
+def components(space: Any, action: Any) -> Iterator[tuple[int, int]]:
+    """Yield the number of choices of each discrete component of an action, and the one that was chosen."""
+    match space:
+        case spaces.Dict():
+            for name, part in space.items():
+                yield from components(part, action[name])
+        case spaces.Tuple():
+            for part, one in zip(space, action, strict=True):
+                yield from components(part, one)
+        case spaces.Discrete():
+            yield int(space.n), int(action - space.start)
+        case spaces.MultiDiscrete():
+            yield from zip(space.nvec.ravel().tolist(), (action - space.start).ravel().tolist(), strict=True)
+        case spaces.MultiBinary():
+            yield from ((2, int(bit)) for bit in action.ravel())
+
+
 class Random(gymnasium.Env[Any, Any]):
     """Observes samples of its space; the reward is one of the episode's, and has something of the action."""
 
-    def __init__(self, seed: int, wrong: str = "", limit: int | None = None) -> None:
+    def __init__(self, seed: int, wrong: str = "", limit: int | None = None, masks: bool = False) -> None:
         rng = np.random.default_rng(seed)
         self.observation_space = random_space(rng, action=False)
         self.action_space = random_space(rng, action=True)
         self.reward_scale = 10.0 ** rng.uniform(-4.0, 4.0) if rng.random() < 0.5 else float(rng.integers(2))
         self.reward_type = [float, np.float32, int][int(rng.integers(3))]
         self.end = float(rng.uniform(0.02, 0.5))
-        self.masks = isinstance(self.action_space, spaces.Discrete) and rng.random() < 0.5
+        self._choices = [size for size, _ in components(self.action_space, self.action_space.sample())]
+        self.masked = bool(self._choices) and masks
+        if self.masked:
+            self.action_masks = self._masks
         self.wrong, self.wrong_after, self.steps = wrong, int(rng.integers(2)), 0
         if limit is not None:
             self._max_episode_steps = limit
@@ -113,27 +134,30 @@ class Random(gymnasium.Env[Any, Any]):
         super().reset(seed=seed)
         self.observation_space.seed(int(self.np_random.integers(2**31)))
         self.t = 0
-        result = self._value("observation", self.observation_space.sample()), {}
-        return self._value("reset", result)
+        observation = self._value("observation", self.observation_space.sample())
+        result: tuple[Any, dict[str, Any]] = self._value("reset", (observation, {}))
+        return result
 
     def step(self, action: Any) -> tuple[Any, Any, Any, bool, dict[str, Any]]:
         """Take a step with an action of the space; any other is an AssertionError."""
         assert self.action_space.contains(action), f"the action {action!r} is not in {self.action_space}"
-        if self.masks:
-            assert self.action_masks()[action - self.action_space.start], f"the action {action} is masked"
+        chosen = np.cumsum([0, *self._choices])[:-1] + [
+            index for _, index in components(self.action_space, action)
+        ]
+        assert not self.masked or self._masks()[chosen.astype(int)].all(), f"the action {action!r} is masked"
         self.t, self.steps = self.t + 1, self.steps + 1
-        taken = float(np.tanh(flatten(self.action_space, action).astype(float)).sum())
+        taken = float(np.tanh(np.asarray(flatten(self.action_space, action), float)).sum())
         reward = self.reward_type(self.reward_scale * (taken + self.np_random.standard_normal()))
         end = bool(self.np_random.random() < self.end)
         truncated = not end and self.t >= self.limit
         observation = self._value("observation", self.observation_space.sample())
-        result = (observation, self._value("reward", reward), self._value("end", end), truncated, {})
-        return self._value("step", result)
+        values: Any = (observation, self._value("reward", reward), self._value("end", end), truncated, {})
+        result: tuple[Any, Any, Any, bool, dict[str, Any]] = self._value("step", values)
+        return result
 
-    def action_masks(self) -> np.ndarray:
-        """Return which actions are allowed now: one at least, all of them where there are no masks."""
-        count = int(self.action_space.n) if isinstance(self.action_space, spaces.Discrete) else 1
-        return np.arange(count) % 2 == self.t % min(2, count) if self.masks else np.ones(count, bool)
+    def _masks(self) -> np.ndarray:
+        """Return which choices are allowed now, half of those of each component."""
+        return np.concatenate([np.arange(size) % 2 == self.t % min(2, size) for size in self._choices])
 
     def _value(self, kind: str, value: Any) -> Any:
         due = self.wrong.split()[:1] == [kind] and (kind == "reset" or self.steps >= self.wrong_after)

@@ -116,14 +116,14 @@ def _may_be_refused(call: Call, error: Exception) -> bool:
     if isinstance(error, np.linalg.LinAlgError):
         eps = np.finfo(np.float32).eps if options.get("precision") in ("single", "mixed") else EPS
         least = 1e3 * eps * sum(call.S.shape) * _trace(call, np.abs(call.S) + np.abs(call.mean))
-        return min(_damping(call, float(damping)) for damping in dampings) <= least
+        return bool(min(_damping(call, float(damping)) for damping in dampings) <= least)
     if options.get("center") and options.get("momentum"):
         return str(error).startswith("center")
     needs_rows = solver in ("gram", "cg", "lsmr") or options.get("precision") in ("single", "mixed")
     if call.stream and (needs_rows or options.get("center")):
         return True
     zero = bool((dampings == 0.0).any()) or options.get("relative_damping", False)
-    return (solver == "gram" and call.advantages is None and zero) or call.exponent > MODERATE
+    return bool(solver == "gram" and call.advantages is None and zero) or call.exponent > MODERATE
 
 
 def _trace(call: Call, rows: Array) -> Any:
@@ -138,7 +138,7 @@ def _damping(call: Call, damping: float) -> Any:
     return Long(damping)
 
 
-def _norm(vector: Array) -> Any:
+def _norm(vector: Any) -> Any:
     return np.sqrt((vector.astype(Long) ** 2).sum())
 
 
@@ -159,10 +159,10 @@ def _check(call: Call, damping: float, result: ff.NaturalStep) -> None:
     off_damping = 1e-12 * lam + rounding * damping * _trace(call, size) + TINY
     hold(abs(result.damping - lam) <= off_damping, f"damping: expected {lam}")
 
-    def F(v: Array) -> Array:
+    def F(v: Array) -> Any:
         return C.T @ (w * (C @ v)) / count
 
-    def size_of_F(v: Array) -> Array:
+    def size_of_F(v: Array) -> Any:
         return size.T @ (w * (size @ np.abs(v))) / count
 
     if call.advantages is None:

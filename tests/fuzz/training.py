@@ -36,6 +36,7 @@ LEFT_OUT = {
     "steps",
     "workers",
     "target_return",
+    "action_masks",
 }
 OF_SMALL_RUNS: dict[str, tuple[Any, ...]] = {
     "batch_steps": (1, 7, 40, 100),
@@ -104,7 +105,10 @@ def run(rng: Generator) -> str:
     """Run a case: a config on an environment, which breaks the rules in one case of four."""
     warnings.simplefilter("ignore")
     wrong = one_of(rng, list(WRONG)) if chance(rng, 0.25) else ""
-    environment = functools.partial(Random, int(rng.integers(2**31)), wrong, one_of(rng, (None, None, 5)))
+    masks = "action_masks" in get_type_hints(TrainConfig) and chance(rng, 0.3)
+    environment = functools.partial(
+        Random, int(rng.integers(2**31)), wrong, one_of(rng, (None, None, 5)), masks
+    )
     kind, fields = one_of(rng, (ff.NPG, ff.TRPO)), random_fields(rng)
     workers = 2 if chance(rng, 0.5) or wrong == KILLING else 1
     told = f"of {_describe(environment, fields)}"
