@@ -141,7 +141,7 @@ def _spoil_an_array(rng: Generator, entries: Entries) -> None:
                 array[..., None],
                 array.ravel(),
                 np.resize(array, array.size + 1),
-                array[:0].ravel(),
+                array.ravel()[:0],
             )
             entries[name] = _npy(
                 one_of(rng, [a for a in shapes if a.ndim]) if array.ndim else np.resize(array, 2)
@@ -198,7 +198,7 @@ def _spoil_the_header(rng: Generator, entries: Entries) -> None:
 def _rewritten(rng: Generator, content: bytes) -> bytes:
     """Write the archive again with another header, array, order or compression."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
+        comment, entries = archive.comment, {name: archive.read(name) for name in archive.namelist()}
     match rng.integers(8):
         case 0 | 1 | 2 | 3:
             _spoil_an_array(rng, entries)
@@ -211,6 +211,7 @@ def _rewritten(rng: Generator, content: bytes) -> bytes:
     buffer = io.BytesIO()
     ways = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
     with zipfile.ZipFile(buffer, "w", one_of(rng, ways)) as archive:
+        archive.comment = comment
         for name, data in entries.items():
             archive.writestr(name, data)
         if chance(rng, 0.05):
