@@ -144,6 +144,7 @@ class _Server:
         """End the process and those that it started; return its exit code."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid or 0, signal.SIGKILL)
+        self.process.kill()  # it may not have had the time to lead a group
         self.process.join()
         self.connection.close()
         os.close(self.words)
