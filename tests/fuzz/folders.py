@@ -118,7 +118,7 @@ def _edit(rng: Generator) -> str:
     if chance(rng, 0.15) or name in (CHECKPOINT, OLDER):
         return f"{name} {_away(rng, path)}"
     if chance(rng, 0.7):
-        with contextlib.suppress(ValueError):  # it has been torn before
+        with contextlib.suppress(ValueError, TypeError, LookupError):  # it has been edited before
             return f"{name} {_changed(rng, path)}"
     return f"{name} {_torn(rng, path)}"
 
@@ -146,7 +146,7 @@ def _away(rng: Generator, path: Path) -> str:
 
 def _torn(rng: Generator, path: Path) -> str:
     """Change the bytes of a file, whatever they mean."""
-    data, place = path.read_bytes(), int(rng.integers(path.stat().st_size))
+    data, place = path.read_bytes(), int(rng.integers(path.stat().st_size + 1))
     names = (
         "cut",
         "with a byte that is no text",
