@@ -111,6 +111,8 @@ def run(rng: Generator) -> str:
     )
     kind, fields = one_of(rng, (ff.NPG, ff.TRPO)), random_fields(rng)
     workers = 2 if chance(rng, 0.5) or wrong == KILLING else 1
+    if wrong == KILLING:
+        fields.pop("num_envs", None)  # copies live in this process
     told = f"of {_describe(environment, fields)}"
     at_fault = ""  # the environment is, once there is an agent
     try:
