@@ -28,7 +28,8 @@ OTHER: dict[str, Any] = {
     "baseline_lambda": 0.9, "ridge": 1e-4, "normalize_observations": False, "normalize_advantages": False,
     "normalize_rewards": True, "initial_log_std": -0.5, "min_log_std": -4.0, "final_min_log_std": -4.0,
     "max_log_std": 3.0, "std": "dependent", "squash": True, "action_units": "environment",
-    "action_masks": False, "hidden": [8], "rbf_features": 50, "rbf_bandwidth": 2.0, "rbf_bandwidth_scale": 2.0, "backend": "envpool", "num_envs": 3,
+    "action_masks": False, "hidden": [8], "rbf_features": 50, "rbf_bandwidth": 2.0,
+    "rbf_bandwidth_scale": 2.0, "backend": "envpool", "num_envs": 3,
     "max_episode_steps": 100, "env_kwargs": {"sutton_barto_reward": True}, "init_noise": 0.1, "preset": True,
 }  # fmt: skip
 """Another valid value of every field that a resumed run may not change."""
