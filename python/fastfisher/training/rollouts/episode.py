@@ -17,6 +17,7 @@ from ...policies import CategoricalHead, GaussianHead, Policy
 from ..batch import Array, Trajectory
 from ..environments.recipe import Env
 from ..environments.spaces import action_converter
+from .memory import empty_rows
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,13 @@ class Slot(NamedTuple):
 
     @classmethod
     def empty(cls, policy: Policy, rows: int, size: int) -> Slot:
-        """Return room for this many steps of a policy, and observations of this size."""
-        actions: NDArray[Any] = np.empty((rows, *policy.action_shape), policy.action_dtype)
-        return cls(np.empty((rows, size)), actions, np.empty(rows), np.empty(size))
+        """Return room for up to so many steps of a policy, and observations of this size."""
+        return cls(
+            empty_rows((rows, size), np.float64),
+            empty_rows((rows, *policy.action_shape), policy.action_dtype),
+            empty_rows((rows,), np.float64),
+            np.empty(size),
+        )
 
     def trajectory(self, start: int, stop: int, terminated: bool, complete: bool = True) -> Trajectory:
         """Return a copy of these rows and of the final observation, since more may be written here."""
