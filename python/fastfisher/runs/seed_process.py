@@ -19,9 +19,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..training.errors import exit_code_of
+from ..training.errors import exit_code_of, show_stacks_at_crashes
 from ..training.iteration import IterationInfo
-from ..training.rollouts.cores import CORES
+from ..training.rollouts.cores import CORES, import_path
 from .folder import RunFolder
 from .log import last_iteration
 from .session import resume_one
@@ -49,7 +49,7 @@ class SeedProcess:
         # Errors go to a file, since a pipe that nobody reads would fill up and block.
         self._errors = tempfile.TemporaryFile()
         environment = {THREADS: str(self._cores), **os.environ, CORES: str(self._cores)}
-        environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        environment["PYTHONPATH"] = import_path()
         # The process has its own session: Ctrl-C reaches the parent alone, which passes on what it means.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "fastfisher.runs.seed_process", str(self._path)],
@@ -118,5 +118,6 @@ def _resume() -> int:
 
 
 if __name__ == "__main__":
+    show_stacks_at_crashes()
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     sys.exit(exit_code_of(_resume))

@@ -21,18 +21,20 @@ from .config import AlgorithmName, PolicyName, TrainConfig
 from .defaults import horizon, resolve
 from .environments.recipe import EnvLike, OpenEnvironment, episode_limit, prepared
 from .environments.spaces import action_converter, observation_rows
-from .errors import UserError
-from .evaluation import Evaluation, evaluate
+from .errors import UserError, exits_told
+from .evaluation import Evaluation, EvaluationInTraining, evaluate
+from .habits import refuse_two_positions, refuse_unknown_arguments, refuse_unknown_fields
 from .iteration import IterationInfo, describe
 from .learner import Learner
 from .make_policy import config_name, make_head, make_policy
 from .presets import completed
 from .rollouts import Rollouts
+from .rollouts.cores import process_count
 from .rollouts.make import make_rollouts
 from .seeding import Stream, stream
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Never, Self
 
 __all__ = ["NPG", "TRPO", "Callback", "EnvLike"]
 
@@ -63,6 +65,9 @@ class NPG:
         Where the environment is unknown, lacks a package, or has unsupported spaces.
     ValueError
         Where ``algorithm`` is given and is another class's.
+    TypeError
+        Where a name is not a field's, or more than the environment is given by position; what
+        Stable-Baselines3 calls otherwise is told by its name here.
 
     Examples
     --------
@@ -75,8 +80,15 @@ class NPG:
     """What the class calls itself in a config."""
 
     def __init__(
-        self, env: EnvLike, *, policy: PolicyName | Policy | None = None, seed: int = 0, **overrides: Any
+        self,
+        env: EnvLike,
+        *misplaced: Never,
+        policy: PolicyName | Policy | None = None,
+        seed: int = 0,
+        **overrides: Any,
     ) -> None:
+        refuse_two_positions(type(self).__name__, env, *misplaced)
+        refuse_unknown_fields(overrides)
         name = env if isinstance(env, str) else ""
         custom = policy if isinstance(policy, Policy) else None
         if policy is not None:
@@ -121,7 +133,10 @@ class NPG:
         """Mean return of the last batch's whole episodes."""
         self._rollouts: Rollouts | None = None
         self._rollouts_state: dict[str, NDArray[Any]] = {}
-        self._environment = OpenEnvironment.of(env, config)
+        with exits_told():
+            self._environment = OpenEnvironment.of(env, config)
+        self._evaluations = EvaluationInTraining(self._environment)
+        self._evaluations.check(config)
         self.observation_space = self._environment.observation_space
         self.action_space = self._environment.action_space
         self._limit = episode_limit(self._environment.env)
@@ -140,6 +155,26 @@ class NPG:
         return self._learner.policy
 
     @property
+    def workers(self) -> int:
+        """Rollout processes; fewer than the config asks for, where most of those would have nothing to do."""
+        return process_count(self.config, self._longest)
+
+    @property
+    def _longest(self) -> int:
+        """Steps after which an episode is cut."""
+        return horizon(self.config, self._limit)
+
+    @property
+    def best_return(self) -> float:
+        """Largest mean return of an evaluation in training; minus infinity before the first."""
+        return self._evaluations.best_mean
+
+    @property
+    def best_iteration(self) -> int:
+        """Iterations that the policy with that return had been trained for; 0 before the first evaluation."""
+        return self._evaluations.best_iteration
+
+    @property
     def target_reached(self) -> bool:
         """Whether the last batch's mean return is at least the config's ``target_return``."""
         target = self.config.target_return
@@ -147,7 +182,15 @@ class NPG:
 
     # Training.
 
-    def learn(self, total_steps: int | None = None, callback: Callback | None = None) -> Self:
+    def learn(
+        self,
+        total_steps: float | None = None,
+        callback: Callback | None = None,
+        *,
+        keep_best: str | PathLike[str] | None = None,
+        total_timesteps: float | None = None,
+        **unknown: Never,
+    ) -> Self:
         """Train for at least this many environment steps more; the last iteration is not cut.
 
         Training is a pure function of the config and the iteration: stopped, saved and loaded
@@ -161,19 +204,35 @@ class NPG:
             How many; None: what is left of the config's ``steps``.
         callback
             What is called after each iteration; True stops training.
+        keep_best
+            File for the agent as it is after each evaluation with the largest mean return so far, as
+            :meth:`save` writes it; the config's ``evaluate_every`` says when there are evaluations.
+        total_timesteps
+            Stable-Baselines3's name of ``total_steps``.
 
         Raises
         ------
         ValueError
-            Where ``total_steps`` is negative or NaN.
+            Where ``total_steps`` is negative or NaN, or ``keep_best`` is given and ``evaluate_every`` is 0.
         TypeError
-            Where ``total_steps`` is no number.
+            Where ``total_steps`` is no number, or given by both names, or ``callback`` is no function.
         """
+        refuse_unknown_arguments(unknown, ("total_steps", "callback", "keep_best"))
+        if total_timesteps is not None:
+            if total_steps is not None:
+                raise TypeError("total_timesteps: expected total_steps or this, which is the same, got both")
+            total_steps = total_timesteps
         if total_steps is not None and total_steps != math.inf:  # which leaves the end to the callback
             number(total_steps, "total_steps")
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback: expected a function of an IterationInfo, got {callback!r}")
+        if keep_best is not None and not self.config.evaluate_every:
+            raise ValueError("keep_best: expected an agent with evaluate_every of at least 1, got 0")
         stop = self.config.steps if total_steps is None else self.steps + total_steps
         while self.steps < stop and not self.target_reached:
             info = self._iterate()
+            if keep_best is not None and self.best_iteration == self.iteration:
+                self.save(keep_best)
             if callback is not None and callback(info):
                 break
         return self
@@ -187,10 +246,16 @@ class NPG:
             )  # fmt: skip
         saved = self._learner.state()
         try:
-            batch = self._rollouts.collect(self.policy, self.iteration)
-            collected = perf_counter()
-            batch.check_finite()
-            update = self._learner.update(batch, min(1.0, self.steps / self.config.steps))
+            with exits_told():
+                batch = self._rollouts.collect(self.policy, self.iteration)
+                collected = perf_counter()
+                batch.check_finite()
+                update = self._learner.update(batch, min(1.0, self.steps / self.config.steps))
+                updated = perf_counter()
+                evaluation = self._evaluations.after(
+                    self.iteration + 1, self.config, self.policy, self._rollouts, self._longest
+                )
+            evaluated = perf_counter()
         except BaseException:
             # An interrupted iteration never happened: what is saved now continues to the same bits.
             self._learner.load_state(saved)
@@ -203,9 +268,11 @@ class NPG:
         info = describe(
             self.config, (self.iteration, self.steps, self.episodes), batch, update,
             self._first_notes(batch) if self.iteration == 1 else (),
-            seconds_rollout=collected - start, seconds=perf_counter() - start,
+            seconds_rollout=collected - start, seconds_evaluation=evaluated - updated,
+            seconds=perf_counter() - start,
         )  # fmt: skip
         self.last_return = info.return_mean
+        info = self._evaluations.noted(info, evaluation)
         if self.target_reached:
             reached = f"the target return of {self.config.target_return:g} is reached: training ends"
             info = dataclasses.replace(info, notes=(*info.notes, reached))
@@ -215,7 +282,7 @@ class NPG:
         """Return what the user should know about how batches are collected."""
         assert self._rollouts is not None
         notes = self._rollouts.notes
-        longest = horizon(self.config, self._limit)
+        longest = self._longest
         cut = batch.complete & ~batch.terminated & (batch.lengths == longest)
         if self._limit is None and cut.any():
             notes += (
@@ -299,8 +366,8 @@ class NPG:
         noise = self.config.init_noise if init_noise is None else number(init_noise, "init_noise")
         if noise != self.config.init_noise:
             env = prepared(bare, self.config.max_episode_steps, noise)
-        longest = horizon(self.config, self._limit)
-        return evaluate(self.policy, env, longest, episodes, deterministic=deterministic, seed=seed)
+        with exits_told():
+            return evaluate(self.policy, env, self._longest, episodes, deterministic=deterministic, seed=seed)
 
     # Keeping.
 
@@ -310,6 +377,7 @@ class NPG:
             "config": self.config.to_dict(),
             "counters": {"iteration": self.iteration, "steps": self.steps, "episodes": self.episodes},
             "last_return": self.last_return,
+            "best": {"return": self.best_return, "iteration": self.best_iteration},
             "custom_policy": self._custom_policy,
         }
         write_checkpoint(path, header, self._learner.state() | joined({"rollouts": self._rollouts_state}))
@@ -354,17 +422,23 @@ class NPG:
         for name, value in header["counters"].items():
             setattr(agent, name, int(value))
         agent.last_return = float(header.get("last_return", "nan"))
+        agent._evaluations.recall(header.get("best", {}))
         return agent
 
     def _close_rollouts(self) -> None:
         if self._rollouts is not None:
             self._rollouts.close()
             self._rollouts = None
+        self._evaluations.close()
 
     def close(self) -> None:
         """Stop the worker processes and close the environment that the agent made."""
         self._close_rollouts()
         self._environment.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Processes cannot be copied, nor need they: the next iteration starts them, to the same bits.
+        return self.__dict__ | {"_rollouts": None}
 
     def __enter__(self) -> Self:
         return self

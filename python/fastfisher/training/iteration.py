@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,14 @@ class IterationInfo:
     """Wall time of everything else: advantages, natural step, baseline."""
     steps_per_second: float
     """Environment steps of the batch per second of the iteration."""
+    evaluation_mean: float = math.nan
+    """Mean return of the policy's most likely actions, after this iteration; NaN where none was evaluated."""
+    evaluation_std: float = math.nan
+    """Standard deviation of these returns."""
+    evaluation_best: float = math.nan
+    """Largest ``evaluation_mean`` so far."""
+    seconds_evaluation: float = 0.0
+    """Wall time of the evaluation."""
 
     def as_row(self) -> dict[str, Any]:
         """Return the fields in order, starting with iteration, steps, episodes, return_mean, return_std.
@@ -105,9 +114,10 @@ def describe(
     notes: tuple[str, ...],
     *,
     seconds_rollout: float,
+    seconds_evaluation: float,
     seconds: float,
 ) -> IterationInfo:
-    """Return the measurements of an iteration.
+    """Return the measurements of an iteration, but for the evaluation's.
 
     ``counters`` are the iterations, steps and episodes so far; ``notes``, about the rollouts, come before
     those about the update.
@@ -154,6 +164,7 @@ def describe(
         seconds=seconds,
         seconds_env_step=batch.seconds_env_step,
         seconds_rollout=seconds_rollout,
-        seconds_update=seconds - seconds_rollout,
+        seconds_update=seconds - seconds_rollout - seconds_evaluation,
         steps_per_second=len(batch.rewards) / seconds,
+        seconds_evaluation=seconds_evaluation,
     )

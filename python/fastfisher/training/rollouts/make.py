@@ -17,7 +17,7 @@ from ..defaults import decided, horizon
 from ..environments.recipe import Env, Recipe
 from ..errors import UserError
 from . import Rollouts
-from .cores import worker_count
+from .cores import process_count
 from .envpool import EnvPoolRollouts
 from .serial import SerialRollouts
 from .vector import VectorRollouts
@@ -70,7 +70,7 @@ def _episodes(
 ) -> Rollouts:
     """Return rollouts of whole episodes, by as many processes as the config has."""
     serial = SerialRollouts(env, config.seed, batch_steps, longest)
-    workers = worker_count(config)
+    workers = process_count(config, longest)
     if workers == 1:
         return serial
     if recipe is None or sys.platform == "win32":
@@ -85,11 +85,17 @@ def _episodes(
 
     action_dtype = np.dtype(policy.action_dtype).str
     layout = ArenaLayout(
-        workers, batch_steps, longest, serial.observation_size, policy.action_shape, action_dtype
-    )
+        workers, batch_steps, longest, serial.observation_size, policy.action_shape, action_dtype,
+        config.evaluation_episodes if config.evaluate_every else 0,
+    )  # fmt: skip
     try:
-        return WorkerRollouts(recipe, config.seed, layout, config.worker_timeout)
+        parallel = WorkerRollouts(recipe, config.seed, layout, config.worker_timeout)
     except CannotRecreateError as error:
         serial.notes = (f"rollouts in this process: no worker can make the environment: {error.reason}",)
         warnings.warn(f"training in one process: no worker can make the environment: {error}", stacklevel=2)
         return serial
+    if config.workers is not None and workers < config.workers:
+        parallel.notes = (
+            f"{workers} workers and not {config.workers:,}: the others would have hardly an episode to run",
+        )
+    return parallel
