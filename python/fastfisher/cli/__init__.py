@@ -19,7 +19,7 @@ from typing import Any
 try:
     import tyro
 
-    from ..training.errors import exit_code_of
+    from ..training.errors import exit_code_of, show_stacks_at_crashes
     from .results import Evaluate, Export, Plot
     from .train import Train
     from .words import Switch
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code: 0, 2 for a request that cannot be served, 1 for a failed rollout worker or a
         failed seed among several, 130 after Ctrl-C, 143 after SIGTERM during training, 141 where the
-        reader of the output left.
+        reader of the output left; training then saves first.
 
     Raises
     ------
@@ -98,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         From the parser: after ``--help`` with 0, for words that it does not understand with 2.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        show_stacks_at_crashes()
 
     def program() -> int:
         try:

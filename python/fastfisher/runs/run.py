@@ -18,7 +18,7 @@ from ..training.config import TrainConfig
 from ..training.errors import UserError
 from ..training.iteration import IterationInfo
 from ..training.presets import taken_from_preset
-from .folder import CURVE, RunFolder
+from .folder import BEST, CURVE, RunFolder
 from .views import Rows, SeedRow, State, make_view
 from .views.base import clock, number
 
@@ -72,12 +72,20 @@ def run(
     Returns
     -------
     int
-        The exit code: 0, or 128 + the signal's number where Ctrl-C or SIGTERM ended the run.  Where a seed
-        among several failed it is 1, or 2 if all failed with requests that cannot be served.
+        The exit code: 0, or 128 + the signal's number where Ctrl-C or SIGTERM ended the run, or the reader
+        of its output left (`| head`), which counts as SIGPIPE; each of them saves.  Where a seed among
+        several failed it is 1, or 2 if all failed with requests that cannot be served.
     """
     first, begin, several = sum(seed.steps() for seed in seeds), time.monotonic(), len(seeds) > 1
     total_steps = config.steps * len(seeds)
-    view = make_view(len(seeds), total_steps, first, target_return=config.target_return, quiet=quiet)
+    view = make_view(
+        len(seeds),
+        total_steps,
+        first,
+        target_return=config.target_return,
+        evaluates=config.evaluate_every > 0,
+        quiet=quiet,
+    )
     curve = _Curve(where)
 
     def rows() -> Rows:
@@ -103,6 +111,8 @@ def run(
                     # This comes before the rows, so that the last ones show how each seed ended.
                     training = [seed for seed in seeds if seed.state == "training"]
                     view.update(rows())
+                    if view.reader_left and stop.caught is None:
+                        stop.request(signal.SIGPIPE)
                     curve.draw_if_due()
         except KeyboardInterrupt:  # the second Ctrl-C: what was going on is given up
             stop.caught = stop.caught or signal.SIGINT
@@ -176,6 +186,12 @@ def _results(config: TrainConfig, where: Path, rows: Rows, curve: _Curve) -> dic
         results["return"] = f"{number(mean)} in the last batches, {number(low)} to {number(high)}"
     elif returns:
         results["return"] = f"{number(returns[0])} +- {number(ended[0].return_std)} in the last batch"
+    best = sorted(v for row in rows if row.last and not math.isnan(v := row.last.evaluation_best))
+    if best and len(rows) > 1:
+        mean = sum(best) / len(best)
+        results["best"] = f"{number(mean)} in evaluations, {number(best[0])} to {number(best[-1])}"
+    elif best:
+        results["best"] = f"{number(best[0])} in an evaluation: {where / BEST}"
     results["folder"] = str(where)
     curve.draw()
     if curve.undrawn:
@@ -245,11 +261,15 @@ class StopSignals:
         for caught, handler in self._before.items():
             signal.signal(caught, handler)
 
+    def request(self, number: int) -> None:
+        """Have the run end as after this signal."""
+        self.caught = number
+        self._on_first()
+
     def _handle(self, caught: int, _: FrameType | None) -> None:
         if os.getpid() != self._process:
             return  # a forked helper process: its parent decides
         if self.caught is None:
-            self.caught = caught
-            self._on_first()
+            self.request(caught)
         elif caught == signal.SIGINT:
             raise KeyboardInterrupt
