@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code: 0, 2 for a request that cannot be served, 1 for a failed rollout worker or a
         failed seed among several, 130 after Ctrl-C, 143 after SIGTERM during training, 141 where the
-        reader of the output left; training then saves first.
+        reader of the output left.
 
     Raises
     ------

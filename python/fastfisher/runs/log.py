@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 import math
 import os
@@ -41,7 +40,6 @@ class ProgressLog:
         lines = _whole_lines(self._lines_path) if iteration else []
         kept = [row for row in rows if _leading_integer(row, 0) <= iteration]
         counted = [line for line in lines if json.loads(line)["iteration"] <= iteration]
-        header, kept = _with_all_columns(header, kept)
         # The header goes, too, where no row is left: it is written with the first row.
         for path, text in ((self._csv_path, [header, *kept] if kept else []), (self._lines_path, counted)):
             with replacing(path) as temporary:
@@ -103,20 +101,6 @@ def _whole_lines(path: Path) -> list[str]:
     return [line for line in lines if line.endswith("\n")]
 
 
-def _with_all_columns(header: str, rows: list[str]) -> tuple[str, list[str]]:
-    """Return a table as an older version wrote it with the columns that came later, which follow its own."""
-    names = [field.name for field in dataclasses.fields(IterationInfo)]
-    before = header.rstrip("\n").split(",")
-    later = names[len(before) :] if names[: len(before)] == before else []
-    if not later:
-        return header, rows
-    header, *rows = (
-        ",".join([line.rstrip("\n"), *cells]) + "\n"
-        for line, cells in zip([header, *rows], [later, *[["nan"] * len(later)] * len(rows)], strict=True)
-    )
-    return header, rows
-
-
 def _leading_integer(row: str, column: int) -> int:
     return int(row.split(",", column + 1)[column])
 
@@ -127,13 +111,10 @@ def _plain(value: Any) -> Any:
 
 
 _EVENT_GROUPS = {
-    "return": "return",
-    "evaluation": "evaluation",
-    "kl": "step",
-    "improvement": "step",
-    "seconds": "time",
-    "steps": "time",
-}
+    "return": "return", "evaluation": "evaluation",
+    "kl": "step", "improvement": "step",
+    "seconds": "time", "steps": "time",
+}  # fmt: skip
 
 
 def _event_tag(name: str) -> str:

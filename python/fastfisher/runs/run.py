@@ -72,9 +72,8 @@ def run(
     Returns
     -------
     int
-        The exit code: 0, or 128 + the signal's number where Ctrl-C or SIGTERM ended the run, or the reader
-        of its output left (`| head`), which counts as SIGPIPE; each of them saves.  Where a seed among
-        several failed it is 1, or 2 if all failed with requests that cannot be served.
+        The exit code: 0, or 128 + the signal's number where Ctrl-C or SIGTERM ended the run.  Where a seed
+        among several failed it is 1, or 2 if all failed with requests that cannot be served.
     """
     first, begin, several = sum(seed.steps() for seed in seeds), time.monotonic(), len(seeds) > 1
     total_steps = config.steps * len(seeds)
@@ -111,8 +110,6 @@ def run(
                     # This comes before the rows, so that the last ones show how each seed ended.
                     training = [seed for seed in seeds if seed.state == "training"]
                     view.update(rows())
-                    if view.reader_left and stop.caught is None:
-                        stop.request(signal.SIGPIPE)
                     curve.draw_if_due()
         except KeyboardInterrupt:  # the second Ctrl-C: what was going on is given up
             stop.caught = stop.caught or signal.SIGINT
@@ -261,15 +258,11 @@ class StopSignals:
         for caught, handler in self._before.items():
             signal.signal(caught, handler)
 
-    def request(self, number: int) -> None:
-        """Have the run end as after this signal."""
-        self.caught = number
-        self._on_first()
-
     def _handle(self, caught: int, _: FrameType | None) -> None:
         if os.getpid() != self._process:
             return  # a forked helper process: its parent decides
         if self.caught is None:
-            self.request(caught)
+            self.caught = caught
+            self._on_first()
         elif caught == signal.SIGINT:
             raise KeyboardInterrupt

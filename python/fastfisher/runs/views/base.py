@@ -43,9 +43,6 @@ class View:
     A view is a context manager, so that the terminal is restored however the run ends.
     """
 
-    reader_left = False
-    """Whether nobody reads the output any more: of `| head`, all that was asked for has been shown."""
-
     def __enter__(self) -> Self:
         """Begin the part between header and summary."""
         return self

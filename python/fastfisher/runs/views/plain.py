@@ -79,12 +79,7 @@ class PlainView(View):
         self._print("  ".join([f"{seed:>5}", *parts, state] if self._several else parts))
 
     def _print(self, *lines: str) -> None:
-        if self.reader_left:
-            return
-        try:
-            print(*lines, sep="\n", end="\n" if lines else "", file=self._file, flush=True)
-        except BrokenPipeError:
-            self.reader_left = True
+        print(*lines, sep="\n", end="\n" if lines else "", file=self._file, flush=True)
 
 
 def _aligned(facts: Facts) -> list[str]:
