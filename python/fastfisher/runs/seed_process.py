@@ -2,7 +2,7 @@
 
 ``python -m fastfisher.runs.seed_process FOLDER`` continues the run of a folder, by the ``config.json`` in it,
 and ends with the process that started it.  Its standard input is a pipe whose other end closes when that
-process ends, even by kill -9; it then does what it does at SIGTERM: it saves and exits.
+process ends, even by kill -9; it then does what it does at SIGTERM: it saves and exits, within a minute.
 """
 
 # ruff: noqa: D102 - run.Seed documents what a seed's process does
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,9 @@ THREADS = "FASTFISHER_NUM_THREADS"
 
 _STOPPED = frozenset({128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM})
 _LINES_OF_ERRORS = 40
+
+PATIENCE = 60.0
+"""Seconds for an iteration to end and be saved, after which a seed that is to stop is killed."""
 
 
 class SeedProcess:
@@ -65,7 +69,7 @@ class SeedProcess:
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            self._process.wait(timeout=60)
+            self._process.wait(timeout=PATIENCE)
         finally:
             self._process.kill()
             self._errors.close()
@@ -110,6 +114,8 @@ def _stop_with_parent() -> None:
     while os.read(0, 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(PATIENCE)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _resume() -> int:

@@ -177,3 +177,14 @@ def test_only_a_leader_of_a_group_may_end_it() -> None:
     result = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
     assert result.returncode == 1
     assert "expected a process that leads its group" in result.stderr
+
+
+def test_a_seed_that_does_not_come_to_an_end_is_killed_with_its_parent() -> None:
+    program = (
+        "import signal, time; from fastfisher.runs import seed_process as seed; seed.PATIENCE = 0.3;"
+        "signal.signal(signal.SIGTERM, lambda *_: None); seed._stop_with_parent(); time.sleep(3600)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(60) == -signal.SIGKILL
