@@ -109,6 +109,30 @@ def test_closed_workers_hold_no_file() -> None:
         assert len(list(folder.iterdir())) == before
 
 
+FORKED = """
+import os, sys
+sys.path.insert(0, {tests!r})
+from environments import Countdown
+from fastfisher.training import NPG
+
+agent = NPG(Countdown, policy="linear", batch_steps=100, workers=2)
+agent.learn(100)
+child = os.fork()
+if child == 0:
+    agent.close()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+agent.learn(100)
+print(agent.iteration)
+"""
+
+
+def test_a_fork_of_the_trainer_leaves_the_workers_to_it() -> None:
+    program = FORKED.format(tests=str(Path(__file__).parent))
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (0, "2\n"), result.stderr
+
+
 # Copies.
 
 

@@ -88,7 +88,7 @@ class WorkerRollouts(Rollouts):
         self._arena.clear()
         self._doing = ""
         self._finalizer = weakref.finalize(
-            self, _stop, self._processes, self._connections, self._arena, self._stacks
+            self, _stop, os.getpid(), self._processes, self._connections, self._arena, self._stacks
         )
         try:
             messages = [
@@ -261,15 +261,19 @@ class _Patience:
 
 
 def _stop(
+    trainer: int,
     processes: list[subprocess.Popen[bytes]],
     connections: list[Connection[Any, Any]],
     arena: Arena,
     stacks: Sequence[IO[bytes]],
 ) -> None:
-    """Release what a pool holds; the processes that the environments of its workers started end as well."""
+    """Release what a pool holds; the processes that the environments of its workers started end as well.
+
+    A fork of the trainer, which is another process than started the workers, lets these be.
+    """
     for connection in connections:
         connection.close()
-    for process in processes:
+    for process in processes if os.getpid() == trainer else ():
         # A worker may be dead while others of its group live; macOS forbids to end a group of the dead.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
