@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import get_args
 
-from .config import TrainConfig
+from ..policies import Policy
+from .config import PolicyName, TrainConfig
 
 _CALLED: Mapping[str, str] = {
     "n_steps": "batch_steps",
@@ -75,18 +76,17 @@ def refuse_two_positions(kind: str, first: object, *others: object) -> None:
     """
     if not others:
         return
-    env, policy = (others[0], first) if isinstance(first, str) and _is_policy(first) else (first, others[0])
+    env, policy = (others[0], first) if _is_policy(first) else (first, others[0])
     name = _POLICIES.get(policy, policy) if isinstance(policy, str) else policy
-    shown = _shown(name), _shown(env)
     raise TypeError(
         f"{kind}: expected the environment alone by position, got {1 + len(others)} arguments; "
-        f"write {kind}({shown[1]}, policy={shown[0]})"
+        f"write {kind}({_shown(env)}, policy={_shown(name)})"
     )
 
 
-def _is_policy(word: str) -> bool:
-    return word in _POLICIES or word in ("linear", "rbf", "mlp")
+def _is_policy(value: object) -> bool:
+    return isinstance(value, Policy) or value in (*_POLICIES, *get_args(PolicyName))
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return repr(value) if isinstance(value, str) else "..."

@@ -147,10 +147,11 @@ class Trainer(ABC):
     def _iterate(self) -> IterationInfo:
         start = perf_counter()
         if self._rollouts is None:
-            self._rollouts = make_rollouts(
-                self.config, self._environment.env, self._environment.recipe, self.policy, self._limit,
-                self._rollouts_state,
-            )  # fmt: skip
+            with exits_told():
+                self._rollouts = make_rollouts(
+                    self.config, self._environment.env, self._environment.recipe, self.policy, self._limit,
+                    self._rollouts_state,
+                )  # fmt: skip
         saved = self._learner.state()
         try:
             with exits_told():
@@ -162,7 +163,7 @@ class Trainer(ABC):
                 evaluation = self._evaluations.after(
                     self.iteration + 1, self.config, self.policy, self._rollouts, self._longest
                 )
-            evaluated = perf_counter()
+            seconds_evaluation = 0.0 if evaluation is None else perf_counter() - updated
         except BaseException:
             # An interrupted iteration never happened: what is saved now continues to the same bits.
             self._learner.load_state(saved)
@@ -175,7 +176,7 @@ class Trainer(ABC):
         info = describe(
             self.config, (self.iteration, self.steps, self.episodes), batch, update,
             self._first_notes(batch) if self.iteration == 1 else (),
-            seconds_rollout=collected - start, seconds_evaluation=evaluated - updated,
+            seconds_rollout=collected - start, seconds_evaluation=seconds_evaluation,
             seconds=perf_counter() - start,
         )  # fmt: skip
         self.last_return = info.return_mean

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
+from fastfisher.policies import GaussianHead, LinearPolicy
 from fastfisher.training import NPG, TRPO
 from fastfisher.training.config import TrainConfig
 
+OWN = LinearPolicy(3, GaussianHead(1, 0.0), np.random.default_rng(0))
 OPTIONS: dict[str, Any] = {"policy": "linear", "batch_steps": 200, "workers": 1}
 
 
@@ -85,6 +88,7 @@ def test_names_that_are_the_same_are_taken() -> None:
         (("MlpPolicy", "Pendulum-v1"), "NPG('Pendulum-v1', policy='mlp')"),
         (("Pendulum-v1", "linear"), "NPG('Pendulum-v1', policy='linear')"),
         (("MlpPolicy", object()), "NPG(..., policy='mlp')"),
+        ((OWN, "Pendulum-v1"), "NPG('Pendulum-v1', policy=...)"),
     ],
 )
 def test_the_policy_is_a_word_and_the_environment_comes_first(arguments: Any, shown: str) -> None:

@@ -47,8 +47,13 @@ def returns_of(agent: NPG, iteration: int, episodes: int) -> list[float]:
     return returns
 
 
-@pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 2}, {"workers": 4}, {"num_envs": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [{"workers": 1}, {"workers": 2}, {"workers": 4}, {"num_envs": 2}, {"num_envs": 2, "backend": "envpool"}],
+)
 def test_training_has_the_same_bits_with_evaluations_and_without(options: dict[str, Any]) -> None:
+    if "backend" in options:
+        pytest.importorskip("envpool")
     with NPG("Pendulum-v1", **OPTIONS, **options) as agent:
         plain = infos_of(agent, 1_600)
         parameters = agent.policy.parameters.tobytes()

@@ -80,9 +80,9 @@ class WorkerRollouts(Rollouts):
 
     def __init__(self, recipe: Recipe, seed: int, layout: ArenaLayout, timeout: float) -> None:
         self._timeout = timeout
-        self._stacks = [tempfile.TemporaryFile() for _ in range(layout.workers)]  # noqa: SIM115 - open as long as they live
         self._layout = layout
         self._arena = Arena(layout)
+        self._stacks = [tempfile.TemporaryFile() for _ in range(layout.workers)]  # noqa: SIM115 - open as long as they live
         self._processes: list[subprocess.Popen[bytes]] = []
         self._connections: list[Connection[Any, Any]] = []
         self._arena.clear()
