@@ -31,22 +31,25 @@ def exits_told() -> Iterator[None]:
     try:
         yield
     except SystemExit as error:
-        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        calls = list(traceback.walk_tb(error.__traceback__))
         handlers = {getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()}
-        if any(frame.f_code in handlers for frame in frames):
+        if any(frame.f_code in handlers for frame, _ in calls):
             raise
-        code = frames[-1].f_code
+        # The last call may be that of the interpreter's own exit().
+        code, line = [
+            (frame.f_code, line) for frame, line in calls if "_sitebuiltins" not in frame.f_code.co_filename
+        ][-1]
         raise UserError(
-            f"{code.co_name} in {code.co_filename} called sys.exit({error.code!r}) and so ended the program; "
-            "an episode ends by terminated or truncated, and what is wrong is an exception"
+            f"{code.co_name} in {code.co_filename}, line {line}, asked to end the program "
+            f"(sys.exit({error.code!r})): an episode ends by terminated or truncated, and what is wrong is "
+            "an exception"
         ) from error
 
 
 def show_stacks_at_crashes() -> None:
     """Have a process of the command line that crashes, in a simulator say, write to standard error where."""
-    with contextlib.suppress(
-        AttributeError, OSError, RuntimeError, ValueError
-    ):  # it may be closed, or no file
+    # Standard error may be closed, or no file.
+    with contextlib.suppress(AttributeError, OSError, RuntimeError, ValueError):
         faulthandler.enable()
 
 

@@ -39,7 +39,7 @@ class Exiting(Countdown):
         return super().step(action)
 
 
-EXPECTED = r"^_leave in .*test_exits\.py called sys\.exit\({}\) and so ended the program; an episode ends by"
+EXPECTED = r"^_leave in .*test_exits\.py, line \d+, asked to end the program \(sys\.exit\({}\)\): an episode"
 
 
 @pytest.mark.parametrize("where", ["reset", "step"])
@@ -115,7 +115,8 @@ gymnasium.register("Ending-v0", Ending)
 @pytest.mark.parametrize(
     ("what", "codes", "words"),
     [
-        ("sys.exit(0)", (2, 2), "called sys.exit(0) and so ended the program"),
+        ("sys.exit(0)", (2, 2), "line 13, asked to end the program (sys.exit(0)): an episode ends by"),
+        ("exit()", (2, 2), "line 13, asked to end the program (sys.exit(None)): an episode ends by"),
         ("ctypes.string_at(0)", (-signal.SIGSEGV, 1), "Fatal Python error: Segmentation fault"),
     ],
 )
