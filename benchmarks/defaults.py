@@ -23,11 +23,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from suites.results import differences
 from versus import record
 
 from fastfisher import NPG
-from fastfisher.runs.folder import differences
-from fastfisher.training.config import TrainConfig
 from fastfisher.training.presets import preset_of
 from fastfisher.training.whole_files import replacing
 
@@ -57,8 +56,7 @@ def config_of(env: str, seed: int, target: float) -> dict[str, Any]:
 
 def same(row: Row, config: dict[str, Any]) -> bool:
     """Whether a row is of this config; the first rows were kept with what they left open."""
-    configs = [TrainConfig.from_dict(values) for values in (row["config"], config)]
-    return not differences(*configs, besides=())
+    return not differences(row["config"], config)
 
 
 def run(env: str, seed: int, target: float, workers: int | None) -> Row:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import fcntl
+import functools
 import json
 import re
 import shlex
@@ -21,6 +22,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import gymnasium
+from gymnasium.spaces import Box
 
 from fastfisher.runs import folder
 from fastfisher.training.config import TrainConfig
@@ -40,7 +44,10 @@ Differences = Mapping[str, tuple[Any, Any]]
 """The fields in which two configs differ, with both values."""
 
 # What may differ between the seeds of a row, and between the runs that a row's results stand for.
-_NOT_THE_METHOD = frozenset({"seed", "workers", "worker_timeout", "checkpoint_every", "preset"})
+# No environment here has action masks, which older records know nothing of.
+_NOT_THE_METHOD = frozenset(
+    {"seed", "workers", "worker_timeout", "checkpoint_every", "preset", "action_masks"}
+)
 
 
 @dataclass(frozen=True)
@@ -174,15 +181,25 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differen
     """Return the fields in which two configs are two methods, with both values.
 
     A field that one of them does not know was added or removed between them: as where a run folder of an
-    older version is read, what is missing is taken for the default.  One that is no more does not count, and
-    what one leaves open, as older records do, is compared by what it is resolved to.
+    older version is read, what is missing is what that version did.  One that is no more does not count, and
+    what one leaves open, as older records do, is compared by what it is resolved to.  Units of actions are
+    one where the bounds are -1 and 1.
     """
     known = TrainConfig("").to_dict()
 
     def config(values: Mapping[str, Any]) -> TrainConfig:
-        return TrainConfig(**{"env": "", **{name: value for name, value in values.items() if name in known}})
+        return TrainConfig.from_dict({"env": "", **{k: v for k, v in values.items() if k in known}})
 
-    return folder.differences(config(before), config(after), besides=_NOT_THE_METHOD)
+    differing = folder.differences(config(before), config(after), besides=_NOT_THE_METHOD)
+    if "action_units" in differing and _has_unit_bounds(after["env"]):
+        del differing["action_units"]
+    return differing
+
+
+@functools.cache
+def _has_unit_bounds(env: str) -> bool:
+    space = gymnasium.make(env).action_space
+    return not isinstance(space, Box) or bool((space.low == -1.0).all() and (space.high == 1.0).all())
 
 
 def describe(differing: Differences) -> str:

@@ -71,18 +71,27 @@ class NetworkEpisodeActor : public EpisodeActor {
   Index noise_rows_ = 0, noise_row_ = 0;
 };
 
-// The noisy outputs are the action; the environment takes it within its bounds.
+// Centre and half range of each entry of the environment's actions, which the policy's are measured in.
+using Units = std::pair<Vector, Vector>;
+
+// The noisy outputs are the action; the environment takes it in its own units, and within its bounds.
 class BoxActor : public NetworkEpisodeActor {
  public:
   BoxActor(const std::vector<Matrix>& weights, bool sine_features, py::function draw, const py::array& observations,
-           const py::array& actions, const Vector& low, const Vector& high, bool single)
+           const py::array& actions, const Vector& low, const Vector& high, const std::optional<Units>& units,
+           bool single)
       : NetworkEpisodeActor(weights, sine_features, std::move(draw), observations),
         actions_(checked_rows<double>(actions, outputs(), "actions")),
         low_(low),
         high_(high),
+        units_(units),
         single_(single) {
     vector_data(low_, outputs(), "low");
     vector_data(high_, outputs(), "high");
+    if (units_) {
+      vector_data(units_->first, outputs(), "units[0]");
+      vector_data(units_->second, outputs(), "units[1]");
+    }
     limit_steps(actions_.shape(0));
   }
 
@@ -98,14 +107,18 @@ class BoxActor : public NetworkEpisodeActor {
     py::array_t<Real> result(outputs());
     Real* entries = result.mutable_data();
     const double *low = low_.data(), *high = high_.data();
+    const double* center = units_ ? units_->first.data() : nullptr;
+    const double* half_range = units_ ? units_->second.data() : nullptr;
     for (Index k = 0; k < outputs(); ++k) {
-      entries[k] = static_cast<Real>(std::min(std::max(action[k], low[k]), high[k]));
+      const double value = units_ ? center[k] + half_range[k] * action[k] : action[k];
+      entries[k] = static_cast<Real>(std::min(std::max(value, low[k]), high[k]));
     }
     return result;
   }
 
   Rows<double> actions_;
   Vector low_, high_;
+  std::optional<Units> units_;
   bool single_;
 };
 
@@ -161,9 +174,9 @@ void register_network_actor(py::module_& module) {
   py::class_<EpisodeActor>(module, "EpisodeActor").def("__call__", &EpisodeActor::choose, t, observation);
   py::class_<BoxActor, EpisodeActor>(module, "BoxActor")
       .def(py::init<const std::vector<Matrix>&, bool, py::function, const py::array&, const py::array&, const Vector&,
-                    const Vector&, bool>(),
+                    const Vector&, const std::optional<Units>&, bool>(),
            weights, sine_features, draw, observations, py::arg("actions"), py::arg("low"), py::arg("high"),
-           py::arg("single"));
+           py::arg("units"), py::arg("single"));
   py::class_<DiscreteActor, EpisodeActor>(module, "DiscreteActor")
       .def(py::init<const std::vector<Matrix>&, bool, py::function, const py::array&, const py::array&, std::int64_t>(),
            weights, sine_features, draw, observations, py::arg("actions"), py::arg("start"));

@@ -77,6 +77,7 @@ class BoxActor(EpisodeActor):
         actions: _Vector,
         low: _Vector,
         high: _Vector,
+        units: tuple[_Vector, _Vector] | None,
         single: bool,
     ) -> None: ...
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 FORMAT = "fastfisher-policy"
-VERSION = 1
+VERSION = 2
 
 
 class NumpyPolicy:
@@ -31,12 +31,12 @@ class NumpyPolicy:
     ----------
     header : dict
         All that is not an array: descriptions of the spaces, ``observation`` and ``action``; ``features``,
-        "affine" or "sine"; and ``layers``, their number.
+        "affine" or "sine"; ``layers``, their number; and ``masks``, the number of entries of an action
+        mask, 0 where the policy takes none.
     arrays : dict of str to array
         ``layer0``, ``layer1``, ...: (inputs + 1, outputs) each, the biases in the last row.  ``shift``
         and ``scale`` of the observation, (D,).  Sine features add ``projection``, (D, features),
-        ``phase`` and ``bandwidth``.  A Box of actions has ``low`` and ``high``, and if they are
-        squashed ``center`` and ``half_range``; other spaces may have a ``start``.
+        ``phase`` and ``bandwidth``.
     """
 
     def __init__(self, header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
@@ -58,21 +58,31 @@ class NumpyPolicy:
             header = json.loads(str(arrays.pop("header")))
         except (AttributeError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
             raise ValueError(f"{path} is not an exported fastfisher policy: {error}") from error
-        if header.get("format") != FORMAT or header.get("version") != VERSION:
+        if header.get("format") != FORMAT or header.get("version") not in (1, VERSION):
             found = f"{header.get('format')} of version {header.get('version')}"
             raise ValueError(f"{path}: expected {FORMAT} of version {VERSION}, got {found}")
+        if header["version"] == 1:
+            _bring_to_version_2(header, arrays)
         return cls(header, arrays)
 
-    def predict(self, observation: Any) -> Any:
+    def predict(self, observation: Any, action_masks: Any = None) -> Any:
         """Return the action for one observation of the environment's space.
+
+        Of ``action_masks``, what the environment's method of that name returns, an entry that is false
+        forbids a choice; None allows all.
 
         Raises
         ------
         ValueError
-            Where the observation does not have the size of its space.
+            Where the observation or the mask does not have its size.
         """
-        x = flatten(self.header["observation"], observation)
-        return self._action(self._outputs(self._features(x)))
+        z = self._outputs(self._features(flatten(self.header["observation"], observation)))
+        if action_masks is not None:
+            allowed = np.asarray(action_masks).ravel()
+            if len(allowed) != self.header["masks"]:
+                raise ValueError(f"action_masks: expected {self.header['masks']} entries, got {len(allowed)}")
+            z = _masked(self.header["action"], z, allowed != 0)
+        return _action(self.header["action"], z)
 
     def _features(self, x: Array) -> Array:
         arrays = self.arrays
@@ -88,23 +98,60 @@ class NumpyPolicy:
         outputs: Array = x @ self._layers[-1][:-1] + self._layers[-1][-1]
         return outputs
 
-    def _action(self, z: Array) -> Any:
-        space, arrays = self.header["action"], self.arrays
-        kind, shape = space["kind"], space["shape"]
-        if kind == "discrete":
-            return int(z.argmax()) + space["start"]
-        if kind == "multi_discrete":
-            parts = np.split(z, np.cumsum(space["sizes"])[:-1])
-            action = np.array([part.argmax() for part in parts]) + arrays["start"]
-        elif kind == "multi_binary":
-            action = z > 0.0
-        else:
-            # A standard deviation that the network gives comes after the mean.
-            action = z[: len(arrays["low"])]
-            if "half_range" in arrays:
-                action = arrays["center"] + arrays["half_range"] * np.tanh(action)
-            action = np.minimum(np.maximum(action, arrays["low"]), arrays["high"])
-        return action.astype(space["dtype"]).reshape(shape)
+
+def _action(space: dict[str, Any], z: Array) -> Any:
+    """Return the action that outputs stand for, those of the space alone."""
+    kind = space["kind"]
+    if kind in ("dict", "tuple"):
+        parts = [part for _, part in space["parts"]] if kind == "dict" else space["parts"]
+        stretches = np.split(z, np.cumsum([part["outputs"] for part in parts])[:-1])
+        actions = [_action(part, stretch) for part, stretch in zip(parts, stretches, strict=True)]
+        if kind == "tuple":
+            return tuple(actions)
+        return {name: action for (name, _), action in zip(space["parts"], actions, strict=True)}
+    if kind == "discrete":
+        return int(z.argmax()) + space["start"]
+    if kind == "multi_discrete":
+        parts = np.split(z, np.cumsum(space["sizes"])[:-1])
+        action = np.array([part.argmax() for part in parts]) + np.array(space["start"])
+    elif kind == "multi_binary":
+        action = z > 0.0
+    else:
+        # A standard deviation that the network gives comes after the mean.
+        action = z[: len(space["low"])]
+        if space["squash"]:
+            action = np.tanh(action)
+        if "center" in space:
+            action = np.array(space["center"]) + np.array(space["half_range"]) * action
+        action = np.minimum(np.maximum(action, space["low"]), space["high"])
+    return action.astype(space["dtype"]).reshape(space["shape"])
+
+
+def _masked(space: dict[str, Any], z: Array, allowed: NDArray[np.bool_]) -> Array:
+    """Return outputs by which no choice is made that is not allowed."""
+    kind = space["kind"]
+    if kind in ("dict", "tuple"):
+        parts = [part for _, part in space["parts"]] if kind == "dict" else space["parts"]
+        each = zip(
+            parts,
+            np.split(z, np.cumsum([part["outputs"] for part in parts])[:-1]),
+            np.split(allowed, np.cumsum([part["masks"] for part in parts])[:-1]),
+            strict=True,
+        )
+        return np.concatenate([_masked(*part) for part in each])
+    if kind == "multi_binary":
+        zero, one = allowed.reshape(-1, 2).T
+        return np.where(zero & one, z, np.where(one, np.inf, -np.inf))
+    return z if kind == "box" else np.where(allowed, z, -np.inf)
+
+
+def _bring_to_version_2(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
+    """Move what version 1 had in arrays of the action's space to its description; it knew no masks."""
+    header |= {"version": 2, "masks": 0}
+    space = header["action"]
+    space |= {"squash": "center" in arrays}
+    for name in {"low", "high", "center", "half_range", "start"} & arrays.keys():
+        space[name] = arrays.pop(name).tolist()
 
 
 def flatten(space: dict[str, Any], observation: Any) -> Array:

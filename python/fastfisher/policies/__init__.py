@@ -6,12 +6,15 @@ from .heads.base import Head
 from .heads.bernoulli import BernoulliHead
 from .heads.categorical import CategoricalHead, MultiCategoricalHead
 from .heads.gaussian import DiagonalGaussianHead, GaussianHead, StateDependentGaussianHead
+from .heads.product import ProductHead
 from .heads.squashed import SquashedHead
+from .heads.units import ActionUnits, has_bounds
 from .mlp import LinearPolicy, MLPPolicy
 from .network import NetworkPolicy
 from .rbf import RBFPolicy
 
 __all__ = [
+    "ActionUnits",
     "Actor",
     "BernoulliHead",
     "Block",
@@ -25,10 +28,12 @@ __all__ = [
     "MultiCategoricalHead",
     "NetworkPolicy",
     "Policy",
+    "ProductHead",
     "RBFPolicy",
     "Snapshot",
     "SquashedHead",
     "StateDependentGaussianHead",
+    "has_bounds",
 ]
 
 __getattr__ = moved("fastfisher.policies", "fastfisher.training.make_policy", "make_policy", "config_name")

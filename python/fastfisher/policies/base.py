@@ -42,7 +42,7 @@ class Policy(ABC):
     """A distribution over actions given observations, with a flat vector of parameters theta.
 
     Observations are float64 rows, (N, D).  Actions are rows too: (N, m) float64 for continuous actions, (N,)
-    integers from 0 for discrete ones.
+    integers from 0 for discrete ones, (N, m) float64 for a Dict or Tuple, its parts one after the other.
 
     A subclass provides the abstract methods below; what else is here follows from them.  It holds no open
     resources, since it is pickled to reach the rollout processes.
@@ -57,10 +57,18 @@ class Policy(ABC):
         NumPy type of its entries.
     """
 
+    mask_size = 0
+    """Number of entries at the end of each observation that are an action mask: see :meth:`expect_masks`."""
+
     def __init__(self, parameters: Array, action_shape: tuple[int, ...], action_dtype: type) -> None:
         self._parameters: Array = np.array(parameters, dtype=np.float64)
         self.action_shape = action_shape
         self.action_dtype = action_dtype
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "squash" in vars(cls):  # its name in version 0.1: actions would go out as they are
+            raise TypeError(f"{cls.__name__}.squash: expected the name action_map, which it has now")
 
     @property
     def parameters(self) -> Array:
@@ -77,7 +85,7 @@ class Policy(ABC):
         self._parameters[...] = values
 
     @property
-    def squash(self) -> Callable[[Array], Array] | None:
+    def action_map(self) -> Callable[[Array], Array] | None:
         """A function from actions, one or rows, to the environment's; None where they are the same."""
         return None
 
@@ -132,6 +140,19 @@ class Policy(ABC):
         It must choose as :meth:`actor` does.
         """
         return None
+
+    def expect_masks(self, size: int) -> None:
+        """Take this many entries at the end of each observation for an action mask, from now on.
+
+        An entry is 1 where a choice is allowed and 0 where it is not.  Only what is asked for a
+        distribution, an action among it, sees them; the other methods' observations are without.
+
+        Raises
+        ------
+        ValueError
+            Where the policy takes no mask, or none of this size: as here, unless a subclass knows better.
+        """
+        raise ValueError(f"a {type(self).__name__} takes no action masks")
 
     def at(self, obs: Array) -> Snapshot:
         """Return the policy as it is now, on these observations; it can keep what it computes."""

@@ -47,7 +47,7 @@ class NetworkPolicy(Policy):
     """
 
     single_scores = False
-    """Whether the passes over a batch, and its scores, are in float32: half the time and memory."""
+    """Whether passes over a batch to learn from, and its scores, are in float32: half the time and memory."""
 
     def __init__(self, sizes: Sequence[int], head: Head, rng: Generator) -> None:
         if sizes[-1] != head.size:
@@ -78,26 +78,45 @@ class NetworkPolicy(Policy):
         return self._parameters[len(self._parameters) - self.head.own_size :]
 
     @property
-    def squash(self) -> Callable[[Array], Array] | None:
-        return self.head.squash
+    def action_map(self) -> Callable[[Array], Array] | None:
+        return self.head.action_map
 
     def features(self, obs: Array) -> Array:
         """Return the fixed features of the observations, (N, features)."""
         return obs
 
-    def _snapshot_of_features(self, features: Array) -> NetworkSnapshot:
+    def expect_masks(self, size: int) -> None:
+        if size != self.head.mask_size:
+            kind = type(self.head).__name__
+            raise ValueError(f"a {kind} takes action masks of {self.head.mask_size} entries, not {size}")
+        self.mask_size = size
+
+    def _snapshot_of_features(
+        self, features: Array, allowed: NDArray[np.bool_] | None, *, single: bool
+    ) -> NetworkSnapshot:
         own = self._own().copy()
-        return NetworkSnapshot(self.head, self.layers(), own, features, single=self.single_scores)
+        return NetworkSnapshot(self.head, self.layers(), own, features, single=single, allowed=allowed)
+
+    def _snapshot(self, obs: Array, *, single: bool) -> NetworkSnapshot:
+        if not self.mask_size:
+            return self._snapshot_of_features(self.features(obs), None, single=single)
+        seen, mask = np.hsplit(obs, [obs.shape[1] - self.mask_size])
+        features = self.features(np.ascontiguousarray(seen))
+        return self._snapshot_of_features(features, mask != 0.0, single=single)
 
     def at(self, obs: Array) -> NetworkSnapshot:
-        return self._snapshot_of_features(self.features(obs))
+        return self._snapshot(obs, single=self.single_scores)
 
     def act(self, obs: Array, rng: Generator) -> NDArray[Any]:
-        noise = self.head.noise(self._own(), len(obs), rng)
-        return self.head.choose_rows(self.head.perturb(self.at(obs).z, noise))
+        return self._choose(obs, self.head.noise(self._own(), len(obs), rng))
 
     def mode(self, obs: Array) -> NDArray[Any]:
-        return self.head.choose_rows(self.head.perturb(self.at(obs).z, np.zeros(self.head.noise_size)))
+        return self._choose(obs, np.zeros(self.head.noise_size))
+
+    def _choose(self, obs: Array, noise: Array) -> NDArray[Any]:
+        # An action is chosen in float64, whatever it is learned from, as the actor of a rollout does.
+        z = self._snapshot(obs, single=False).z
+        return self.head.choose_rows(self.head.perturb(z, noise))
 
     def log_prob(self, obs: Array, act: NDArray[Any]) -> Array:
         return self.at(obs).log_prob(act)
@@ -134,7 +153,7 @@ class NetworkPolicy(Policy):
 
     def core_actor(self, rng: Generator | None) -> CoreActor | None:
         weights = self._core_weights()
-        if weights is None:
+        if weights is None or self.mask_size:
             return None
         return CoreActor(*weights, self.head, self._noise_source(rng))
 
@@ -145,8 +164,16 @@ class NetworkPolicy(Policy):
             return super().actor(rng)
         outputs = NetworkActor(*weights)
         next_noise = _rows_of(self._noise_source(rng)).__next__
-        choose, perturb = self.head.choose, self.head.perturb
-        return lambda observation: choose(perturb(outputs(observation), next_noise()))
+        choose, perturb, masked = self.head.choose, self.head.perturb, self.head.masked
+        if not self.mask_size:
+            return lambda observation: choose(perturb(outputs(observation), next_noise()))
+        size = weights[0][0].shape[0] - 1
+
+        def act(observation: Array) -> Any:
+            z = masked(outputs(observation[:size]), observation[size:] != 0.0)
+            return choose(perturb(z, next_noise()))
+
+        return act
 
     def _noise_source(self, rng: Generator | None) -> Callable[[], Array]:
         """Return a function to the next rows of noise; without an ``rng`` they are zero."""
@@ -166,17 +193,27 @@ class NetworkSnapshot(Snapshot):
     """The outputs z of a :class:`NetworkPolicy` on a batch, which are computed once for all that follows.
 
     The snapshot has copies of the layers and of the head's own parameters, and the fixed features of the
-    batch.  Its passes and its scores are in float32 where ``single`` says so.
+    batch.  Its passes and its scores are in float32 where ``single`` says so.  Choices that are not
+    ``allowed``, (N, mask size), have outputs that make them impossible.
     """
 
     def __init__(
-        self, head: Head, layers: list[Array], own: Array, features: Array, *, single: bool = False
+        self,
+        head: Head,
+        layers: list[Array],
+        own: Array,
+        features: Array,
+        *,
+        single: bool = False,
+        allowed: NDArray[np.bool_] | None = None,
     ) -> None:
         self.head, self.own = head, own
-        self._layers, self._features, self._single = layers, features, single
+        self._layers, self._features, self._single, self._allowed = layers, features, single, allowed
         self._inputs, z = network_forward(features, layers, single)
         """The inputs of each layer with a column of ones, which are the left half of its scores."""
         self.z: Array = z.astype(np.float64, copy=False)
+        if allowed is not None:
+            self.z = head.masked(self.z, allowed)
 
     def log_prob(self, act: NDArray[Any]) -> Array:
         return self.head.log_prob(self.z, self.own, act)
@@ -224,4 +261,4 @@ class NetworkSnapshot(Snapshot):
     def after(self, policy: Policy) -> Snapshot:
         # The features are fixed: those of the batch serve again.
         network: NetworkPolicy = policy  # type: ignore[assignment]
-        return network._snapshot_of_features(self._features)
+        return network._snapshot_of_features(self._features, self._allowed, single=network.single_scores)

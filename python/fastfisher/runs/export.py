@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import NDArray
 
 from ..exported import FORMAT, VERSION
-from ..policies import LinearPolicy, MLPPolicy, NetworkPolicy, RBFPolicy, SquashedHead
+from ..policies import (
+    DiagonalGaussianHead,
+    Head,
+    LinearPolicy,
+    MLPPolicy,
+    NetworkPolicy,
+    ProductHead,
+    RBFPolicy,
+    SquashedHead,
+)
+from ..training.environments.spaces import bounds, parts_of
 from ..training.errors import UserError
 from ..training.whole_files import replacing
 
@@ -36,7 +46,6 @@ def export_policy(agent: NPG, path: str | PathLike[str]) -> None:
             f"only linear, rbf and mlp policies can be exported, and this one is a {type(policy).__name__}"
         )
     assert isinstance(policy, NetworkPolicy)
-    action, of_action = _describe_action(agent.action_space, policy)
     layers = {f"layer{index}": layer for index, layer in enumerate(policy.layers())}
     header = {
         "format": FORMAT,
@@ -46,7 +55,8 @@ def export_policy(agent: NPG, path: str | PathLike[str]) -> None:
         "features": "sine" if isinstance(policy, RBFPolicy) else "affine",
         "layers": len(layers),
         "observation": _describe_observation(agent.observation_space),
-        "action": action,
+        "action": _describe_action(agent.action_space, _heads_of(policy.head)),
+        "masks": policy.mask_size,
     }
     constants = policy.constants()
     if isinstance(policy, RBFPolicy) and policy.bandwidth is None:
@@ -54,9 +64,7 @@ def export_policy(agent: NPG, path: str | PathLike[str]) -> None:
         constants["bandwidth"] = np.array(1.0)
     # NumPy appends .npz to a name without it, but not to that of an open file.
     with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file, allow_pickle=False, header=np.array(json.dumps(header)), **layers, **constants, **of_action
-        )
+        np.savez(file, allow_pickle=False, header=np.array(json.dumps(header)), **layers, **constants)
 
 
 def _describe_observation(space: spaces.Space[Any]) -> dict[str, Any]:
@@ -77,20 +85,37 @@ def _describe_observation(space: spaces.Space[Any]) -> dict[str, Any]:
     raise UserError(f"observations of {space} cannot be exported; wrap the environment in FlattenObservation")
 
 
-def _describe_action(
-    space: spaces.Space[Any], policy: NetworkPolicy
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return what the header says of actions, and the arrays that go with it."""
-    facts: dict[str, Any] = {"shape": list(space.shape or ()), "dtype": np.dtype(space.dtype).str}
+def _describe_action(space: spaces.Space[Any], heads: Iterator[Head]) -> dict[str, Any]:
+    """Return what the header says of actions; each space that holds no others takes the next head."""
+    if isinstance(space, (spaces.Dict, spaces.Tuple)):
+        parts = [_describe_action(part, heads) for part in parts_of(space)]
+        sizes = {name: sum(part[name] for part in parts) for name in ("outputs", "masks")}
+        if isinstance(space, spaces.Tuple):
+            return {"kind": "tuple", "parts": parts, **sizes}
+        return {"kind": "dict", "parts": list(zip(space, parts, strict=True)), **sizes}
+    head = next(heads)
+    facts: dict[str, Any] = {
+        "shape": list(space.shape or ()),
+        "dtype": np.dtype(space.dtype).str,
+        "outputs": head.size,
+        "masks": head.mask_size,
+    }
     if isinstance(space, spaces.Discrete):
-        return {**facts, "kind": "discrete", "start": int(space.start)}, {}
+        return {**facts, "kind": "discrete", "start": int(space.start)}
     if isinstance(space, spaces.MultiDiscrete):
-        sizes = space.nvec.ravel().tolist()
-        return {**facts, "kind": "multi_discrete", "sizes": sizes}, {"start": space.start.ravel()}
+        facts |= {"sizes": space.nvec.ravel().tolist(), "start": space.start.ravel().tolist()}
+        return {**facts, "kind": "multi_discrete"}
     if isinstance(space, spaces.MultiBinary):
-        return {**facts, "kind": "multi_binary"}, {}
+        return {**facts, "kind": "multi_binary"}
     assert isinstance(space, spaces.Box)
-    arrays = {"low": space.low.astype(np.float64).ravel(), "high": space.high.astype(np.float64).ravel()}
-    if isinstance(policy.head, SquashedHead):
-        arrays |= {"center": policy.head.center, "half_range": policy.head.half_range}
-    return {**facts, "kind": "box"}, arrays
+    assert isinstance(head, (DiagonalGaussianHead, SquashedHead))
+    low, high = bounds(space)
+    facts |= {"low": low.tolist(), "high": high.tolist(), "squash": isinstance(head, SquashedHead)}
+    if head.units is not None:
+        facts |= {"center": head.units.center.tolist(), "half_range": head.units.half_range.tolist()}
+    return {**facts, "kind": "box"}
+
+
+def _heads_of(head: Head) -> Iterator[Head]:
+    """Return the heads of the spaces that hold no others, in order."""
+    return iter(head.parts if type(head) is ProductHead else (head,))

@@ -15,8 +15,9 @@ from .batch import first_not_finite
 from .checkpoint import joined, part_of, read_checkpoint, write_checkpoint
 from .config import AlgorithmName, PolicyName, TrainConfig
 from .defaults import resolve
+from .environments.masks import expect_masks, with_masks
 from .environments.recipe import EnvLike, OpenEnvironment, episode_limit, prepared
-from .environments.spaces import action_converter, observation_rows
+from .environments.spaces import action_converter, observation_rows, row_of
 from .errors import UserError, exits_told
 from .evaluation import Evaluation, EvaluationInTraining, evaluate
 from .habits import refuse_two_positions, refuse_unknown_fields
@@ -138,6 +139,7 @@ class NPG(Trainer):
         self._custom_policy = policy is not None
         if policy is None:
             policy = make_policy(config, size, head, stream(config.seed, Stream.POLICY)[1])
+        expect_masks(policy, self._environment.env)
         self._learner = Learner(config, policy, size)
         self._prediction_rng = stream(config.seed, Stream.PREDICTION)[1]
 
@@ -149,6 +151,7 @@ class NPG(Trainer):
         state: Any = None,
         episode_start: Any = None,
         deterministic: bool = False,
+        action_masks: Any = None,
     ) -> tuple[Any, Any]:
         """Choose an action for one observation or a batch of them, as Stable-Baselines3 does.
 
@@ -160,6 +163,9 @@ class NPG(Trainer):
             Arguments of recurrent policies, which these are not; ``state`` is returned as it came.
         deterministic
             The most likely action instead of a sample.
+        action_masks
+            What the environment's ``action_masks()`` returns, or one for each observation; None: all is
+            allowed.
 
         Returns
         -------
@@ -169,15 +175,17 @@ class NPG(Trainer):
         Raises
         ------
         ValueError
-            Where the observation is not of the space, or holds NaN or infinities.
+            Where the observation is not of the space, or holds NaN or infinities, or the mask does not fit.
         """
         rows, single = observation_rows(self.observation_space, observation)
         row = first_not_finite(rows)
         if row is not None:
             raise ValueError(f"observation: expected finite values, got {rows[row]} in row {row}")
+        rows = with_masks(rows, action_masks, self.action_space, self.policy.mask_size, single)
         actions = self.policy.mode(rows) if deterministic else self.policy.act(rows, self._prediction_rng)
-        converted = action_converter(self.action_space, batch=True, squash=self.policy.squash)(actions)
-        return (converted[0] if single else converted), state
+        space = self.action_space
+        converted = action_converter(space, batch=True, action_map=self.policy.action_map)(actions)
+        return (row_of(space, converted, 0) if single else converted), state
 
     def evaluate(
         self, episodes: int = 10, *,

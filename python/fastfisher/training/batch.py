@@ -30,7 +30,7 @@ class Batch:
     observations: Array
     """(N, D): what the policy saw."""
     actions: NDArray[Any]
-    """(N, m) or (N,): what it chose, before clipping."""
+    """(N, m) or (N,): what it chose, in its units, before clipping."""
     rewards: Array
     """(N,)"""
     lengths: NDArray[np.int64]

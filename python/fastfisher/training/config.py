@@ -11,6 +11,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from ..arguments import Bounds, check_fields, number
@@ -22,6 +23,7 @@ BaselineName = Literal["auto", "linear", "quadratic", "mlp"]
 StdName = Literal["independent", "dependent"]
 FisherName = Literal["empirical", "exact"]
 BackendName = Literal["gymnasium", "envpool"]
+UnitsName = Literal["bounds", "environment"]
 DampingRuleName = Literal["fixed", "adaptive"]
 
 
@@ -143,7 +145,7 @@ class TrainConfig:
     """Divide rewards by the running standard deviation of discounted returns."""
 
     initial_log_std: float | None = None
-    """Initial log standard deviation of Gaussian actions (None: 0.25 for mlp, else -1)."""
+    """Initial log standard deviation of Gaussian actions, in their units (None: 0.25 for mlp, else -1)."""
 
     min_log_std: float = -3.0
     """Floor of the log standard deviation."""
@@ -159,6 +161,12 @@ class TrainConfig:
 
     squash: bool = False
     """Squash Gaussian actions into their bounds by tanh, where they are clipped otherwise."""
+
+    action_units: UnitsName = "bounds"
+    """Measure Gaussian actions by centre and half range of their bounds, or as the environment does."""
+
+    action_masks: bool = True
+    """Choose only what the environment's action_masks() allows, where it has this method."""
 
     hidden: Annotated[tuple[int, ...], Bounds(at_least=1)] = (32, 32)
     """Hidden layer sizes of the mlp policy."""
@@ -256,7 +264,10 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
-        """Build a config from :meth:`to_dict`'s values; missing keys take their defaults.
+        """Build a config from :meth:`to_dict`'s values, or from those of an earlier version.
+
+        Missing keys take their defaults, but for fields without which earlier versions trained in another
+        way: what was written then goes on as it did.
 
         Raises
         ------
@@ -264,7 +275,11 @@ class TrainConfig:
             Where a key is not the name of a field.
         """
         _refuse_unknown(values)
-        return cls(**values)
+        return cls(**{**_BEFORE, **values})
+
+
+_BEFORE: Mapping[str, Any] = MappingProxyType({"action_units": "environment", "action_masks": False})
+"""What fields would have said in a file that was written before there were such fields."""
 
 
 def _refuse_unknown(values: Mapping[str, Any]) -> None:

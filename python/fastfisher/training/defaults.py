@@ -32,6 +32,7 @@ from typing import Any
 from gymnasium import spaces
 
 from .config import TrainConfig
+from .environments.spaces import leaves
 from .errors import UserError
 from .move import ALGORITHMS
 
@@ -81,7 +82,8 @@ def resolve(
         raise UserError(
             f"final_min_log_std: expected at most min_log_std = {config.min_log_std}, got {last_floor}"
         )
-    discrete, network = not isinstance(action_space, spaces.Box), config.policy == "mlp"
+    discrete = not all(isinstance(space, spaces.Box) for space in leaves(action_space))
+    network = config.policy == "mlp"
     batch_steps = config.batch_steps or _batch_steps(network, limit)
     values = {
         "batch_steps": batch_steps,

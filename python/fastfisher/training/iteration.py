@@ -70,9 +70,9 @@ class IterationInfo:
     residual: float
     """Relative residual of (F + lambda I) x = g."""
     std: float
-    """Mean of the policy's standard deviation, over the batch's observations and the actions."""
+    """Mean of the policy's standard deviation, over observations and the actions, in its units."""
     entropy: float
-    """Mean entropy of the policy, in nats."""
+    """Mean entropy of the policy, in nats, of actions in its units."""
     explained_variance: float
     """Share of the variance of the batch's returns that the baseline of the batches before explains."""
     notes: tuple[str, ...]

@@ -51,6 +51,7 @@ class Learner:
     def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
         self.config = config
         self.policy = policy
+        self._observation_size = observation_size
         self.reward_unit = RewardUnit()
         self.baseline = make_baseline(config, observation_size, self.reward_unit)
         self.moments = RunningMoments(observation_size)
@@ -72,13 +73,18 @@ class Learner:
         """
         config, policy, baseline, unit = self.config, self.policy, self.baseline, self.reward_unit
         obs, act, times = batch.observations, batch.actions, batch.times
-        self._see(obs)
+        # An action mask, which follows the observation, is for the distribution of the actions alone.
+        seen, last = (
+            np.ascontiguousarray(rows[:, : self._observation_size])
+            for rows in (obs, batch.final_observations)
+        )
+        self._see(seen)
         self._move_floor(progress)
 
         # Advantages are measured by the value function of the batches before: one fitted to these very
         # returns would take from them what the actions did (arXiv 1703.02660, Algorithm 1, line 6).
-        values = unit.value * baseline.predict(obs, times)
-        final_values = unit.value * baseline.predict(batch.final_observations, batch.lengths)
+        values = unit.value * baseline.predict(seen, times)
+        final_values = unit.value * baseline.predict(last, batch.lengths)
         advantages = generalized_advantages(batch, values, final_values, self._gamma, config.gae_lambda)
         targets = self._targets(batch, values, final_values)
         if config.normalize_rewards:
@@ -91,7 +97,7 @@ class Learner:
         move = self._take(step, before, act, A, max_kl)
         self.stepper.learn(step, move)
 
-        baseline.fit(obs, times, targets / unit.value)
+        baseline.fit(seen, times, targets / unit.value)
         notes = _notes(step, move, config.cg_iterations)
         return Update(step, move, max_kl, damping, _explained_variance(targets, values), notes)
 

@@ -70,6 +70,12 @@ _DAMPED: Mapping[str, Any] = {
 }
 """RBF features and standardized observations get longer steps, which are damped more."""
 
+_ENVIRONMENT_UNITS: Mapping[str, Any] = {
+    # In units of the bounds, 0.4, log std -1 would be -0.08, the floor -2.08, and no damping the same.
+    "action_units": "environment",
+}
+"""Humanoid-v5 was measured in these; all others have bounds of -1 and 1."""
+
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "Swimmer-v5": {
         "linear": {
@@ -224,6 +230,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "Humanoid-v5": {
         "mlp": {
             **_EXACT,
+            **_ENVIRONMENT_UNITS,
             # What made the linear and the RBF policy walk: wider actions, larger batches, less noise in the
             # advantages.  From log std -2.5, by KL 0.05 and batches of 3,000 it was at 567 from 900,000 to
             # 1M steps, by these at 756.
@@ -242,6 +249,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         },
         "linear": {
             **_DAMPED,
+            **_ENVIRONMENT_UNITS,
             # By batches of 10,000, gamma 0.99 and lambda 0.95 it was at 601 after 1M steps, by these at 697.
             **_HALF_BATCHES,
             "normalize_observations": True,
@@ -251,6 +259,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "rbf": {
             **_DAMPED,
             **_HALF_BATCHES,
+            **_ENVIRONMENT_UNITS,
             # Of the mean distance's bandwidth 100 ended ten million steps at 5,360 and 250 at 5,529, of four
             # times that bandwidth 250 at 6,444.
             "rbf_features": 250,

@@ -10,6 +10,7 @@ from os import PathLike
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from gymnasium.spaces import Space
 from numpy.typing import NDArray
 
 from ..arguments import number
@@ -23,6 +24,7 @@ from .evaluation import EvaluationInTraining
 from .habits import refuse_unknown_arguments
 from .iteration import IterationInfo, describe
 from .learner import Learner
+from .make_policy import unit_notes
 from .rollouts import Rollouts
 from .rollouts.cores import process_count
 from .rollouts.make import make_rollouts
@@ -46,9 +48,12 @@ class Trainer(ABC):
     """Whole episodes so far."""
     last_return: float
     """Mean return of the last batch's whole episodes."""
+    action_space: Space[Any]
+    """Actions of one environment."""
 
     _environment: OpenEnvironment
     _limit: int | None
+    _custom_policy: bool
     _learner: Learner
     _evaluations: EvaluationInTraining
     _rollouts: Rollouts | None
@@ -190,6 +195,8 @@ class Trainer(ABC):
         """Return what the user should know about how batches are collected."""
         assert self._rollouts is not None
         notes = self._rollouts.notes
+        if not self._custom_policy:
+            notes += unit_notes(self.action_space, self.config)
         longest = self._longest
         cut = batch.complete & ~batch.terminated & (batch.lengths == longest)
         if self._limit is None and cut.any():

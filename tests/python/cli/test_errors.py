@@ -21,7 +21,7 @@ class Gloves(gymnasium.Env[np.ndarray, tuple[np.ndarray, int]]):
     """Has actions that no policy here can take."""
 
     observation_space = gymnasium.spaces.Box(-1.0, 1.0, (2,))
-    action_space = gymnasium.spaces.Tuple([gymnasium.spaces.MultiBinary(3), gymnasium.spaces.Discrete(2)])
+    action_space = gymnasium.spaces.OneOf([gymnasium.spaces.MultiBinary(3), gymnasium.spaces.Discrete(2)])
 
 
 gymnasium.register("Gloves-v0", Gloves)
@@ -83,7 +83,7 @@ def test_missing_parser_says_what_to_install() -> None:
 
 
 def test_unsupported_action_space(run: Run) -> None:
-    assert_one_line(run("train", "Gloves-v0"), "actions of Tuple", "wrap")
+    assert_one_line(run("train", "Gloves-v0"), "actions of OneOf", "wrap")
     assert not Path("runs").exists()
 
 

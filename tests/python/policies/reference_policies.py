@@ -6,6 +6,7 @@ that a complex step, Im f(theta + i h e_k) / h, gives derivatives to the last di
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from fastfisher.policies import (
     Head,
     MultiCategoricalHead,
     NetworkPolicy,
+    ProductHead,
     SquashedHead,
     StateDependentGaussianHead,
 )
@@ -41,8 +43,10 @@ def log_prob(head: Head, z: Vector, own: Vector, act: Vector) -> Vector:
     """Return log p(act | z), (N,)."""
     if isinstance(head, SquashedHead):
         # The density of the action itself: that of u over da/du.
-        slope = head.half_range / np.cosh(act) ** 2
+        slope = head.units.half_range / np.cosh(act) ** 2
         return log_prob(head.gaussian, z, own, act) - np.log(slope).sum(axis=1)
+    if type(head) is ProductHead:
+        return sum(log_prob(*part) for part in parts(head, z, own, act))
     if isinstance(head, CategoricalHead):
         return z[np.arange(len(z)), act] - np.log(np.exp(z).sum(axis=1))
     if isinstance(head, MultiCategoricalHead):
@@ -55,6 +59,15 @@ def log_prob(head: Head, z: Vector, own: Vector, act: Vector) -> Vector:
         return np.log(np.where(act == 1, p, 1.0 - p)).sum(axis=1)
     mean, std = moments(head, z, own)
     return (-((act - mean) ** 2) / (2.0 * std**2) - np.log(std * np.sqrt(2.0 * np.pi))).sum(axis=1)
+
+
+def parts(head: ProductHead, z: Vector, own: Vector, act: Vector) -> Iterator[tuple[Any, ...]]:
+    """Yield each part of a product with its columns of the outputs, its own parameters and its actions."""
+    at = np.zeros(3, int)
+    for part in head.parts:
+        first, at = at, np.add(at, (part.size, part.own_size, int(np.prod(part.action_shape))))
+        of_part = act[:, first[2] : at[2]] if part.action_shape else act[:, first[2]]
+        yield part, z[:, first[0] : at[0]], own[first[1] : at[1]], of_part.astype(part.action_dtype)
 
 
 def moments(head: Head, z: Vector, own: Vector) -> tuple[Vector, Vector]:
@@ -72,6 +85,10 @@ def kl(head: Head, z: Vector, own: Vector, other_z: Vector, other_own: Vector) -
     """Return KL(p(. | z) || p(. | other_z)), (N,)."""
     if isinstance(head, SquashedHead):
         return kl(head.gaussian, z, own, other_z, other_own)
+    if type(head) is ProductHead:
+        no_actions = np.zeros((len(z), *head.action_shape))
+        here, there = (parts(head, *outputs, no_actions) for outputs in ((z, own), (other_z, other_own)))
+        return sum(kl(*a[:3], *b[1:3]) for a, b in zip(here, there, strict=True))
     if isinstance(head, CategoricalHead):
         p, q = (np.exp(x) / np.exp(x).sum(axis=1, keepdims=True) for x in (z, other_z))
         return (p * np.log(p / q)).sum(axis=1)

@@ -21,6 +21,7 @@ from fastfisher.policies import (
     LinearPolicy,
     MultiCategoricalHead,
     NetworkPolicy,
+    ProductHead,
     SquashedHead,
     StateDependentGaussianHead,
 )
@@ -34,6 +35,15 @@ HEADS: dict[str, Callable[[], Head]] = {
     "categorical": lambda: CategoricalHead(4),
     "multi-categorical": lambda: MultiCategoricalHead([3, 1, 2]),
     "bernoulli": lambda: BernoulliHead(3),
+    "product, dependent": lambda: ProductHead(
+        [
+            CategoricalHead(2),
+            GaussianHead(1),
+            MultiCategoricalHead([2, 1]),
+            StateDependentGaussianHead(1, -0.5, -2.0),
+            BernoulliHead(1),
+        ]
+    ),
 }
 
 
@@ -90,31 +100,44 @@ def test_kl_is_the_textbooks_and_its_second_derivative_the_fisher_matrix(
     np.testing.assert_allclose(fisher(policy, obs) @ v, expected, rtol=1e-7, atol=1e-8)
 
 
-def gaussian_of(policy: NetworkPolicy) -> Head:
-    """Return the head of a policy, that of u where the actions are squashed."""
-    return policy.head.gaussian if isinstance(policy.head, SquashedHead) else policy.head
+def gaussian_of(head: Head) -> Head:
+    """Return the head itself, or that of u where the actions are squashed."""
+    return head.gaussian if isinstance(head, SquashedHead) else head
 
 
-def every_action(policy: NetworkPolicy) -> np.ndarray:
-    head = policy.head
+def every_action(head: Head) -> np.ndarray:
     if isinstance(head, CategoricalHead):
         return np.arange(head.size)
     sizes = head.sizes if isinstance(head, MultiCategoricalHead) else (2,) * head.size
     return np.array(list(itertools.product(*map(range, sizes))))
 
 
-def weighted_actions(policy: NetworkPolicy, one: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return actions and probabilities that give expectations at one observation, (1, D), exactly.
+Weighted = tuple[np.ndarray, np.ndarray]
+
+
+def side_by_side(parts: Iterator[Weighted]) -> Weighted:
+    """Return all combinations of the parts' actions, and the products of their weights."""
+    actions, weights = zip(*parts, strict=True)
+    rows = [list(part.reshape(len(part), -1)) for part in actions]
+    combined = np.array([np.concatenate(row) for row in itertools.product(*rows)])
+    return combined, np.array([math.prod(w) for w in itertools.product(*weights)])
+
+
+def weighted_actions(head: Head, z: np.ndarray, own: np.ndarray) -> Weighted:
+    """Return actions and probabilities that give expectations at one row of outputs, (1, size), exactly.
 
     Of polynomials up to degree five in Gaussian noise, which scores and their products are; of
     anything where there are finitely many actions.
     """
-    head = gaussian_of(policy)
+    if type(head) is ProductHead:
+        no_action = np.zeros((1, *head.action_shape))
+        return side_by_side(weighted_actions(*part[:3]) for part in reference.parts(head, z, own, no_action))
+    head = gaussian_of(head)
     if not isinstance(head, DiagonalGaussianHead):
-        act = every_action(policy)
-        return act, np.exp(policy.log_prob(np.repeat(one, len(act), axis=0), act))
+        act = every_action(head)
+        return act, np.exp(head.log_prob(np.repeat(z, len(act), axis=0), own, act))
     nodes, weights = np.polynomial.hermite_e.hermegauss(3)
-    mean, log_std = head.moments(policy.at(one).z, policy._own())
+    mean, log_std = head.moments(z, own)
     noise = np.array(list(itertools.product(nodes, repeat=head.actions)))
     products = np.array([math.prod(w) for w in itertools.product(weights, repeat=head.actions)])
     return mean + np.exp(log_std) * noise, products / products.sum()
@@ -123,31 +146,36 @@ def weighted_actions(policy: NetworkPolicy, one: np.ndarray) -> tuple[np.ndarray
 def test_scores_have_mean_zero_and_the_exact_fisher_for_covariance(
     policy: NetworkPolicy, obs: np.ndarray
 ) -> None:
-    act, p = weighted_actions(policy, obs[:1])
+    act, p = weighted_actions(policy.head, policy.at(obs[:1]).z, policy._own())
     assert p.sum() == pytest.approx(1.0, rel=1e-13)
     S = Scores(policy.scores(np.repeat(obs[:1], len(act), axis=0), act)).to_dense()
     np.testing.assert_allclose(p @ S, 0.0, atol=1e-12)
     np.testing.assert_allclose((S.T * p) @ S, fisher(policy, obs[:1]), rtol=1e-10, atol=1e-12)
 
 
+def cells(head: Head, z: np.ndarray, own: np.ndarray) -> Weighted:
+    """Return actions and their volumes, over which to sum a density at one row of outputs."""
+    if type(head) is ProductHead:
+        no_action = np.zeros((1, *head.action_shape))
+        return side_by_side(cells(*part[:3]) for part in reference.parts(head, z, own, no_action))
+    head = gaussian_of(head)
+    if not isinstance(head, DiagonalGaussianHead):
+        act = every_action(head)
+        return act, np.ones(len(act))
+    # The trapezoidal rule converges geometrically for what vanishes at both ends.
+    axis = np.linspace(-9.0, 9.0, 201 if head.actions > 1 else 61)
+    mean, std = reference.moments(head, z, own)
+    act = mean + std * np.array(list(itertools.product(axis, repeat=head.actions)))
+    return act, np.full(len(act), (axis[1] - axis[0]) ** head.actions * std.prod())
+
+
 def test_densities_integrate_to_one_and_entropies_are_their_integrals(
     policy: NetworkPolicy, obs: np.ndarray
 ) -> None:
-    if not np.issubdtype(policy.action_dtype, np.floating):
-        act = every_action(policy)
-        log_p = policy.log_prob(np.repeat(obs[:1], len(act), axis=0), act)
-        volumes = np.ones(len(act))
-    else:
-        # The trapezoidal rule converges geometrically for what vanishes at both ends.
-        axis = np.linspace(-9.0, 9.0, 201)
-        mean, std = reference.moments(
-            gaussian_of(policy), *reference.outputs(policy, policy.parameters, obs[:1])
-        )
-        act = mean + std * np.array(list(itertools.product(axis, repeat=2)))
-        log_p = policy.log_prob(np.repeat(obs[:1], len(act), axis=0), act)
-        volumes = np.full(len(act), (axis[1] - axis[0]) ** 2 * std.prod())
-        if policy.squash is not None:  # a = squash(u), and the density is that of a
-            volumes *= np.prod(0.5 * (HIGH - LOW) / np.cosh(act) ** 2, axis=1)
+    act, volumes = cells(policy.head, *reference.outputs(policy, policy.parameters, obs[:1]))
+    log_p = policy.log_prob(np.repeat(obs[:1], len(act), axis=0), act)
+    if policy.action_map is not None:  # a = action_map(u), and the density is that of a
+        volumes *= np.prod(0.5 * (HIGH - LOW) / np.cosh(act) ** 2, axis=1)
     p = np.exp(log_p) * volumes
     assert p.sum() == pytest.approx(1.0, abs=1e-8)
     expected = -(p * np.where(p > 0.0, log_p, 0.0)).sum()
@@ -180,7 +208,7 @@ def test_squashed_densities_hold_where_tanh_rounds_to_one() -> None:
     # log(1 - tanh^2 u) = log 4 - 2 |u| to double precision there.
     expected = head.gaussian.log_prob(u, own, u) - (math.log(4.0) - 2.0 * np.abs(u[:, 0]))
     np.testing.assert_allclose(head.log_prob(u, own, u), expected, rtol=1e-14)
-    np.testing.assert_array_equal(head.squash(u), [[1.0], [-1.0]])
+    np.testing.assert_array_equal(head.action_map(u), [[1.0], [-1.0]])
 
 
 def test_a_state_dependent_std_starts_where_asked_and_stays_between_its_bounds() -> None:
@@ -226,14 +254,28 @@ def test_sampling_agrees_with_the_density(name: str) -> None:
     one = rng.standard_normal((1, OBSERVATIONS))
     n = 60_000
     act = policy.act(np.repeat(one, n, axis=0), rng)
-    head = gaussian_of(policy)
+    agrees_with_the_density(policy.head, policy.at(one).z, policy._own(), act)
+
+
+def agrees_with_the_density(head: Head, z: np.ndarray, own: np.ndarray, act: np.ndarray) -> None:
+    if type(head) is ProductHead:
+        for part, of_part, its_own, its_act in reference.parts(head, z, own, act):
+            agrees_with_the_density(part, of_part, its_own, its_act)
+        # Parts are independent.
+        np.testing.assert_allclose(
+            np.corrcoef(act[:, act.std(axis=0) > 0.0].T), np.eye((act.std(axis=0) > 0.0).sum()),
+            atol=5.0 / len(act) ** 0.5,
+        )  # fmt: skip
+        return
+    head, n = gaussian_of(head), len(act)
     if isinstance(head, DiagonalGaussianHead):
-        mean, log_std = head.moments(policy.at(one).z, policy._own())
+        mean, log_std = head.moments(z, own)
         standard = (act - mean) * np.exp(-log_std)
         np.testing.assert_allclose(standard.mean(axis=0), 0.0, atol=5.0 / n**0.5)
-        np.testing.assert_allclose(np.cov(standard.T), np.eye(2), atol=5.0 * (2.0 / n) ** 0.5)
+        covariance = np.atleast_2d(np.cov(standard.T))
+        np.testing.assert_allclose(covariance, np.eye(head.actions), atol=5.0 * (2.0 / n) ** 0.5)
         return
-    choices = every_action(policy)
-    p = np.exp(policy.log_prob(np.repeat(one, len(choices), axis=0), choices))
+    choices = every_action(head)
+    p = np.exp(head.log_prob(np.repeat(z, len(choices), axis=0), own, choices))
     counts = np.array([(act == c).reshape(n, -1).all(axis=1).mean() for c in choices])
     assert (np.abs(counts - p) < 5.0 * np.sqrt(p * (1.0 - p) / n) + 1e-12).all()

@@ -325,12 +325,12 @@ def test_what_the_user_can_mend_is_one_line(env: str, options: dict[str, Any], m
 
 def test_unsupported_spaces_are_one_line() -> None:
     class Several(Countdown):
-        action_space = gymnasium.spaces.Tuple([gymnasium.spaces.Discrete(2)] * 2)  # type: ignore[assignment]
+        action_space = gymnasium.spaces.OneOf([gymnasium.spaces.Discrete(2)] * 2)  # type: ignore[assignment]
 
     class Unbounded(Countdown):
         observation_space = gymnasium.spaces.Sequence(gymnasium.spaces.Discrete(2))  # type: ignore[assignment]
 
-    for env, message in ((Several, "actions of Tuple"), (Unbounded, "no fixed size")):
+    for env, message in ((Several, "actions of OneOf"), (Unbounded, "no fixed size")):
         with pytest.raises(UserError, match=message):
             NPG(env)
 

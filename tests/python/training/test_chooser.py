@@ -174,6 +174,7 @@ def actor(**changes: Any) -> _core.BoxActor:
         "actions": np.zeros((STEPS, ACTIONS)),
         "low": np.full(ACTIONS, -1.0),
         "high": np.full(ACTIONS, 1.0),
+        "units": None,
         "single": False,
     }
     return _core.BoxActor(**{**arguments, **changes})
@@ -188,6 +189,8 @@ def actor(**changes: Any) -> _core.BoxActor:
         ({"actions": np.zeros((STEPS, ACTIONS, 1))}, "actions"),
         ({"high": np.zeros(ACTIONS + 1)}, "high"),
         ({"low": np.zeros((1, ACTIONS))}, "low"),
+        ({"units": (np.zeros(ACTIONS + 1), np.ones(ACTIONS))}, r"units\[0\]"),
+        ({"units": (np.zeros(ACTIONS), np.ones((ACTIONS, 1)))}, r"units\[1\]"),
         ({"weights": [np.zeros((SIZE + 1, 5)), np.zeros((5, ACTIONS))]}, "weights"),
         ({"weights": [np.zeros(SIZE)]}, "weights"),
         ({"weights": []}, "weights"),

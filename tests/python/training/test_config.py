@@ -17,7 +17,8 @@ from fastfisher.training.config import TrainConfig
 def test_json_round_trip() -> None:
     config = TrainConfig("X-v0", hidden=(3, 4), baseline_hidden=(5,), rbf_bandwidth=2.0, env_kwargs={"a": 1})
     assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
-    assert TrainConfig.from_dict({"env": "X-v0"}) == TrainConfig("X-v0")
+    before = TrainConfig("X-v0", action_units="environment", action_masks=False)
+    assert TrainConfig.from_dict({"env": "X-v0"}) == before, "as versions without these fields had it"
 
 
 def test_unknown_keys_are_refused_by_name() -> None:

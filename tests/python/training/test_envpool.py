@@ -72,6 +72,21 @@ def test_a_time_limit_truncates() -> None:
     assert batch.complete.sum() >= 3
 
 
+@pytest.mark.parametrize("action_units", ["bounds", "environment"])
+def test_actions_are_in_the_units_of_the_config(action_units: str) -> None:
+    """Pendulum-v1's reward says what torque it got: -(angle^2 + 0.1 speed^2 + 0.001 torque^2)."""
+    pytest.importorskip("envpool")
+    batch, _ = collect(env="Pendulum-v1", batch_steps=2_000, action_units=action_units)
+    cosine, sine, speed = batch.observations.T
+    angle = np.arctan2(sine, cosine)
+    squares = 1e3 * (-batch.rewards - angle**2 - 0.1 * speed**2)
+    half_range = 2.0 if action_units == "bounds" else 1.0
+    expected = np.clip(half_range * batch.actions[:, 0], -2.0, 2.0) ** 2
+    small = angle**2 + 0.1 * speed**2 < 4.0  # where float32 resolves 1e-3 of the squares
+    assert small.sum() > 20
+    np.testing.assert_allclose(squares[small], expected[small], atol=5e-3)
+
+
 @contextmanager
 def trained(env: str = NAME, **changes: Any) -> Iterator[NPG]:
     with NPG(env, seed=5, **{**OPTIONS, **changes}) as agent:

@@ -281,3 +281,59 @@ def test_the_loader_imports_only_numpy_and_the_standard_library() -> None:
         "typing",
         "zipfile",
     }
+
+
+BOX = spaces.Box(-1.0, 1.0, (2,))
+ONE_OF = spaces.OneOf([spaces.Discrete(2), BOX])
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        (ONE_OF, r"^observations of OneOf\(.* are not supported"),
+        (spaces.Dict({"a": ONE_OF}), r"^observations of OneOf\(.* in Dict\('a': OneOf\(.* are not supported"),
+        (spaces.Tuple([BOX, spaces.Tuple([ONE_OF])]), r"^observations of OneOf\(.* in Tuple\(Box"),
+        (spaces.Dict({}), r"^observations of Dict\(\) are not supported"),
+        (spaces.Tuple([BOX, spaces.Tuple([])]), r"^observations of Tuple\(\) in Tuple\(Box.* are not supp"),
+        (spaces.Sequence(BOX), r"^observations of Sequence\(.* have no fixed size"),
+        (spaces.Dict({"a": spaces.Sequence(BOX)}), r"^observations of Sequence\(.* in Dict\(.*fixed size"),
+        (spaces.Graph(BOX, None), r"^observations of Graph\(.* have no fixed size"),
+    ],
+)
+def test_observations_that_are_no_row_of_numbers_are_refused_when_the_agent_is_made(
+    space: spaces.Space[Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(OBSERVATIONS, "refused", space)
+    with pytest.raises(UserError, match=message):
+        agent_for("refused", "box")
+
+
+@pytest.mark.parametrize(
+    ("observations", "actions"),
+    [
+        (spaces.Text(5), BOX),
+        (spaces.Dict({"word": spaces.Text(3), "box": BOX}), BOX),
+        (spaces.Box(-1.0, 1.0, (0,)), BOX),
+        (spaces.Box(np.iinfo(np.int64).min, np.iinfo(np.int64).max, (2,), np.int64), BOX),
+        (spaces.Discrete(1), spaces.Discrete(1, start=3)),
+        (BOX, spaces.MultiDiscrete([1, 1])),
+        (BOX, spaces.Box(np.float32(2.0), np.float32(2.0), (2,))),
+        (BOX, spaces.Box(-1.0, 1.0, (), np.float16)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("policy", ["linear", "mlp"])
+def test_spaces_at_the_edge_of_what_is_supported_train_and_are_predicted_from(
+    observations: spaces.Space[Any],
+    actions: spaces.Space[Any],
+    policy: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(OBSERVATIONS, "edge", observations)
+    monkeypatch.setitem(ACTIONS, "edge", (actions, {}))
+    agent = agent_for("edge", "edge", policy=policy).learn(200)
+    for deterministic in (False, True):
+        action, _ = agent.predict(observations.sample(), deterministic=deterministic)
+        assert actions.contains(action)
+        if isinstance(actions, spaces.Box):
+            assert action.dtype == actions.dtype

@@ -12,6 +12,13 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+IMPOSSIBLE = -1e300
+"""The logit of a choice that a mask forbids.
+
+Its probability, its score and what it adds to an entropy or a KL divergence are zero to the bit, in the
+formulas of the heads as they are.
+"""
+
 
 class Head(ABC):
     """A family of distributions with coordinates z, the network's outputs, (N, size).
@@ -28,18 +35,27 @@ class Head(ABC):
     """The number of outputs the network has to give."""
     own_size: int = 0
     """The number of the head's own parameters."""
+    mask_size: int = 0
+    """The number of entries of a mask of its actions: one for each choice; 0 where it has none to forbid."""
     action_shape: tuple[int, ...]
     action_dtype: type
 
     @property
     def noise_size(self) -> int:
-        """The number of entries of a row of noise."""
+        """The number of entries of a row of noise, and of what :meth:`perturb` makes of it."""
         return self.size
 
     @property
-    def squash(self) -> Callable[[Array], Array] | None:
+    def action_map(self) -> Callable[[Array], Array] | None:
         """A function from recorded actions to the environment's, one or rows, where the two differ."""
         return None
+
+    def masked(self, z: Array, allowed: NDArray[np.bool_]) -> Array:
+        """Return coordinates in which choices that are not ``allowed``, (..., mask_size), are impossible.
+
+        z is one row or several.
+        """
+        return z
 
     def initial_own(self) -> Array:
         """Return the head's initial parameters, (own_size,)."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .base import Array, Head, log_sigmoid, sigmoid
+from .base import IMPOSSIBLE, Array, Head, log_sigmoid, sigmoid
 
 Bits = NDArray[np.int8]
 
@@ -19,8 +19,13 @@ class BernoulliHead(Head):
     action_dtype = np.int8
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.size, self.mask_size = size, 2 * size
         self.action_shape = (size,)
+
+    def masked(self, z: Array, allowed: NDArray[np.bool_]) -> Array:
+        """Return z where a bit may be either; ``allowed`` says of each bit whether it may be 0, then 1."""
+        zero, one = allowed[..., 0::2], allowed[..., 1::2]
+        return np.where(zero & one, z, np.where(one, -IMPOSSIBLE, IMPOSSIBLE))
 
     def noise(self, own: Array, count: int, rng: Generator) -> Array:
         # Logistic noise: P(z + noise > 0) = sigmoid(z).

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from .base import Array, Head, log_softmax
+from .base import IMPOSSIBLE, Array, Head, log_softmax
+from .product import ProductHead
 
 Indices = NDArray[np.int64]
 
@@ -22,7 +23,10 @@ class CategoricalHead(Head):
     action_dtype = np.int64
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.size = self.mask_size = size
+
+    def masked(self, z: Array, allowed: NDArray[np.bool_]) -> Array:
+        return np.where(allowed, z, IMPOSSIBLE)
 
     def noise(self, own: Array, count: int, rng: Generator) -> Array:
         # Gumbel noise: argmax(z + noise) is distributed as softmax(z).
@@ -61,7 +65,7 @@ class CategoricalHead(Head):
         return float(-(np.exp(log_p) * log_p).sum(axis=1).mean())
 
 
-class MultiCategoricalHead(Head):
+class MultiCategoricalHead(ProductHead):
     """p(a | z) = prod_k softmax(z_k)_{a_k}, z_k the k-th stretch of z (MultiDiscrete actions).
 
     Parameters
@@ -74,46 +78,11 @@ class MultiCategoricalHead(Head):
 
     def __init__(self, sizes: Sequence[int]) -> None:
         self.sizes = tuple(sizes)
-        self.size = sum(self.sizes)
-        self.action_shape = (len(self.sizes),)
-        starts = np.cumsum([0, *self.sizes[:-1]]).tolist()
-        self._components = [
-            (CategoricalHead(size), slice(start, start + size))
-            for size, start in zip(self.sizes, starts, strict=True)
-        ]
-        """Each component with its stretch of the columns."""
+        super().__init__([CategoricalHead(size) for size in self.sizes])
 
     def noise(self, own: Array, count: int, rng: Generator) -> Array:
         # Gumbel noise for all logits, as for those of one component.
         return rng.gumbel(size=(count, self.size))
 
-    def choose(self, noisy: Array) -> Indices:
-        return np.array([noisy[part].argmax() for _, part in self._components], dtype=np.int64)
-
-    def choose_rows(self, noisy: Array) -> Indices:
-        return np.stack([head.choose_rows(noisy[:, part]) for head, part in self._components], axis=1)
-
-    def log_prob(self, z: Array, own: Array, act: Indices) -> Array:
-        each = zip(self._components, act.T, strict=True)
-        return sum((head.log_prob(z[:, part], own, a) for (head, part), a in each), start=np.zeros(len(z)))
-
-    def errors(self, z: Array, own: Array, act: Indices) -> Array:
-        each = zip(self._components, act.T, strict=True)
-        return np.hstack([head.errors(z[:, part], own, a) for (head, part), a in each])
-
-    def fisher_factors(self, z: Array, own: Array) -> list[Array]:
-        """Return the factors of each component, zero elsewhere: the Fisher matrix is block-diagonal."""
-        factors = []
-        for head, part in self._components:
-            for factor in head.fisher_factors(z[:, part], own):
-                padded = np.zeros_like(z)
-                padded[:, part] = factor
-                factors.append(padded)
-        return factors
-
-    def kl(self, z: Array, own: Array, other_z: Array, other_own: Array) -> Array:
-        terms = (head.kl(z[:, part], own, other_z[:, part], other_own) for head, part in self._components)
-        return sum(terms, start=np.zeros(len(z)))
-
-    def entropy(self, z: Array, own: Array) -> float:
-        return sum(head.entropy(z[:, part], own) for head, part in self._components)
+    def perturb(self, z: Array, noise: Array) -> Array:
+        return z + noise

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 from numpy.random import Generator
 
 from .base import Array, Head, sigmoid
+from .units import ActionUnits
 
 _LOG_2_PI = math.log(2.0 * math.pi)
 
@@ -31,14 +33,27 @@ class DiagonalGaussianHead(Head):
     initial_log_std, min_log_std : float
         Start and floor of log sigma: the step towards zero variance never ends, since the score of log sigma
         is of order one however small sigma is.
+    units : ActionUnits, optional
+        The units of a, which mu and sigma are in; None: the environment's.
     """
 
     action_dtype = np.float64
 
-    def __init__(self, actions: int, initial_log_std: float = -0.5, min_log_std: float = -3.0) -> None:
+    def __init__(
+        self,
+        actions: int,
+        initial_log_std: float = -0.5,
+        min_log_std: float = -3.0,
+        units: ActionUnits | None = None,
+    ) -> None:
         self.action_shape = (actions,)
         self.initial_log_std = initial_log_std
         self.min_log_std = min_log_std
+        self.units = units
+
+    @property
+    def action_map(self) -> Callable[[Array], Array] | None:
+        return self.units
 
     @property
     def actions(self) -> int:
@@ -78,8 +93,14 @@ class DiagonalGaussianHead(Head):
 class GaussianHead(DiagonalGaussianHead):
     """a ~ N(z, diag(sigma^2)); the head's own parameters are log sigma."""
 
-    def __init__(self, actions: int, initial_log_std: float = -0.5, min_log_std: float = -3.0) -> None:
-        super().__init__(actions, initial_log_std, min_log_std)
+    def __init__(
+        self,
+        actions: int,
+        initial_log_std: float = -0.5,
+        min_log_std: float = -3.0,
+        units: ActionUnits | None = None,
+    ) -> None:
+        super().__init__(actions, initial_log_std, min_log_std, units)
         self.size = actions
         self.own_size = actions
 
@@ -123,7 +144,7 @@ class StateDependentGaussianHead(DiagonalGaussianHead):
 
     Parameters
     ----------
-    actions, initial_log_std, min_log_std
+    actions, initial_log_std, min_log_std, units
         See :class:`DiagonalGaussianHead`.
     max_log_std : float
         Ceiling of log sigma; soft actor-critic has e^2 for sigma (arXiv 1801.01290).
@@ -140,8 +161,9 @@ class StateDependentGaussianHead(DiagonalGaussianHead):
         initial_log_std: float = -0.5,
         min_log_std: float = -3.0,
         max_log_std: float = 2.0,
+        units: ActionUnits | None = None,
     ) -> None:
-        super().__init__(actions, initial_log_std, min_log_std)
+        super().__init__(actions, initial_log_std, min_log_std, units)
         if not min_log_std < initial_log_std < max_log_std:
             raise ValueError(
                 f"initial_log_std: expected above min_log_std = {min_log_std} and below "

@@ -12,6 +12,7 @@ from numpy.random import Generator
 
 from .base import Array, Head, even_spread, softplus
 from .gaussian import DiagonalGaussianHead
+from .units import ActionUnits, has_bounds
 
 _NODES: Array = np.linspace(-6.0, 6.0, 97)
 """Standard deviations from the mean at which the entropy's integrand is summed.
@@ -26,9 +27,9 @@ _ENTROPY_ROWS = 250
 class SquashedHead(Head):
     """a = center + half_range tanh(u), u distributed as a Gaussian head says.
 
-    An action is recorded as u, which tanh could not give back near the bounds; :attr:`squash` turns it into
-    the environment's.  The map from u to a is fixed and invertible, so scores, Fisher matrix and KL are those
-    of u.  ``log_prob`` is the density of a; the mode is that of u, squashed.
+    An action is recorded as u, which tanh could not give back near the bounds; :attr:`action_map` turns it
+    into the environment's.  The map from u to a is fixed and invertible, so scores, Fisher matrix and KL are
+    those of u.  ``log_prob`` is the density of a; the mode is that of u, squashed.
 
     Parameters
     ----------
@@ -49,28 +50,27 @@ class SquashedHead(Head):
             raise ValueError(
                 f"low, high: expected shape {gaussian.action_shape}, got {low.shape} and {high.shape}"
             )
-        if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
+        if not (has_bounds(low, high).all() and (low < high).all()):
             raise ValueError(f"low, high: expected finite bounds, low below high, got {low} and {high}")
         self.gaussian = gaussian
         self.size, self.own_size = gaussian.size, gaussian.own_size
         self.action_shape, self.action_dtype = gaussian.action_shape, gaussian.action_dtype
-        # Each bound is halved first: the whole range of float64 overflows.
-        self.center, self.half_range = 0.5 * low + 0.5 * high, 0.5 * high - 0.5 * low
+        self.units = ActionUnits.of_bounds(low, high)
 
     @property
     def noise_size(self) -> int:
         return self.gaussian.noise_size
 
     @property
-    def squash(self) -> Callable[[Array], Array]:
+    def action_map(self) -> Callable[[Array], Array]:
         return self._squash
 
     def _squash(self, u: Array) -> Array:
-        return self.center + self.half_range * np.tanh(u)
+        return self.units(np.tanh(u))
 
     def _log_slope(self, u: Array) -> Array:
         """Return log da/du = log(half_range (1 - tanh^2 u)), without the cancellation."""
-        return np.log(self.half_range) + 2.0 * (math.log(2.0) - np.abs(u) - softplus(-2.0 * np.abs(u)))
+        return np.log(self.units.half_range) + 2.0 * (math.log(2.0) - np.abs(u) - softplus(-2.0 * np.abs(u)))
 
     def initial_own(self) -> Array:
         return self.gaussian.initial_own()

@@ -16,6 +16,8 @@ from gymnasium.vector import VectorEnv
 
 from ..config import TrainConfig
 from ..errors import UserError
+from .masks import ActionMasked, has_action_masks, refuse_action_masks
+from .spaces import check_observations
 
 Env = gymnasium.Env[Any, Any]
 EnvLike = str | Env | Callable[..., Env] | VectorEnv[Any, Any, Any]
@@ -36,10 +38,11 @@ class Recipe:
     kwargs: dict[str, Any] = field(default_factory=dict)
     max_episode_steps: int | None = None
     init_noise: float = 0.0
+    action_masks: bool = False
 
     def __call__(self) -> Env:
         """Make one as the config has it."""
-        return prepared(self.bare(), self.max_episode_steps, self.init_noise)
+        return prepared(self.bare(), self.max_episode_steps, self.init_noise, self.action_masks)
 
     def bare(self) -> Env:
         """Make one as it comes: unflattened, without the config's time limit and noise."""
@@ -78,7 +81,7 @@ def _model_warnings_logged(spec: EnvSpec | None) -> Iterator[None]:
 
 def recipe_for(env: str | Callable[..., Env], config: TrainConfig) -> Recipe:
     """Return the recipe of a function or an id, as a config has it; an unknown id is a UserError."""
-    options = (config.env_kwargs, config.max_episode_steps, config.init_noise)
+    options = (config.env_kwargs, config.max_episode_steps, config.init_noise, config.action_masks)
     if not isinstance(env, str):
         return Recipe(None, env, *options)
     package, _, name = env.rpartition(":")
@@ -111,8 +114,12 @@ def bare_environment(recipe: Recipe) -> Env:
         raise UserError(f"{name} does not take env_kwargs {recipe.kwargs}: {error}") from error
 
 
-def prepared(env: Env, max_episode_steps: int | None = None, init_noise: float = 0.0) -> Env:
+def prepared(
+    env: Env, max_episode_steps: int | None = None, init_noise: float = 0.0, action_masks: bool = False
+) -> Env:
     """Return the environment with observations in a 1-D Box, and the time limit and noise that are given.
+
+    With ``action_masks`` they end with the mask, where the environment has one.
 
     It is a UserError where observations have no fixed size, the time limit is above the environment's own, or
     the noise is for other environments.
@@ -130,11 +137,10 @@ def prepared(env: Env, max_episode_steps: int | None = None, init_noise: float =
     if max_episode_steps is not None:
         env = gymnasium.wrappers.TimeLimit(env, max_episode_steps)
     space = env.observation_space
-    if isinstance(space, spaces.Box) and len(space.shape) == 1:
-        return env
-    if not space.is_np_flattenable:
-        raise UserError(f"observations of {space} have no fixed size; wrap the environment so that they do")
-    return gymnasium.wrappers.FlattenObservation(env)
+    check_observations(space)
+    if not (isinstance(space, spaces.Box) and len(space.shape) == 1):
+        env = gymnasium.wrappers.FlattenObservation(env)
+    return ActionMasked(env) if action_masks and has_action_masks(env) else env
 
 
 def episode_limit(env: Env | VectorEnv[Any, Any, Any]) -> int | None:
@@ -151,7 +157,7 @@ class OpenEnvironment:
     """The environment that an agent acts in, as it comes and as it is prepared."""
 
     env: Env | VectorEnv[Any, Any, Any]
-    """The prepared one: observations in a 1-D Box, the config's time limit and noise of initial states."""
+    """The prepared one: observations flat, masks behind them, the config's time limit and initial noise."""
     observation_space: spaces.Space[Any]
     """Observations of one environment, before they are flattened."""
     action_space: spaces.Space[Any]
@@ -167,6 +173,8 @@ class OpenEnvironment:
         if isinstance(env, VectorEnv):
             if config.init_noise:
                 raise UserError("init_noise is for single environments: wrap the vector's in InitNoise")
+            if config.action_masks:
+                refuse_action_masks(env)
             return cls(env, env.single_observation_space, env.single_action_space)
         recipe = None
         if not isinstance(env, gymnasium.Env):
@@ -177,7 +185,7 @@ class OpenEnvironment:
                 )
             recipe = recipe_for(env, config)
             env = bare_environment(recipe)
-        ready = prepared(env, config.max_episode_steps, config.init_noise)
+        ready = prepared(env, config.max_episode_steps, config.init_noise, config.action_masks)
         return cls(ready, env.observation_space, ready.action_space, env, recipe)
 
     def close(self) -> None:

@@ -11,21 +11,29 @@ from gymnasium.spaces.utils import flatten
 from numpy.typing import NDArray
 
 from ..batch import Array
+from ..errors import UserError
 
 Converter = Callable[[Any], Any]
 
 
 def action_converter(
-    space: spaces.Space[Any], batch: bool = False, squash: Callable[[Array], Array] | None = None
+    space: spaces.Space[Any], batch: bool = False, action_map: Callable[[Array], Array] | None = None
 ) -> Converter:
     """Return a function from the policy's actions to the environment's.
 
     Box actions are clipped to the bounds (the score uses the unclipped one), those of Discrete and
-    MultiDiscrete shifted to the space's start.  Each call returns a new array: environments may keep it.
+    MultiDiscrete shifted to the space's start; a row of a Dict or Tuple is taken apart.  Each call returns
+    new arrays: environments may keep them.
 
-    ``space`` is that of one environment; with ``batch`` the function takes rows of actions.  ``squash``, the
-    policy's :attr:`~fastfisher.policies.Policy.squash`, comes before the clipping.
+    ``space`` is that of one environment; with ``batch`` the function takes rows of actions, and what it
+    returns of a Dict or Tuple is a dict or tuple of rows, as a gymnasium vector environment takes it.  The
+    policy's :attr:`~fastfisher.policies.Policy.action_map` comes before the clipping.
     """
+    if action_map is not None:
+        convert = action_converter(space, batch)
+        return lambda action: convert(action_map(action))
+    if isinstance(space, (spaces.Dict, spaces.Tuple)):
+        return _composite_converter(space, batch)
     if isinstance(space, spaces.Discrete):
         start = space.start
         if batch:
@@ -39,15 +47,77 @@ def action_converter(
     if isinstance(space, spaces.MultiBinary):
         return lambda bits: bits.astype(dtype).reshape(shape)
     assert isinstance(space, spaces.Box)
-    low, high = space.low.astype(np.float64).ravel(), space.high.astype(np.float64).ravel()
+    low, high = bounds(space)
     # The Python layers of np.clip cost more than these two ufuncs.
     maximum, minimum = np.maximum, np.minimum
 
     def clip(action: Array) -> NDArray[Any]:
         return minimum(maximum(action, low), high).astype(dtype)
 
-    bounded = clip if squash is None else lambda action: clip(squash(action))
-    return bounded if len(shape) == 1 + batch else lambda action: bounded(action).reshape(shape)
+    return clip if len(shape) == 1 + batch else lambda action: clip(action).reshape(shape)
+
+
+def _composite_converter(space: spaces.Space[Any], batch: bool) -> Converter:
+    """Return a converter of rows that hold the actions of a Dict's or Tuple's parts one after the other."""
+    names = list(space.keys()) if isinstance(space, spaces.Dict) else None
+    converters, stop = [], 0
+    for part in parts_of(space):
+        start, stop = stop, stop + sum(_row_size(leaf) for leaf in leaves(part))
+        converters.append((slice(start, stop), _of_row(part, batch)))
+
+    def convert(row: Array) -> Any:
+        each = [of_part(row[..., place]) for place, of_part in converters]
+        return tuple(each) if names is None else dict(zip(names, each, strict=True))
+
+    return convert
+
+
+def _of_row(space: spaces.Space[Any], batch: bool) -> Converter:
+    """Return a converter of a stretch of a float64 row, from which a Discrete's number has to be read."""
+    if isinstance(space, spaces.Discrete):
+        start, dtype = space.start, space.dtype
+        return lambda row: (row[..., 0] + start).astype(dtype)[()]  # of one row a number, and no array
+    convert = action_converter(space, batch)
+    if isinstance(space, (spaces.Dict, spaces.Tuple, spaces.Box)):
+        return convert
+    return lambda row: convert(row.astype(np.int64))
+
+
+def _row_size(leaf: spaces.Space[Any]) -> int:
+    return int(np.prod(leaf.shape or ()))
+
+
+def parts_of(space: spaces.Space[Any]) -> list[spaces.Space[Any]]:
+    """Return the spaces in a Dict or Tuple, in the order in which they are flattened; none in others."""
+    if isinstance(space, spaces.Dict):
+        return list(space.values())
+    return list(space) if isinstance(space, spaces.Tuple) else []
+
+
+def leaves(space: spaces.Space[Any]) -> list[spaces.Space[Any]]:
+    """Return the spaces that hold no others, in the order in which they are flattened."""
+    parts = parts_of(space)
+    return [leaf for part in parts for leaf in leaves(part)] if parts else [space]
+
+
+def bounds(space: spaces.Box) -> tuple[Array, Array]:
+    """Return the lower and the upper bound of each entry, in C order."""
+    return space.low.astype(np.float64).ravel(), space.high.astype(np.float64).ravel()
+
+
+def check_observations(space: spaces.Space[Any]) -> None:
+    """Raise UserError, which names the space, where observations of it cannot be one row of numbers."""
+    for part in leaves(space):
+        within = "" if part is space else f" in {space}"
+        if isinstance(part, (spaces.Dict, spaces.Tuple, spaces.OneOf)):  # which are empty, or one of several
+            raise UserError(
+                f"observations of {part}{within} are not supported; wrap the environment to a Box, or a Dict "
+                "or Tuple that has parts"
+            )
+        if not part.is_np_flattenable:
+            raise UserError(
+                f"observations of {part}{within} have no fixed size; wrap the environment so that they do"
+            )
 
 
 def observation_rows(space: spaces.Space[Any], observation: Any) -> tuple[Array, bool]:
@@ -69,7 +139,7 @@ def observation_rows(space: spaces.Space[Any], observation: Any) -> tuple[Array,
         if composite and not isinstance(observation, list):
             part, leaf = _first_part(space, observation)
             single = np.ndim(leaf) == len(part.shape or ())
-            several = [observation] if single else [_row(space, observation, n) for n in range(len(leaf))]
+            several = [observation] if single else [row_of(space, observation, n) for n in range(len(leaf))]
         else:
             single = not composite and np.ndim(observation) == len(space.shape or ())
             several = [observation] if single else list(observation)
@@ -88,10 +158,10 @@ def _first_part(space: spaces.Space[Any], observation: Any) -> tuple[spaces.Spac
     return space, observation
 
 
-def _row(space: spaces.Space[Any], observations: Any, n: int) -> Any:
-    """Return the n-th of observations whose parts are stacked."""
+def row_of(space: spaces.Space[Any], several: Any, n: int) -> Any:
+    """Return the n-th of observations or actions whose parts are stacked."""
     if isinstance(space, spaces.Dict):
-        return {name: _row(part, observations[name], n) for name, part in space.items()}
+        return {name: row_of(part, several[name], n) for name, part in space.items()}
     if isinstance(space, spaces.Tuple):
-        return tuple(_row(part, one, n) for part, one in zip(space, observations, strict=True))
-    return observations[n]
+        return tuple(row_of(part, one, n) for part, one in zip(space, several, strict=True))
+    return np.asarray(several[n]) if isinstance(space, spaces.Box) else several[n]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..._core import BoxActor, DiscreteActor
 from ..._core import run_episode as run_in_core
-from ...policies import CategoricalHead, GaussianHead, Policy
+from ...policies import ActionUnits, CategoricalHead, GaussianHead, Policy
 from ..batch import Array, Trajectory
 from ..environments.recipe import Env
 from ..environments.spaces import action_converter
@@ -70,16 +70,18 @@ def make_chooser(policy: Policy, rng: Generator | None, space: Space[Any], slot:
 
     ``rng`` is the source of the policy's noise; None for its mode.  ``space`` is the environment's.
     """
-    core = policy.core_actor(rng)
-    if core is not None:
+    core, units = policy.core_actor(rng), policy.action_map
+    # A map of the user's own is a Python function.
+    if core is not None and (units is None or type(units) is ActionUnits):
         network = (core.weights, core.sine_features, core.draw, slot.observations, slot.actions)
         # The type must be this very one, since a head derived from it may choose otherwise.
         if type(core.head) is GaussianHead and _is_vector(space):
             low, high = np.asarray(space.low, np.float64), np.asarray(space.high, np.float64)
-            return BoxActor(*network, low, high, single=space.dtype == np.float32)
-        if type(core.head) is CategoricalHead and isinstance(space, Discrete):
+            pair = None if units is None else (units.center, units.half_range)
+            return BoxActor(*network, low, high, pair, single=space.dtype == np.float32)
+        if type(core.head) is CategoricalHead and isinstance(space, Discrete) and units is None:
             return DiscreteActor(*network, int(space.start))
-    act, convert = policy.actor(rng), action_converter(space, squash=policy.squash)
+    act, convert = policy.actor(rng), action_converter(space, action_map=units)
     observations, actions = slot.observations, slot.actions
 
     def choose(t: int, observation: Any) -> Any:

@@ -57,7 +57,7 @@ class VectorRollouts(Rollouts):
 
     def collect(self, policy: Policy, iteration: int) -> Batch:
         n = self._envs.num_envs
-        convert = action_converter(self._envs.single_action_space, batch=True, squash=policy.squash)
+        convert = action_converter(self._envs.single_action_space, batch=True, action_map=policy.action_map)
         env_seeds = [stream(self._seed, Stream.VECTOR, iteration, lane)[0] for lane in range(n)]
         _, rng = stream(self._seed, Stream.VECTOR, iteration)
         steps: list[tuple[NDArray[Any], ...]] = []
