@@ -21,6 +21,7 @@ import ctypes, os, pathlib, subprocess, sys, time
 import gymnasium, numpy as np
 from fastfisher.training import NPG
 
+trainer = os.getpid()
 folder, step_kind, workers = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
 class Slow(gymnasium.Env):
@@ -40,6 +41,10 @@ class Slow(gymnasium.Env):
             time.sleep(3600)
         elif step_kind == "holds the lock":
             ctypes.PyDLL(None).sleep(3600)
+        elif step_kind == "raises as it ends":
+            while os.getppid() == trainer:
+                pass
+            raise ArithmeticError("nobody is there to be told")
         elif step_kind == "raises":
             raise ArithmeticError("the simulator is on fire")
         return np.zeros(1, np.float32), 1.0, True, False, {}
@@ -128,7 +133,7 @@ def all_gone(trainer: Trainer, numbers: set[int]) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize("kind", ["sleeps", "holds the lock", "then idle"])
+@pytest.mark.parametrize("kind", ["sleeps", "holds the lock", "raises as it ends", "then idle"])
 def test_workers_and_what_they_started_die_with_a_trainer_that_is_killed(
     tmp_path: Path, trainers: list[Trainer], kind: str, number: signal.Signals
 ) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import faulthandler
 import os
 import signal
+import sys
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -52,7 +53,8 @@ def main(descriptor: int, trainer: int) -> None:
         # Where nobody listens any more there is nobody to tell.
         with contextlib.suppress(OSError):
             connection.send(("failed", traceback.format_exc()))
-        raise SystemExit(1) from None
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        sys.stdout.flush()
     # What the environment started must go, too, and this process is in its group.
     os.killpg(0, signal.SIGKILL)
 
