@@ -10,5 +10,6 @@ PYBIND11_MODULE(_core, module) {
   fastfisher::bindings::register_network(module);
   fastfisher::bindings::register_network_actor(module);
   fastfisher::bindings::register_episode(module);
+  fastfisher::bindings::register_process(module);
   fastfisher::bindings::register_value_features(module);
 }

@@ -12,6 +12,7 @@ void register_fisher(pybind11::module_& module);
 void register_natural_step(pybind11::module_& module);
 void register_network(pybind11::module_& module);
 void register_network_actor(pybind11::module_& module);
+void register_process(pybind11::module_& module);
 void register_value_features(pybind11::module_& module);
 
 }  // namespace fastfisher::bindings

@@ -20,7 +20,7 @@ try:
     import tyro
 
     from ..runs.views.guarded import discard_output
-    from ..training.errors import UserError, exit_code_of
+    from ..training.errors import UserError, exit_code_of, show_stacks_at_crashes
     from .results import Evaluate, Export, Plot
     from .train import Train, spelled_out
     from .words import KINDS, Switch
@@ -99,6 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         From the parser: after ``--help`` with 0, for words that it does not understand with 2.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        show_stacks_at_crashes()
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal's encoding does not have is spelled out: \u6f22.

@@ -28,6 +28,9 @@ class Evaluate:
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
     """Run folder."""
 
+    best: Switch = False
+    """The policy of the best evaluation in training (--evaluate-every), and not the last one."""
+
     episodes: Annotated[int, Bounds(at_least=1)] = 20
     """Episodes of each kind."""
 
@@ -66,7 +69,9 @@ class Evaluate:
                 recorder = stack.enter_context(
                     Recorder(folder.read_config(), self.video, self.video_episodes)
                 )
-            agent = stack.enter_context(folder.load_trained(None if recorder is None else recorder.env))
+            agent = stack.enter_context(
+                folder.load_trained(None if recorder is None else recorder.env, best=self.best)
+            )
             results = {}
             for kind, deterministic in (("deterministic", True), ("stochastic", False)):
                 if recorder is not None:
@@ -139,6 +144,9 @@ class Export:
     run_folder: Annotated[Positional[Path], arg(metavar="RUN")]
     """Run folder."""
 
+    best: Switch = False
+    """The policy of the best evaluation in training (--evaluate-every), and not the last one."""
+
     out: Annotated[
         Path | None, arg(metavar="FILE", help_behavior_hint=f"(default: {EXPORTED} in the run folder)")
     ] = None
@@ -150,7 +158,7 @@ class Export:
         from ..runs.folder import RunFolder
 
         out = self.out or self.run_folder / EXPORTED
-        with RunFolder.open(self.run_folder).load_trained() as agent:
+        with RunFolder.open(self.run_folder).load_trained(best=self.best) as agent:
             try:
                 export_policy(agent, out)
             except OSError as error:

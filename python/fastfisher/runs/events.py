@@ -15,7 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_GROUPS = {"return": "return", "kl": "step", "improvement": "step", "seconds": "time", "steps": "time"}
+_GROUPS = {
+    "return": "return", "evaluation": "evaluation",
+    "kl": "step", "improvement": "step",
+    "seconds": "time", "steps": "time",
+}  # fmt: skip
 
 
 def _tag(name: str) -> str:

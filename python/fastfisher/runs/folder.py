@@ -31,12 +31,16 @@ PROGRESS = "progress.csv"
 PROGRESS_LINES = "progress.jsonl"
 CHECKPOINT = "checkpoint.zip"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.zip"
+BEST = "best.zip"
 CURVE = "curve.png"
 LOCK = ".lock"
 
 RESUMABLE = frozenset(
-    {"steps", "workers", "worker_timeout", "checkpoint_every", "target_return", "skip_bad_episodes"}
-)
+    {
+        "steps", "workers", "worker_timeout", "checkpoint_every", "target_return",
+        "evaluate_every", "evaluation_episodes", "skip_bad_episodes",
+    }
+)  # fmt: skip
 """The fields of the config that a resumed run may change.
 
 None of them alters an iteration's bits, but for ``steps`` where the KL or the floor falls over the run.
@@ -258,12 +262,26 @@ class RunFolder:
                     except OSError:  # the file system has no hard links
                         shutil.copyfile(newest, older)
 
+    def save_best(self, agent: NPG) -> None:
+        """Write ``best.zip``, a checkpoint of the agent whose evaluation is the best so far."""
+        with self.writing(), replacing(self.path / BEST) as temporary:
+            agent.save(temporary)
+
     def saved_iteration(self) -> int:
         """Return the iteration of the newest checkpoint; 0 where that cannot be read."""
         return _iteration(self.path / CHECKPOINT) or 0
 
-    def load_trained(self, env: EnvLike | None = None) -> NPG:
-        """Return the agent of :meth:`load_agent`, or raise a UserError where the run has none yet."""
+    def load_trained(self, env: EnvLike | None = None, *, best: bool = False) -> NPG:
+        """Return the agent of :meth:`load_agent`, or raise a UserError where the run has none yet.
+
+        With ``best`` it is the agent of the best evaluation in training, instead of the newest one.
+        """
+        if best:
+            if not (self.path / BEST).exists():
+                raise UserError(
+                    f"{self.path} has no {BEST}: no policy was evaluated yet (--evaluate-every says when)"
+                )
+            return self._load(self.path / BEST, env)
         agent = self.load_agent(env)
         if agent is None:
             raise UserError(f"{self.path} has no checkpoint yet: let it train for longer")

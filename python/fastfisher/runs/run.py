@@ -17,7 +17,7 @@ from typing import Protocol
 from ..training.config import TrainConfig
 from ..training.iteration import IterationInfo
 from ..training.presets import taken_from_preset
-from .folder import CURVE, RunFolder
+from .folder import BEST, CURVE, RunFolder
 from .views import Rows, SeedRow, State, make_view
 from .views.base import clock, number
 from .views.guarded import GuardedView
@@ -83,9 +83,11 @@ def run(
     """
     first, begin, several = sum(seed.steps() for seed in seeds), time.monotonic(), len(seeds) > 1
     total_steps = config.steps * len(seeds)
-    view = GuardedView(
-        make_view(len(seeds), total_steps, first, target_return=config.target_return, quiet=quiet)
-    )
+    view = make_view(
+        len(seeds), total_steps, first,
+        target_return=config.target_return, evaluates=config.evaluate_every > 0, quiet=quiet,
+    )  # fmt: skip
+    view = GuardedView(view)
     curve = _Curve(where)
 
     def rows() -> Rows:
@@ -188,6 +190,12 @@ def _results(config: TrainConfig, where: Path, rows: Rows, curve: _Curve) -> dic
         results["return"] = f"{number(mean)} in the last batches, {number(low)} to {number(high)}"
     elif returns:
         results["return"] = f"{number(returns[0])} +- {number(ended[0].return_std)} in the last batch"
+    best = sorted(v for row in rows if row.last and not math.isnan(v := row.last.evaluation_best))
+    if best and len(rows) > 1:
+        mean = sum(best) / len(best)
+        results["best"] = f"{number(mean)} in evaluations, {number(best[0])} to {number(best[-1])}"
+    elif best:
+        results["best"] = f"{number(best[0])} in an evaluation: {where / BEST}"
     results["folder"] = str(where)
     curve.draw()
     if curve.undrawn:

@@ -2,7 +2,7 @@
 
 ``python -m fastfisher.runs.seed_process FOLDER`` continues the run of a folder, by the ``config.json`` in it,
 and ends with the process that started it.  Its standard input is a pipe whose other end closes when that
-process ends, even by kill -9; it then does what it does at SIGTERM: it saves and exits.
+process ends, even by kill -9; it then does what it does at SIGTERM: it saves and exits, within a minute.
 """
 
 # ruff: noqa: D102 - run.Seed documents what a seed's process does
@@ -16,12 +16,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..training.errors import exit_code_of
+from ..training.errors import exit_code_of, show_stacks_at_crashes
 from ..training.iteration import IterationInfo
-from ..training.rollouts.cores import CORES
+from ..training.rollouts.cores import CORES, import_path
 from .folder import RunFolder
 from .log import last_iteration
 from .session import resume_one
@@ -34,6 +35,9 @@ THREADS = "FASTFISHER_NUM_THREADS"
 
 _STOPPED = frozenset({128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM})
 _LINES_OF_ERRORS = 40
+
+PATIENCE = 60.0
+"""Seconds for an iteration to end and be saved, after which a seed that is to stop is killed."""
 
 
 class SeedProcess:
@@ -49,7 +53,7 @@ class SeedProcess:
         # Errors go to a file, since a pipe that nobody reads would fill up and block.
         self._errors = tempfile.TemporaryFile()
         environment = {THREADS: str(self._cores), **os.environ, CORES: str(self._cores)}
-        environment["PYTHONPATH"] = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        environment["PYTHONPATH"] = import_path()
         # The process has its own session: Ctrl-C reaches the parent alone, which passes on what it means.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "fastfisher.runs.seed_process", str(self._path)],
@@ -65,7 +69,7 @@ class SeedProcess:
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            self._process.wait(timeout=60)
+            self._process.wait(timeout=PATIENCE)
         finally:
             self._process.kill()
             self._errors.close()
@@ -110,6 +114,8 @@ def _stop_with_parent() -> None:
     while os.read(0, 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(PATIENCE)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _resume() -> int:
@@ -118,5 +124,6 @@ def _resume() -> int:
 
 
 if __name__ == "__main__":
+    show_stacks_at_crashes()
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     sys.exit(exit_code_of(_resume))

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from ..training.config import TrainConfig
 from ..training.iteration import IterationInfo
-from ..training.rollouts.cores import worker_count
 from ..training.whole_files import remove_leftovers
 from .folder import RunFolder, with_changes
 from .run import resume_command, run
@@ -27,7 +26,7 @@ def start_one(folder: RunFolder, agent: NPG, *, quiet: bool, resumed_from: Train
     config = agent.config
     facts = {
         "policy": f"{config.policy}, {agent.policy.parameters.size:,} parameters",
-        "workers": str(worker_count(config)),
+        "workers": str(agent.workers),
     }
     if resumed_from is not None:
         facts["from"] = f"iteration {agent.iteration}, {agent.steps:,} of {config.steps:,} steps"
@@ -123,6 +122,8 @@ class Session:
         with self._folder.writing():
             self._log.append(info)
         self._last = info
+        if self._agent.best_iteration == self._agent.iteration:
+            self._folder.save_best(self._agent)
 
     def stop(self) -> None:
         self._stopping = True

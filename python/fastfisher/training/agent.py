@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from collections.abc import Callable
 from os import PathLike
-from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gymnasium.spaces.utils import flatdim
@@ -15,33 +11,31 @@ from numpy.typing import NDArray
 
 from ..arguments import number
 from ..policies import Policy
-from .batch import Batch, first_not_finite
+from .batch import first_not_finite
 from .checkpoint import joined, part_of, read_checkpoint, write_checkpoint
 from .config import AlgorithmName, PolicyName, TrainConfig
-from .defaults import horizon, resolve
+from .defaults import resolve
 from .environments.masks import expect_masks, with_masks
 from .environments.recipe import EnvLike, OpenEnvironment, episode_limit, prepared
 from .environments.spaces import action_converter, observation_rows, outlines, refuse_other_spaces, row_of
-from .errors import UserError
-from .evaluation import Evaluation, evaluate
-from .iteration import IterationInfo, describe
+from .errors import UserError, exits_told
+from .evaluation import Evaluation, EvaluationInTraining, evaluate
+from .habits import refuse_two_positions, refuse_unknown_fields
 from .learner import Learner
-from .make_policy import config_name, make_head, make_policy, unit_notes
+from .make_policy import config_name, make_head, make_policy
 from .presets import completed
 from .rollouts import Rollouts
-from .rollouts.make import make_rollouts
 from .saved_state import check_arrays, check_header, read_from, refuse_import
 from .seeding import Stream, stream
+from .trainer import Callback, Trainer
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Never, Self
 
 __all__ = ["NPG", "TRPO", "Callback", "EnvLike"]
 
-Callback = Callable[[IterationInfo], bool | None]
 
-
-class NPG:
+class NPG(Trainer):
     """Natural policy gradient, arXiv 1703.02660.
 
     Parameters
@@ -65,6 +59,9 @@ class NPG:
         Where the environment is unknown, lacks a package, or has unsupported spaces.
     ValueError
         Where ``algorithm`` is given and is another class's.
+    TypeError
+        Where a name is not a field's, or more than the environment is given by position; what
+        Stable-Baselines3 calls otherwise is told by its name here.
 
     Examples
     --------
@@ -77,8 +74,15 @@ class NPG:
     """What the class calls itself in a config."""
 
     def __init__(
-        self, env: EnvLike, *, policy: PolicyName | Policy | None = None, seed: int = 0, **overrides: Any
+        self,
+        env: EnvLike,
+        *misplaced: Never,
+        policy: PolicyName | Policy | None = None,
+        seed: int = 0,
+        **overrides: Any,
     ) -> None:
+        refuse_two_positions(type(self).__name__, env, *misplaced)
+        refuse_unknown_fields(overrides)
         name = env if isinstance(env, str) else ""
         custom = policy if isinstance(policy, Policy) else None
         if policy is not None:
@@ -123,7 +127,10 @@ class NPG:
         """Mean return of the last batch's whole episodes."""
         self._rollouts: Rollouts | None = None
         self._rollouts_state: dict[str, NDArray[Any]] = {}
-        self._environment = OpenEnvironment.of(env, config)
+        with exits_told():
+            self._environment = OpenEnvironment.of(env, config)
+        self._evaluations = EvaluationInTraining(self._environment)
+        self._evaluations.check(config)
         self.observation_space = self._environment.observation_space
         self.action_space = self._environment.action_space
         self._limit = episode_limit(self._environment.env)
@@ -136,98 +143,6 @@ class NPG:
         expect_masks(policy, self._environment.env)
         self._learner = Learner(config, policy, size)
         self._prediction_rng = stream(config.seed, Stream.PREDICTION)[1]
-
-    @property
-    def policy(self) -> Policy:
-        """The policy in training."""
-        return self._learner.policy
-
-    @property
-    def target_reached(self) -> bool:
-        """Whether the last batch's mean return is at least the config's ``target_return``."""
-        target = self.config.target_return
-        return target is not None and self.last_return >= target
-
-    # Training.
-
-    def learn(self, total_steps: int | None = None, callback: Callback | None = None) -> Self:
-        """Train for at least this many environment steps more; the last iteration is not cut.
-
-        Training is a pure function of the config and the iteration: stopped, saved and loaded
-        anywhere, it continues to the same bits.  With a ``target_return`` it ends with the first batch
-        that reaches it; an agent whose last batch did has nothing to learn.  What falls over the run, to
-        ``final_max_kl`` and ``final_min_log_std``, goes by the config's ``steps``, not by these.
-
-        Parameters
-        ----------
-        total_steps
-            How many; None: what is left of the config's ``steps``.
-        callback
-            What is called after each iteration; True stops training.
-
-        Raises
-        ------
-        ValueError
-            Where ``total_steps`` is negative or NaN.
-        TypeError
-            Where ``total_steps`` is no number.
-        """
-        if total_steps is not None and total_steps != math.inf:  # which leaves the end to the callback
-            number(total_steps, "total_steps")
-        stop = self.config.steps if total_steps is None else self.steps + total_steps
-        while self.steps < stop and not self.target_reached:
-            info = self._iterate()
-            if callback is not None and callback(info):
-                break
-        return self
-
-    def _iterate(self) -> IterationInfo:
-        start = perf_counter()
-        if self._rollouts is None:
-            self._rollouts = make_rollouts(
-                self.config, self._environment.env, self._environment.recipe, self.policy, self._limit,
-                self._rollouts_state,
-            )  # fmt: skip
-        saved = self._learner.state()
-        try:
-            batch = self._rollouts.collect(self.policy, self.iteration)
-            collected = perf_counter()
-            batch.check_rewards()
-            update = self._learner.update(batch, min(1.0, self.steps / self.config.steps))
-        except BaseException:
-            # An interrupted iteration never happened: what is saved now continues to the same bits.
-            self._learner.load_state(saved)
-            self._close_rollouts()
-            raise
-        self._rollouts_state = self._rollouts.state()
-        self.iteration += 1
-        self.steps += len(batch.rewards)
-        self.episodes += int(batch.complete.sum())
-        info = describe(
-            self.config, (self.iteration, self.steps, self.episodes), batch, update,
-            self._first_notes(batch) if self.iteration == 1 else (),
-            seconds_rollout=collected - start, seconds=perf_counter() - start,
-        )  # fmt: skip
-        self.last_return = info.return_mean
-        if self.target_reached:
-            reached = f"the target return of {self.config.target_return:g} is reached: training ends"
-            info = dataclasses.replace(info, notes=(*info.notes, reached))
-        return info
-
-    def _first_notes(self, batch: Batch) -> tuple[str, ...]:
-        """Return what the user should know about how batches are collected."""
-        assert self._rollouts is not None
-        notes = self._rollouts.notes
-        if not self._custom_policy:
-            notes += unit_notes(self.action_space, self.config)
-        longest = horizon(self.config, self._limit)
-        cut = batch.complete & ~batch.terminated & (batch.lengths == longest)
-        if self._limit is None and cut.any():
-            notes += (
-                f"the environment has no time limit: episodes are cut after {longest:,} steps, "
-                "as many as an iteration has (max_episode_steps sets a limit)",
-            )
-        return notes
 
     # Acting.
 
@@ -310,11 +225,11 @@ class NPG:
         noise = self.config.init_noise if init_noise is None else number(init_noise, "init_noise")
         if noise != self.config.init_noise:
             env = prepared(bare, self.config.max_episode_steps, noise, self.config.action_masks)
-        longest = horizon(self.config, self._limit)
-        return evaluate(
-            self.policy, env, longest, episodes,
-            deterministic=deterministic, seed=seed, skip_bad_episodes=self.config.skip_bad_episodes,
-        )  # fmt: skip
+        with exits_told():
+            return evaluate(
+                self.policy, env, self._longest, episodes,
+                deterministic=deterministic, seed=seed, skip_bad_episodes=self.config.skip_bad_episodes,
+            )  # fmt: skip
 
     # Keeping.
 
@@ -324,6 +239,7 @@ class NPG:
             "config": self.config.to_dict(),
             "counters": {"iteration": self.iteration, "steps": self.steps, "episodes": self.episodes},
             "last_return": self.last_return,
+            "best": {"return": self.best_return, "iteration": self.best_iteration},
             "custom_policy": self._custom_policy,
             "spaces": outlines(self.observation_space, self.action_space),
         }
@@ -382,12 +298,8 @@ class NPG:
         for name, value in header["counters"].items():
             setattr(agent, name, int(value))
         agent.last_return = float(header.get("last_return", "nan"))
+        agent._evaluations.recall(header.get("best", {}))
         return agent
-
-    def _close_rollouts(self) -> None:
-        if self._rollouts is not None:
-            self._rollouts.close()
-            self._rollouts = None
 
     def close(self) -> None:
         """Stop the worker processes and close the environment that the agent made."""

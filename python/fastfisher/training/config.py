@@ -207,6 +207,12 @@ class TrainConfig:
     checkpoint_every: Annotated[int, Bounds(at_least=1)] = 10
     """Iterations between checkpoints of the command line's run folder."""
 
+    evaluate_every: Annotated[int, Bounds(at_least=0)] = 0
+    """Iterations between evaluations of the policy's most likely actions, the best kept (0: never)."""
+
+    evaluation_episodes: Annotated[int, Bounds(at_least=1)] = 10
+    """Episodes of each of these evaluations, which take no part in training."""
+
     preset: bool = False
     """Whether fields that nobody set come from the environment's preset (fastfisher/training/presets.py)."""
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
+import signal
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
 
 
 class UserError(ValueError):
@@ -16,6 +20,37 @@ class UserError(ValueError):
 
 class WorkerError(RuntimeError):
     """A rollout worker failed; the message ends with the worker's own traceback where there is one."""
+
+
+@contextlib.contextmanager
+def exits_told() -> Iterator[None]:
+    """Turn ``sys.exit`` in an environment or a policy, which would end the program in silence, into an error.
+
+    Where a signal's handler exits, that is meant for the program, and goes on.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        calls = list(traceback.walk_tb(error.__traceback__))
+        handlers = {getattr(signal.getsignal(number), "__code__", None) for number in signal.valid_signals()}
+        if any(frame.f_code in handlers for frame, _ in calls):
+            raise
+        # The last call may be that of the interpreter's own exit().
+        code, line = [
+            (frame.f_code, line) for frame, line in calls if "_sitebuiltins" not in frame.f_code.co_filename
+        ][-1]
+        raise UserError(
+            f"{code.co_name} in {code.co_filename}, line {line}, asked to end the program "
+            f"(sys.exit({error.code!r})): an episode ends by terminated or truncated, and what is wrong is "
+            "an exception"
+        ) from error
+
+
+def show_stacks_at_crashes() -> None:
+    """Have a process of the command line that crashes, in a simulator say, write to standard error where."""
+    # Standard error may be closed, or no file.
+    with contextlib.suppress(AttributeError, OSError, RuntimeError, ValueError):
+        faulthandler.enable()
 
 
 def exit_code_of(program: Callable[[], int]) -> int:

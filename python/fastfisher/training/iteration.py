@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,14 @@ class IterationInfo:
     """Environment steps of the batch per second of the iteration."""
     skipped_episodes: int = 0
     """Episodes that ``skip_bad_episodes`` has dropped from this batch."""
+    evaluation_mean: float = math.nan
+    """Mean return of the policy's most likely actions, after this iteration; NaN where none was evaluated."""
+    evaluation_std: float = math.nan
+    """Standard deviation of these returns."""
+    evaluation_best: float = math.nan
+    """Largest ``evaluation_mean`` so far."""
+    seconds_evaluation: float = 0.0
+    """Wall time of the evaluation."""
 
     def as_row(self) -> dict[str, Any]:
         """Return the fields in order, starting with iteration, steps, episodes, return_mean, return_std.
@@ -107,9 +116,10 @@ def describe(
     notes: tuple[str, ...],
     *,
     seconds_rollout: float,
+    seconds_evaluation: float,
     seconds: float,
 ) -> IterationInfo:
-    """Return the measurements of an iteration.
+    """Return the measurements of an iteration, but for the evaluation's.
 
     ``counters`` are the iterations, steps and episodes so far; ``notes``, about the rollouts, come before
     those about the update.
@@ -156,9 +166,10 @@ def describe(
         seconds=seconds,
         seconds_env_step=batch.seconds_env_step,
         seconds_rollout=seconds_rollout,
-        seconds_update=seconds - seconds_rollout,
+        seconds_update=seconds - seconds_rollout - seconds_evaluation,
         steps_per_second=len(batch.rewards) / seconds,
         skipped_episodes=len(batch.defects),
+        seconds_evaluation=seconds_evaluation,
     )
 
 

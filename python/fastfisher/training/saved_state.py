@@ -56,6 +56,12 @@ def check_header(header: Mapping[str, Any]) -> None:
     last = header.get("last_return", math.nan)
     if isinstance(last, bool) or not isinstance(last, (int, float)) or math.isinf(last):
         raise ValueError(f"last_return: expected a finite number or NaN, got {last!r}")
+    best = header.get("best", {"return": -math.inf, "iteration": 0})
+    mean, when = best["return"], whole(best["iteration"], "best iteration", _COUNTER)
+    if isinstance(mean, bool) or not isinstance(mean, (int, float)) or math.isnan(mean) or mean == math.inf:
+        raise ValueError(f"best return: expected a finite number, or minus infinity before any, got {mean!r}")
+    if when > iteration or (when == 0) != (mean == -math.inf):
+        raise ValueError(f"best: {iteration} iterations do not have one of {mean} after {when} of them")
 
 
 def refuse_import(path: str | PathLike[str], env: str) -> None:

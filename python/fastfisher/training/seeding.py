@@ -18,6 +18,7 @@ class Stream(IntEnum):
     PREDICTION = 4
     BASELINE = 5
     ENVPOOL = 6
+    EVALUATION_IN_TRAINING = 7
 
 
 def stream(seed: int, purpose: Stream, *key: int) -> tuple[int, Generator]:

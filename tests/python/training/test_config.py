@@ -103,6 +103,8 @@ OUT_OF_RANGE: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "max_episode_steps": ((0, -1), (1,)),
     "init_noise": ((-1e-9,), (0.0, HUGE)),
     "checkpoint_every": ((0, -1), (1,)),
+    "evaluate_every": ((-1,), (0, 1)),
+    "evaluation_episodes": ((0, -1), (1,)),
 }
 WITHOUT_RANGE = {"target_return", "initial_log_std", "min_log_std", "final_min_log_std"}
 """Any finite number, or bounded by another field alone."""

@@ -151,10 +151,13 @@ COLUMNS = (
     Column("steps/s", 8, 1, lambda i: f"{i.steps_per_second:,.0f}"),
 )
 
+BEST_COLUMN = Column("best", 9, 2, lambda i: number(i.evaluation_best))
+"""The best evaluation so far, of a run that has evaluations."""
 
-def fitting(width: int, gap: int = 2) -> tuple[Column, ...]:
+
+def fitting(columns: Sequence[Column], width: int, gap: int = 2) -> tuple[Column, ...]:
     """Return the columns that fit ``width`` characters, those of the highest rank left out first."""
-    kept = list(COLUMNS)
+    kept = list(columns)
     while len(kept) > 1 and sum(c.width + gap for c in kept) > width:
         kept.remove(max(kept, key=lambda c: c.rank))
     return tuple(kept)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
@@ -14,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .base import STOPPING, Facts, Pace, Rows, SeedRow, State, View, cells, clock, fitting
+from .base import COLUMNS, STOPPING, Column, Facts, Pace, Rows, SeedRow, State, View, cells, clock, fitting
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -31,8 +32,15 @@ class LiveView(View):
     """
 
     def __init__(
-        self, console: Console, pace: Pace, seeds: int = 1, aim: str = "", iterations: int = 12
+        self,
+        console: Console,
+        pace: Pace,
+        seeds: int = 1,
+        aim: str = "",
+        iterations: int = 12,
+        columns: Sequence[Column] = COLUMNS,
     ) -> None:
+        self._columns = columns
         self._console, self._pace, self._several, self._aim = console, pace, seeds > 1, aim
         self._rows: tuple[SeedRow, ...] = ()
         self._iterations = iterations
@@ -106,7 +114,7 @@ class LiveView(View):
         rows = self._rows
         if not rows:
             return Group()
-        columns = fitting(self._console.width - (6 + _STATE_WIDTH if self._several else 0))
+        columns = fitting(self._columns, self._console.width - (6 + _STATE_WIDTH if self._several else 0))
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
         if self._several:
             table.add_column("seed", justify="right")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import TextIO
 
-from .base import COLUMNS, STOPPING, Facts, Pace, Rows, SeedRow, View, cells, clock
+from .base import COLUMNS, STOPPING, Column, Facts, Pace, Rows, SeedRow, View, cells, clock
 
 
 class PlainView(View):
@@ -23,8 +23,15 @@ class PlainView(View):
 
     HEADER_EVERY = 25
 
-    def __init__(self, file: TextIO, pace: Pace, seeds: int = 1, interval: float = 2.0) -> None:
-        self._file, self._pace, self._several = file, pace, seeds > 1
+    def __init__(
+        self,
+        file: TextIO,
+        pace: Pace,
+        seeds: int = 1,
+        interval: float = 2.0,
+        columns: Sequence[Column] = COLUMNS,
+    ) -> None:
+        self._file, self._pace, self._several, self._columns = file, pace, seeds > 1, columns
         self._interval = interval * seeds  # as many lines a second, however many the seeds
         self._lines = 0
         self._next = -math.inf
@@ -59,15 +66,15 @@ class PlainView(View):
                 continue
             self._shown[row.seed] = row
             if self._lines % self.HEADER_EVERY == 0:
-                self._print_line("seed", [column.title for column in COLUMNS], "left", "state")
+                self._print_line("seed", [column.title for column in self._columns], "left", "state")
             left = clock(self._pace.seconds_left)
-            self._print_line(str(row.seed), cells(row.last, COLUMNS), left, row.state)
+            self._print_line(str(row.seed), cells(row.last, self._columns), left, row.state)
             self._lines += 1
             if row.last is not None and (before is None or before.last != row.last):
                 self._print(*(f"       note: {note}" for note in row.last.notes))
 
     def _print_line(self, seed: str, words: Sequence[str], left: str, state: str) -> None:
-        parts = [f"{word:>{column.width}}" for word, column in zip(words, COLUMNS, strict=True)]
+        parts = [f"{word:>{column.width}}" for word, column in zip(words, self._columns, strict=True)]
         parts.append(f"{left:>7}")
         self._print("  ".join([f"{seed:>5}", *parts, state] if self._several else parts))
 

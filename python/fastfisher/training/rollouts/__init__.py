@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from ...policies import Policy
     from ..batch import Batch
+    from ..evaluation import Evaluation
 
 
 class Rollouts(ABC):
@@ -21,6 +22,13 @@ class Rollouts(ABC):
     @abstractmethod
     def collect(self, policy: Policy, iteration: int) -> Batch:
         """Return the transitions of this iteration, a function of the policy, the seed and the iteration."""
+
+    def evaluate(self, policy: Policy, iteration: int) -> Evaluation | None:
+        """Evaluate the policy's mode after so many iterations; None where no other process can do it.
+
+        What comes of it is as :class:`.EvaluationInTraining` has it.
+        """
+        return None
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what a checkpoint has to keep; nothing, where a batch is a function of the iteration."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import fcntl
-import mmap
+import math
 import os
-import tempfile
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..batch import Array, Trajectory
+from .memory import shared_memory, too_long
 
 _ALIGNMENT = 64
 
@@ -31,6 +31,8 @@ class ArenaLayout:
     action_dtype: str
     most_skipped: int = 0
     """Bad episodes that the batch may do without."""
+    evaluation_episodes: int = 0
+    """Episodes of an evaluation, whose lengths have the places of those of a batch."""
 
     @property
     def rows(self) -> int:
@@ -42,11 +44,11 @@ class ArenaLayout:
 
     @property
     def episodes(self) -> int:
-        """Episodes that may be started.
+        """Episodes that may be started, in a batch or an evaluation.
 
         A good one has a step at least, and each worker may start one too many.
         """
-        return self.batch_steps + self.most_skipped + self.workers
+        return max(self.batch_steps + self.most_skipped + self.workers, self.evaluation_episodes)
 
     def fields(self) -> list[tuple[str, tuple[int, ...], str]]:
         """Return name, shape and dtype of each array."""
@@ -73,11 +75,10 @@ class ArenaLayout:
 
 
 class Arena:
-    """The arrays of :meth:`ArenaLayout.fields`, as attributes, in a memory file.
+    """The arrays of :meth:`ArenaLayout.fields`, as attributes, in a file in memory.
 
-    The file has no name in any folder: whatever happens to the processes, the system frees it
-    with its last descriptor.  Pages that nobody touches take no memory.  ``descriptor`` is that of a file
-    which another process made; None makes a new one.
+    Pages that nobody touches take no memory.  ``descriptor`` is that of a file which another process made;
+    None makes a new one.  It is a UserError where the addresses of so many rows do not suffice.
     """
 
     next_episode: NDArray[np.int64]
@@ -98,11 +99,11 @@ class Arena:
         places, size = {}, 0
         for name, shape, dtype in layout.fields():
             places[name] = (size, shape, np.dtype(dtype))
-            size += -(-int(np.prod(shape)) * np.dtype(dtype).itemsize // _ALIGNMENT) * _ALIGNMENT
-        if descriptor is None:
-            descriptor = _memory_file(size)
-        self.descriptor = descriptor
-        memory = mmap.mmap(descriptor, size)
+            size += -(-math.prod(shape) * np.dtype(dtype).itemsize // _ALIGNMENT) * _ALIGNMENT
+        try:
+            self.descriptor, memory = shared_memory(size, descriptor)
+        except (OSError, OverflowError, ValueError) as error:
+            raise too_long(layout.rows, size) from error
         for name, (offset, shape, kind) in places.items():
             setattr(self, name, np.ndarray(shape, kind, buffer=memory, offset=offset))
 
@@ -168,13 +169,3 @@ class Arena:
             self.final_observation[episode],
             bool(self.terminated[episode]),
         )
-
-
-def _memory_file(size: int) -> int:
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("fastfisher-rollouts")
-    else:
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
-    os.ftruncate(descriptor, size)
-    return descriptor

@@ -19,6 +19,7 @@ from ..environments.interface import first_observation, what_is_malformed
 from ..environments.recipe import Env
 from ..environments.spaces import action_converter
 from ..errors import UserError
+from .memory import empty_rows
 
 MOST_SKIPPED = 100
 """Episodes of one iteration, or evaluation, that ``skip_bad_episodes`` drops: more are no accident."""
@@ -56,9 +57,13 @@ class Slot(NamedTuple):
 
     @classmethod
     def empty(cls, policy: Policy, rows: int, size: int) -> Slot:
-        """Return room for this many steps of a policy, and observations of this size."""
-        actions: NDArray[Any] = np.empty((rows, *policy.action_shape), policy.action_dtype)
-        return cls(np.empty((rows, size)), actions, np.empty(rows), np.empty(size))
+        """Return room for up to so many steps of a policy, and observations of this size."""
+        return cls(
+            empty_rows((rows, size), np.float64),
+            empty_rows((rows, *policy.action_shape), policy.action_dtype),
+            empty_rows((rows,), np.float64),
+            np.empty(size),
+        )
 
     def trajectory(self, start: int, stop: int, terminated: bool, complete: bool = True) -> Trajectory:
         """Return a copy of these rows and of the final observation, since more may be written here."""

@@ -17,7 +17,7 @@ from ..defaults import decided, horizon
 from ..environments.recipe import Env, Recipe
 from ..errors import UserError
 from . import Rollouts
-from .cores import worker_count
+from .cores import process_count
 from .envpool import EnvPoolRollouts
 from .episode import MOST_SKIPPED
 from .serial import SerialRollouts
@@ -74,7 +74,7 @@ def _episodes(
     """Return rollouts of whole episodes, by as many processes as the config has."""
     most_skipped = MOST_SKIPPED if config.skip_bad_episodes else 0
     serial = SerialRollouts(env, config.seed, batch_steps, longest, most_skipped)
-    workers = worker_count(config)
+    workers = process_count(config, longest)
     if workers == 1:
         return serial
     if recipe is None or sys.platform == "win32":
@@ -89,17 +89,18 @@ def _episodes(
 
     action_dtype = np.dtype(policy.action_dtype).str
     layout = ArenaLayout(
-        workers,
-        batch_steps,
-        longest,
-        serial.observation_size,
-        policy.action_shape,
-        action_dtype,
-        most_skipped,
-    )
+        workers, batch_steps, longest, serial.observation_size, policy.action_shape, action_dtype,
+        most_skipped=most_skipped,
+        evaluation_episodes=config.evaluation_episodes if config.evaluate_every else 0,
+    )  # fmt: skip
     try:
-        return WorkerRollouts(recipe, config.seed, layout, config.worker_timeout)
+        parallel = WorkerRollouts(recipe, config.seed, layout, config.worker_timeout)
     except CannotRecreateError as error:
         serial.notes = (f"rollouts in this process: no worker can make the environment: {error.reason}",)
         warnings.warn(f"training in one process: no worker can make the environment: {error}", stacklevel=2)
         return serial
+    if config.workers is not None and workers < config.workers:
+        parallel.notes = (
+            f"{workers} workers and not {config.workers:,}: the others would have hardly an episode to run",
+        )
+    return parallel

@@ -11,6 +11,7 @@ import contextlib
 import faulthandler
 import os
 import signal
+import sys
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -19,9 +20,11 @@ from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
 
+from ..._core import end_with_parent
 from ...policies import Policy
 from ..environments.recipe import Env, Recipe
 from ..errors import UserError
+from ..evaluation import Played, another, evaluation_seed, play
 from ..seeding import Stream, stream
 from .arena import BAD, GOOD, Arena, ArenaLayout
 from .episode import Slot, Watch, make_chooser, run_episode
@@ -40,8 +43,9 @@ class Assignment:
     """File that receives the stacks of all threads at a crash, and at SIGUSR1."""
 
 
-def main(descriptor: int) -> None:
-    """Answer to the trainer until it closes the connection."""
+def main(descriptor: int, trainer: int) -> None:
+    """Answer to the trainer, the process of this number, until it closes the connection or ends."""
+    end_with_parent(trainer)
     _leave_to_trainer(signal.SIGINT, signal.SIGTERM)
     connection = Connection(descriptor)
     try:
@@ -49,12 +53,14 @@ def main(descriptor: int) -> None:
     except UserError as error:
         with contextlib.suppress(OSError):
             connection.send(("refused", str(error)))
-        raise SystemExit(1) from None
     except BaseException:
         # Where nobody listens any more there is nobody to tell.
         with contextlib.suppress(OSError):
             connection.send(("failed", traceback.format_exc()))
-        raise SystemExit(1) from None
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        sys.stdout.flush()
+    # What the environment started must go, too, and this process is in its group.
+    os.killpg(0, signal.SIGKILL)
 
 
 def _leave_to_trainer(*numbers: int) -> None:
@@ -84,13 +90,19 @@ def serve(connection: Connection[Any, Any]) -> None:
     env = assignment.recipe()
     arena = Arena(assignment.layout, assignment.arena_descriptor)
     connection.send(("ready", None))
+    evaluation_env: Env | None = None
     while True:
         try:
             message = connection.recv_bytes()
         except EOFError:
             return
-        iteration, policy = cloudpickle.loads(message)
-        connection.send(("done", run_episodes(env, policy, iteration, assignment, arena)))
+        task, iteration, policy = cloudpickle.loads(message)
+        if task == "collect":
+            result: Any = run_episodes(env, policy, iteration, assignment, arena)
+        else:
+            evaluation_env = evaluation_env or another(assignment.recipe, env)
+            result = evaluate_episodes(evaluation_env, policy, iteration, assignment, arena)
+        connection.send(("done", result))
 
 
 def run_episodes(
@@ -104,17 +116,11 @@ def run_episodes(
         The seconds in ``env.step``, and what was wrong with each bad episode, a sentence.
     """
     defects: dict[int, str] = {}
-    worker, horizon = assignment.index, arena.layout.horizon
+    worker = assignment.index
     start, seconds = 0, 0.0
     while (k := arena.take(worker)) is not None:
-        window = slice(start, start + horizon)
         env_seed, rng = stream(assignment.seed, Stream.EPISODE, iteration, k)
-        slot = Slot(
-            arena.observations[worker, window],
-            arena.actions[worker, window],
-            arena.rewards[worker, window],
-            arena.final_observation[k],
-        )
+        slot = _slot(arena, worker, start, k)
         choose = make_chooser(policy, rng, env.action_space, slot)
         watch = Watch(k, arena.length[k : k + 1], arena.unwanted_from)
         episode = run_episode(env, env_seed, choose, slot, watch)
@@ -129,3 +135,23 @@ def run_episodes(
         arena.finished[k] = GOOD
         start += episode.length
     return seconds, defects
+
+
+def evaluate_episodes(
+    env: Env, policy: Policy, iteration: int, assignment: Assignment, arena: Arena
+) -> list[Played]:
+    """Run this worker's share of an evaluation, every so many-th episode; return what they came to."""
+    worker, layout, results = assignment.index, arena.layout, []
+    for k in range(worker, layout.evaluation_episodes, layout.workers):
+        arena.running[worker] = k
+        watch = Watch(k, arena.length[k : k + 1], arena.unwanted_from)
+        seed = evaluation_seed(assignment.seed, iteration, k)
+        results.append(play(policy, env, seed, None, _slot(arena, worker, 0, k), watch))
+    return results
+
+
+def _slot(arena: Arena, worker: int, start: int, episode: int) -> Slot:
+    """Return the place of an episode that a worker writes from this row of its own on."""
+    place = worker, slice(start, start + arena.layout.horizon)
+    last = arena.final_observation[episode]
+    return Slot(arena.observations[place], arena.actions[place], arena.rewards[place], last)

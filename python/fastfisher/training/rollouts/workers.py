@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,9 +12,10 @@ import sys
 import tempfile
 import time
 import weakref
+from collections.abc import Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import IO, Any
 
 import cloudpickle  # type: ignore[import-untyped]
 
@@ -22,8 +24,10 @@ from ...policies import Policy
 from ..batch import Batch
 from ..environments.recipe import Recipe
 from ..errors import UserError, WorkerError
+from ..evaluation import Evaluation
 from . import Rollouts
 from .arena import Arena, ArenaLayout
+from .cores import import_path
 from .episode import refuse_defects
 from .worker import Assignment
 
@@ -41,7 +45,7 @@ import signal, sys
 for number in signal.SIGINT, signal.SIGTERM:
     signal.signal(number, lambda *_: None)
 from fastfisher.training.rollouts.worker import main
-main(int(sys.argv[1]))
+main(int(sys.argv[1]), int(sys.argv[2]))
 """
 
 _ONE_THREAD = dict.fromkeys(
@@ -77,14 +81,16 @@ class WorkerRollouts(Rollouts):
 
     def __init__(self, recipe: Recipe, seed: int, layout: ArenaLayout, timeout: float) -> None:
         self._timeout = timeout
-        self._stacks = [tempfile.TemporaryFile() for _ in range(layout.workers)]  # noqa: SIM115 - open as long as they live
         self._layout = layout
         self._arena = Arena(layout)
+        self._stacks = [tempfile.TemporaryFile() for _ in range(layout.workers)]  # noqa: SIM115 - open as long as they live
         self._processes: list[subprocess.Popen[bytes]] = []
         self._connections: list[Connection[Any, Any]] = []
         self._arena.clear()
-        self._iteration = 0
-        self._finalizer = weakref.finalize(self, _stop, self._processes, self._connections, self._arena)
+        self._doing = ""
+        self._finalizer = weakref.finalize(
+            self, _stop, os.getpid(), self._processes, self._connections, self._arena, self._stacks
+        )
         try:
             messages = [
                 cloudpickle.dumps(
@@ -110,14 +116,15 @@ class WorkerRollouts(Rollouts):
         ours, theirs = Pipe()
         # Workers use the same instructions as this process, so that the bits do not depend on either.
         environment = os.environ | _ONE_THREAD | {"FASTFISHER_SIMD": simd_level()}
-        environment["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+        environment["PYTHONPATH"] = import_path()
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, str(theirs.fileno())],
+                [sys.executable, "-c", _PROGRAM, str(theirs.fileno()), str(os.getpid())],
                 env=environment,
                 pass_fds=(theirs.fileno(), self._arena.descriptor, stack),
                 stdin=subprocess.DEVNULL,
-                # Ctrl-C goes to the whole foreground group, which is the trainer alone then.
+                # Ctrl-C goes to the whole foreground group, which is the trainer alone then.  The worker
+                # leads a group of its own, to which belongs what its environment starts.
                 start_new_session=True,
             )
         self._processes.append(process)
@@ -164,7 +171,7 @@ class WorkerRollouts(Rollouts):
         """Say where a worker hangs."""
         episode, step = self._progress(index)
         where = (
-            f"at step {step} of episode {episode} of iteration {self._iteration}"
+            f"at step {step} of episode {episode} of {self._doing}"
             if episode >= 0
             else "before its first episode"
         )
@@ -200,29 +207,44 @@ class WorkerRollouts(Rollouts):
         return f"killed by {signal.Signals(-code).name}" + (f"{_ITS_STACK}\n{stack}" if stack else "")
 
     def collect(self, policy: Policy, iteration: int) -> Batch:
-        if not self._processes:
-            raise WorkerError("the rollout workers have stopped")
-        arena, self._iteration = self._arena, iteration
-        arena.clear()
-        message = cloudpickle.dumps((iteration, policy))
-        try:
-            for index, connection in enumerate(self._connections):
-                try:
-                    connection.send_bytes(message)
-                except ConnectionError:
-                    raise WorkerError(f"rollout worker {index} died: {self._cause_of_death(index)}") from None
-            answers = self._receive("done", self._timeout)
-            seconds = [answer[0] for answer in answers]
-        except BaseException:
-            # Some workers may still be writing: none of this can be used again.
-            self.close()
-            raise
+        answers = self._have("collect", policy, iteration, f"iteration {iteration}", self._timeout)
+        arena, seconds = self._arena, [answer[0] for answer in answers]
         bad = {episode: defect for _, defects in answers for episode, defect in defects.items()}
         episodes = range(arena.prefix())
         defects = [bad[episode] for episode in episodes if episode in bad]
         refuse_defects(defects, self._layout.most_skipped)
         good = (episode for episode in episodes if episode not in bad)
         return Batch.of(map(arena.trajectory, good), sum(seconds) / len(seconds), defects)
+
+    def evaluate(self, policy: Policy, iteration: int) -> Evaluation:
+        # The first time each worker makes another environment.
+        patience = max(self._timeout, _START_SECONDS)
+        results = self._have(
+            "evaluate", policy, iteration, f"the evaluation after iteration {iteration}", patience
+        )
+        workers = len(results)
+        count = self._layout.evaluation_episodes
+        played = [results[k % workers][k // workers] for k in range(count)]
+        return Evaluation.of(played, self._layout.most_skipped)
+
+    def _have(self, task: str, policy: Policy, iteration: int, doing: str, timeout: float) -> list[Any]:
+        """Have all workers do a task, and wait until it is done; return their results."""
+        if not self._processes:
+            raise WorkerError("the rollout workers have stopped")
+        self._doing = doing
+        self._arena.clear()
+        message = cloudpickle.dumps((task, iteration, policy))
+        try:
+            for index, connection in enumerate(self._connections):
+                try:
+                    connection.send_bytes(message)
+                except ConnectionError:
+                    raise WorkerError(f"rollout worker {index} died: {self._cause_of_death(index)}") from None
+            return self._receive("done", timeout)
+        except BaseException:
+            # Some workers may still be writing: none of this can be used again.
+            self.close()
+            raise
 
     def close(self) -> None:
         self._finalizer()
@@ -248,13 +270,25 @@ class _Patience:
 
 
 def _stop(
-    processes: list[subprocess.Popen[bytes]], connections: list[Connection[Any, Any]], arena: Arena
+    trainer: int,
+    processes: list[subprocess.Popen[bytes]],
+    connections: list[Connection[Any, Any]],
+    arena: Arena,
+    stacks: Sequence[IO[bytes]],
 ) -> None:
+    """Release what a pool holds; the processes that the environments of its workers started end as well.
+
+    A fork of the trainer, which is another process than started the workers, lets these be.
+    """
     for connection in connections:
         connection.close()
-    for process in processes:
-        process.kill()
+    for process in processes if os.getpid() == trainer else ():
+        # A worker may be dead while others of its group live; macOS forbids to end a group of the dead.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    for stack in stacks:
+        stack.close()
     connections.clear()
     processes.clear()
     arena.close()
