@@ -131,7 +131,7 @@ class NPG:
         self._custom_policy = policy is not None
         if policy is None:
             policy = make_policy(config, size, head, stream(config.seed, Stream.POLICY)[1])
-        self._learner = Learner(config, policy, size)
+        self._learner = Learner(config, policy, size, self._limit)
         self._prediction_rng = stream(config.seed, Stream.PREDICTION)[1]
 
     @property

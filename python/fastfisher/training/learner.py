@@ -22,6 +22,8 @@ from .moments import RewardUnit, RunningMoments
 from .move import ALGORITHMS, Move, Walk, stay
 from .stepper import Stepper
 
+_ROUNDING = 1e-12
+"""Advantages, and deviations of returns, below this share of the largest return are rounding."""
 _SMALLEST_DEVIATION = 1e-2
 """Raw observations that deviate less are learned from at half the speed, at 0.001 at a tenth."""
 _LARGEST_OFFSET = 100.0
@@ -50,14 +52,17 @@ class Learner:
     """The state that training moves: policy, baseline, statistics, what one step hands to the next.
 
     :meth:`update` is a function of this state and the batch; nothing in it is random.  It is a ValueError
-    where the config is not resolved (:mod:`fastfisher.training.defaults`).
+    where the config is not resolved (:mod:`fastfisher.training.defaults`).  ``limit`` is the number of steps
+    after which an episode ends at the latest, where that is known.
     """
 
-    def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
+    def __init__(
+        self, config: TrainConfig, policy: Policy, observation_size: int, limit: int | None = None
+    ) -> None:
         self.config = config
         self.policy = policy
         self.reward_unit = RewardUnit()
-        self.baseline = make_baseline(config, observation_size, self.reward_unit)
+        self.baseline = make_baseline(config, observation_size, self.reward_unit, limit)
         self.moments = RunningMoments(observation_size)
         self.stepper = Stepper(config)
         self._max_kl: float = decided(config, "max_kl")
@@ -88,7 +93,7 @@ class Learner:
         targets = self._targets(batch, values, final_values)
         if config.normalize_rewards:
             unit.update(targets)
-        A = _standardized(advantages) if config.normalize_advantages else advantages / unit.value
+        A = self._scaled(advantages, _ROUNDING * max(np.abs(targets).max(), np.abs(values).max()))
 
         # theta <- theta + alpha F^-1 g, alpha = sqrt(delta / g^T F^-1 g), delta = 2 max_kl (equation 5).
         before, damping, max_kl = policy.at(obs), self.stepper.damping, self.max_kl(progress)
@@ -130,6 +135,16 @@ class Learner:
         if gae_lambda == 1.0:
             return discounted_returns(batch, final_values, self._gamma)
         return values + generalized_advantages(batch, values, final_values, self._gamma, gae_lambda)
+
+    def _scaled(self, advantages: Array, rounding: float) -> Array:
+        """Return the advantages in the unit of the step; zeros where they are no more than rounding."""
+        if self.config.normalize_advantages:
+            A = advantages - advantages.mean()
+            size = unit = float(A.std())
+        else:
+            A, unit = advantages, self.reward_unit.value
+            size = float(np.abs(A).max())
+        return np.zeros_like(A) if size <= rounding else A / unit
 
     def _take(
         self, step: NaturalStep | None, before: Snapshot, act: NDArray[Any], A: Array, max_kl: float
@@ -195,12 +210,7 @@ def _notes(step: NaturalStep | None, move: Move, cg_iterations: int | None) -> t
     return (*(event.sentence for event in step.events if not usual(event)), *move.notes)
 
 
-def _standardized(advantages: Array) -> Array:
-    centred: Array = advantages - advantages.mean()
-    std = float(centred.std())
-    return centred / std if std > 0.0 else centred
-
-
 def _explained_variance(targets: Array, values: Array) -> float:
     variance = float(targets.var())
-    return 1.0 - float((targets - values).var()) / variance if variance > 0.0 else float("nan")
+    rounding = (_ROUNDING * float(np.abs(targets).max())) ** 2
+    return 1.0 - float((targets - values).var()) / variance if variance > rounding else float("nan")
