@@ -11,4 +11,5 @@ PYBIND11_MODULE(_core, module) {
   fastfisher::bindings::register_network_actor(module);
   fastfisher::bindings::register_episode(module);
   fastfisher::bindings::register_value_features(module);
+  fastfisher::bindings::register_bfloat16(module);
 }

@@ -10,6 +10,7 @@ from gymnasium import spaces
 from gymnasium.spaces.utils import flatten
 from numpy.typing import NDArray
 
+from ...arguments import refuse_masked
 from ..batch import Array
 
 Converter = Callable[[Any], Any]
@@ -55,8 +56,9 @@ def observation_rows(space: spaces.Space[Any], observation: Any) -> tuple[Array,
 
     ``space`` is that of one observation, before it is flattened.  ``observation`` is one, or several: an
     array of rows, a list, or what a gymnasium vector environment gives, for a Dict or Tuple space a dict or
-    tuple of such; anything else is a ValueError.
+    tuple of such; anything else is a ValueError, as are masked entries.
     """
+    refuse_masked(observation, "observation")
     if isinstance(space, spaces.Box):
         array = np.asarray(observation, dtype=np.float64)
         single = array.shape == space.shape
