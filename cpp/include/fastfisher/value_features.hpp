@@ -9,11 +9,11 @@
 
 namespace fastfisher {
 
-// Row n is [1, s, s^2, s^3, s^4, x, (x_i x_j for i <= j)], where s is times[n] / time_unit, clipped at 1, and x the
-// observation, less `shift` and over `scale`, clipped at 5 and divided by that.
+// Row n is [1, s, s^2, s^3, s^4, x, (x_i x_j for i <= j)], where s is times[n] / time_unit and x the observation, less
+// `shift` and over `scale`, clipped at 5 and divided by that.
 struct ValueFeatures {
   MatrixView<const double> observations;  // (N, D)
-  const std::int64_t* times = nullptr;    // (N,), from 0 on
+  const std::int64_t* times = nullptr;    // (N,)
   const double* shift = nullptr;          // (D,)
   const double* scale = nullptr;          // (D,)
   bool products = true;                   // false: the rows end with x

@@ -32,7 +32,7 @@ class Writer {
   void write(Index n, double* row) const {
     const MatrixView<const double>& observations = features_->observations;
     const Index size = observations.columns;
-    const double time = std::min(static_cast<double>(features_->times[n]) / features_->time_unit, 1.0);
+    const double time = static_cast<double>(features_->times[n]) / features_->time_unit;
     row[0] = 1.0;
     for (Index power = 1; power <= 4; ++power) row[power] = row[power - 1] * time;
     double* x = row + 5;

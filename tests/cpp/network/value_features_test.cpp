@@ -9,7 +9,7 @@ namespace {
 class Values : public PerLevel {};
 FASTFISHER_AT_EVERY_LEVEL(Values);
 
-// Observations in some layout, of which some are clipped from below, some from above, and times of which some are.
+// Observations in some layout, of which some are clipped from below, some from above.
 struct Episode {
   std::vector<double> shift, scale;
   std::vector<std::int64_t> times;
@@ -33,7 +33,7 @@ struct Episode {
       const long double value = value_at(n, static_cast<Index>(k));
       x.push_back(std::clamp((value - shift[k]) / scale[k], -5.0L, 5.0L) / 5.0L);
     }
-    const long double s = std::min(static_cast<long double>(times[n]) / 700.0L, 1.0L);
+    const long double s = static_cast<long double>(times[n]) / 700.0L;
     row = {1.0L, s, s * s, s * s * s, s * s * s * s};
     row.insert(row.end(), x.begin(), x.end());
     for (std::size_t i = 0; features.products && i < x.size(); ++i) {

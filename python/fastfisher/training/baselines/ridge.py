@@ -19,8 +19,8 @@ from .base import Baseline, Times
 
 _TIME_FEATURES = 5
 """1, t, t^2, t^3, t^4."""
-_UNIT_BEFORE = 1000.0
-"""The unit of time of checkpoints that do not tell theirs, of 0.1.0."""
+_LONG = 1000.0
+"""From this length on, which was every episode's unit of time in 0.1.0, one step more counts as seen."""
 
 
 class RidgeBaseline(Baseline):
@@ -32,7 +32,9 @@ class RidgeBaseline(Baseline):
 
     Time is in units of ``limit``, the number of steps after which an episode ends at the latest.  Where that
     is not known, or so far that time would vanish in the ridge, it is in units of the fit's longest
-    trajectory.
+    trajectory.  An episode that is cut there goes on, at a time that no fit has seen, and has the value of
+    the middle of one: what polynomials guess of the end comes back in the targets of the next fit, and the
+    discount of half an episode is what makes such guesses converge.
     """
 
     def __init__(
@@ -77,7 +79,9 @@ class RidgeBaseline(Baseline):
 
     def _features(self, observations: Array, times: Times) -> tuple[Array, Times, float, Array, Array, bool]:
         """Return what the core makes rows of features of."""
-        return observations, times, self.time_unit, self.shift, self.scale, self.kind == "quadratic"
+        last = self.time_unit - (self.time_unit < _LONG)
+        seen = np.where(times > last, int(0.5 * self.time_unit), times)
+        return observations, seen, self.time_unit, self.shift, self.scale, self.kind == "quadratic"
 
     def _time_unit(self, times: Times) -> float:
         longest = float(times.max()) + 1.0
@@ -97,4 +101,4 @@ class RidgeBaseline(Baseline):
     def load_state(self, values: Mapping[str, NDArray[Any]]) -> None:
         self.coefficients = np.array(values["coefficients"])
         self.shift, self.scale = np.array(values["shift"]), np.array(values["scale"])
-        self.time_unit = float(values.get("time_unit", _UNIT_BEFORE))
+        self.time_unit = float(values.get("time_unit", _LONG))
