@@ -96,7 +96,7 @@ TEST_P(Values, RowsAreWrittenOut) {
     to_dense(episode.features, x.data(), {2, {}});
     for (Index n = 0; n < rows; ++n) {
       const auto row = episode.row(n);
-      for (Index j = 0; j < d; ++j) ASSERT_NEAR(x[n * d + j], static_cast<double>(row[j]), 1e-15) << n << ", " << j;
+      for (Index j = 0; j < d; ++j) ASSERT_NEAR(x[n * d + j], static_cast<double>(row[j]), 1e-14) << n << ", " << j;
     }
     EXPECT_TRUE(x.intact());
   });

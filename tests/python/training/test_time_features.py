@@ -92,7 +92,7 @@ def test_the_unit_is_kept() -> None:
     one.fit(observations, times, values(30))
     two.load_state({name: np.array(array) for name, array in one.state().items()})
     np.testing.assert_array_equal(two.predict(observations, times), one.predict(observations, times))
-    before = {name: array for name, array in one.state().items() if name != "time_unit"}
+    before = {name: array for name, array in one.state().items() if name != "time"}
     two.load_state(before)
     assert two._inner.time_unit == 1000.0  # type: ignore[attr-defined]  # a checkpoint of 0.1.0
 

@@ -20,7 +20,7 @@ from .base import Baseline, Times
 _TIME_FEATURES = 5
 """1, t, t^2, t^3, t^4."""
 _LONG = 1000.0
-"""From this length on, which was every episode's unit of time in 0.1.0, one step more counts as seen."""
+"""From this unit of time on, which 0.1.0 had for all, times to the unit count as seen."""
 
 
 class RidgeBaseline(Baseline):
@@ -32,9 +32,9 @@ class RidgeBaseline(Baseline):
 
     Time is in units of ``limit``, the number of steps after which an episode ends at the latest.  Where that
     is not known, or so far that time would vanish in the ridge, it is in units of the fit's longest
-    trajectory.  An episode that is cut there goes on, at a time that no fit has seen, and has the value of
-    the middle of one: what polynomials guess of the end comes back in the targets of the next fit, and the
-    discount of half an episode is what makes such guesses converge.
+    trajectory.  A time that the fit has not seen, such as that at which the limit cuts an episode, has the
+    value of the middle of the longest: powers of time run off, and what they guess of the end comes back in
+    the targets of the next fit, where the discount of half an episode is what makes the guesses converge.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class RidgeBaseline(Baseline):
         self.kind = kind
         self.ridge = ridge
         self.limit = limit
-        self.time_unit = 1.0
+        self.time_unit = self.longest = 1.0
         self.shift: Array = np.zeros(observation_size)
         self.scale: Array = np.ones(observation_size)
         products = observation_size * (observation_size + 1) // 2 if kind == "quadratic" else 0
@@ -58,7 +58,12 @@ class RidgeBaseline(Baseline):
 
     def fit(self, observations: Array, times: Times, targets: Array) -> None:
         self.shift, self.scale = standardization(observations)
-        self.time_unit = self._time_unit(times)
+        self.longest = float(times.max()) + 1.0
+        # The variance of t / limit, (longest / limit)^2 / 12, is what the ridge is held against.
+        if self.limit is None or self.longest < self.limit * math.sqrt(12.0 * self.ridge):
+            self.time_unit = self.longest
+        else:
+            self.time_unit = float(self.limit)
         if np.ptp(targets) <= ROUNDING * np.abs(targets).max():
             # A constant has no part for the other features to take, as the ridge would have it.
             self.coefficients = np.zeros_like(self.coefficients)
@@ -79,26 +84,19 @@ class RidgeBaseline(Baseline):
 
     def _features(self, observations: Array, times: Times) -> tuple[Array, Times, float, Array, Array, bool]:
         """Return what the core makes rows of features of."""
-        last = self.time_unit - (self.time_unit < _LONG)
-        seen = np.where(times > last, int(0.5 * self.time_unit), times)
+        end = self.longest if self.time_unit < _LONG else self.time_unit + 1.0
+        seen = np.where(times < end, times, int(0.5 * end))
         return observations, seen, self.time_unit, self.shift, self.scale, self.kind == "quadratic"
-
-    def _time_unit(self, times: Times) -> float:
-        longest = float(times.max()) + 1.0
-        # The variance of t / limit, (longest / limit)^2 / 12, is what the ridge is held against.
-        if self.limit is None or longest < self.limit * math.sqrt(12.0 * self.ridge):
-            return longest
-        return float(self.limit)
 
     def state(self) -> dict[str, NDArray[Any]]:
         return {
             "coefficients": self.coefficients,
             "shift": self.shift,
             "scale": self.scale,
-            "time_unit": np.array(self.time_unit),
+            "time": np.array([self.time_unit, self.longest]),
         }
 
     def load_state(self, values: Mapping[str, NDArray[Any]]) -> None:
         self.coefficients = np.array(values["coefficients"])
         self.shift, self.scale = np.array(values["shift"]), np.array(values["scale"])
-        self.time_unit = float(values.get("time_unit", _LONG))
+        self.time_unit, self.longest = map(float, values.get("time", (_LONG, _LONG)))
