@@ -29,15 +29,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from numbers import Real
 from typing import Any, Literal, TypeAlias, Union
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._core import fisher_product, from_bfloat16, gram_product, matvec, rmatvec, to_dense
+from ._core import fisher_product, gram_product, matvec, rmatvec, to_dense
 from .arguments import POSITIVE, choice, number, refuse_masked
+from .arrays import as_array, as_real_numbers, axes_of
 
 FloatArray: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 Block: TypeAlias = ArrayLike | tuple[ArrayLike, ArrayLike]
@@ -58,48 +57,14 @@ def as_float_array(values: object, name: str) -> FloatArray:
     float16 and bfloat16 become float32; integers, booleans and longer floats become float64.  Values that are
     no real numbers raise a TypeError, masked ones a ValueError, with `name` in the message.
     """
-    array = values if type(values) is np.ndarray else _as_array(values, name)
+    array = values if type(values) is np.ndarray else as_array(values, name)
     if array.dtype in _NATIVE and array.flags.aligned:
         return array
     if array.dtype.kind not in "fiub":
-        array = _as_real(array, values, name)
+        array = as_real_numbers(array, values, name)
     dtype = np.float32 if array.dtype.kind == "f" and array.dtype.itemsize <= 4 else np.float64
     aligned: FloatArray = np.require(array, dtype=dtype, requirements="A")
     return aligned
-
-
-def _as_array(values: object, name: str) -> NDArray[Any]:
-    """Return the array that values are, or stand for."""
-    refuse_masked(values, name)
-    exchanged = hasattr(values, "__dlpack__")
-    try:
-        if exchanged and not hasattr(values, "__array__"):
-            return np.from_dlpack(values)  # type: ignore[arg-type]
-        return np.asarray(values)
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:  # ragged; on another device; bfloat16
-        if exchanged:
-            with suppress(BufferError, RuntimeError, TypeError, ValueError):
-                array = from_bfloat16(values.__dlpack__())  # type: ignore[attr-defined]
-                if array is not None:
-                    return array
-        raise TypeError(
-            f"{name}: expected an array of real numbers, got {type(values).__name__}: {error}"
-        ) from None
-
-
-def _as_real(array: NDArray[Any], values: object, name: str) -> NDArray[Any]:
-    """Return the real numbers of an array of another kind: Python's own, or a type that NumPy was taught."""
-    if array.dtype.kind == "O" and array.ndim and all(isinstance(value, Real) for value in array.flat):
-        return array.astype(np.float64)  # such as pandas gives its Float64
-    if array.dtype.kind == "V" and array.dtype.type is not np.void and np.can_cast(array.dtype, np.float32):
-        return array.astype(np.float32)  # bfloat16 and its like
-    if hasattr(values, "toarray"):
-        got = f"a sparse {type(values).__name__}: pass its toarray()"
-    elif hasattr(values, "matvec"):
-        got = f"a {type(values).__name__}, which has no rows to read: pass the array that it multiplies with"
-    else:
-        got = describe(array)
-    raise TypeError(f"{name}: expected an array of real numbers, got {got}")
 
 
 class Scores:
@@ -340,11 +305,6 @@ def _single_or_double(precision: object) -> str:
     return choice(precision, "precision", ("single", "double"))
 
 
-def _axes(value: object) -> int:
-    shape = getattr(value, "shape", None)
-    return len(shape) if shape is not None else np.ndim(value)  # type: ignore[arg-type]
-
-
 def is_blocks(scores: object) -> bool:
     """Tell whether a value holds arrays or pairs of them, rather than rows of numbers.
 
@@ -362,11 +322,11 @@ def is_blocks(scores: object) -> bool:
             "[left, right] are two blocks side by side"
         )
     first = scores[0]
-    return _is_pair(first) if isinstance(first, (tuple, list)) else _axes(first) >= 2
+    return _is_pair(first) if isinstance(first, (tuple, list)) else axes_of(first) >= 2
 
 
 def _is_pair(value: tuple[Any, ...] | list[Any]) -> bool:
-    return len(value) == 2 and _axes(value[0]) == 2 and _axes(value[1]) in (2, 3)
+    return len(value) == 2 and axes_of(value[0]) == 2 and axes_of(value[1]) in (2, 3)
 
 
 def _named_blocks(blocks: Mapping[Any, Any] | Sequence[Any], name: str) -> Iterator[tuple[str, Any]]:
