@@ -86,10 +86,10 @@ class FittedBefore(_Wrapped):
 class SameBatchLearner(Learner):
     """Fits the baseline to the batch's own returns before, not after, its advantages are computed."""
 
-    def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
-        super().__init__(config, policy, observation_size)
+    def __init__(self, config: TrainConfig, policy: Policy, observation_size: int, limit: int | None) -> None:
+        super().__init__(config, policy, observation_size, limit)
         # Of a unit that stays 1: one that keeps older batches must not bring them to the trainer's.
-        self._inner = make_baseline(config, observation_size, RewardUnit())
+        self._inner = make_baseline(config, observation_size, RewardUnit(), limit)
         self.baseline = FittedBefore(self._inner, self.reward_unit)
 
     def update(self, batch: Batch, progress: float = 0.0) -> Update:
@@ -103,20 +103,20 @@ class SameBatchLearner(Learner):
 class WithoutTimeLearner(Learner):
     """A learner whose baseline knows the observation only."""
 
-    def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
-        super().__init__(config, policy, observation_size)
+    def __init__(self, config: TrainConfig, policy: Policy, observation_size: int, limit: int | None) -> None:
+        super().__init__(config, policy, observation_size, limit)
         self.baseline = WithoutTime(self.baseline)
 
 
 class WithTimeLearner(Learner):
     """A learner whose baseline knows the time, too."""
 
-    def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
-        super().__init__(config, policy, observation_size)
-        self.baseline = WithTime(make_baseline(config, observation_size + 1, self.reward_unit))
+    def __init__(self, config: TrainConfig, policy: Policy, observation_size: int, limit: int | None) -> None:
+        super().__init__(config, policy, observation_size, limit)
+        self.baseline = WithTime(make_baseline(config, observation_size + 1, self.reward_unit, limit))
 
 
-RULES: Mapping[str, Callable[[TrainConfig, Policy, int], Learner]] = {
+RULES: Mapping[str, Callable[[TrainConfig, Policy, int, int | None], Learner]] = {
     "same batch": SameBatchLearner,
     "without time": WithoutTimeLearner,
     "with time": WithTimeLearner,
@@ -127,5 +127,6 @@ def agent_of(config: TrainConfig, rule: str | None) -> NPG:
     """Return the agent of a config, with another learner where a rule is broken."""
     agent = NPG.from_config(config)
     if rule is not None:
-        agent._learner = RULES[rule](agent.config, agent.policy, flatdim(agent.observation_space))
+        size = flatdim(agent.observation_space)
+        agent._learner = RULES[rule](agent.config, agent.policy, size, agent._limit)
     return agent

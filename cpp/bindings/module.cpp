@@ -12,4 +12,5 @@ PYBIND11_MODULE(_core, module) {
   fastfisher::bindings::register_episode(module);
   fastfisher::bindings::register_process(module);
   fastfisher::bindings::register_value_features(module);
+  fastfisher::bindings::register_bfloat16(module);
 }

@@ -5,6 +5,7 @@
 
 namespace fastfisher::bindings {
 
+void register_bfloat16(pybind11::module_& module);
 void register_configuration(pybind11::module_& module);
 void register_episode(pybind11::module_& module);
 void register_linalg(pybind11::module_& module);

@@ -1,5 +1,6 @@
 #include "fastfisher/fisher.hpp"
 #include "ndarray.hpp"
+#include "pickling.hpp"
 #include "register.hpp"
 
 namespace fastfisher::bindings {
@@ -86,7 +87,8 @@ void register_fisher(py::module_& module) {
       .def("multiply", &multiply, py::arg("v"), threads)
       .def("solve", &solve, py::arg("rhs"), py::arg("damping"), threads)
       .def("trace", &Fisher::trace, Unlocked())
-      .def(py::pickle(&get_state, &set_state_checked));
+      .def(py::pickle(&get_state, &set_state_checked))
+      .def("__reduce_ex__", &reduce, py::arg("protocol"));
 }
 
 }  // namespace fastfisher::bindings

@@ -6,6 +6,7 @@
 #include "fastfisher/network_actor.hpp"
 #include "layers.hpp"
 #include "ndarray.hpp"
+#include "pickling.hpp"
 #include "register.hpp"
 
 namespace fastfisher::bindings {
@@ -171,7 +172,9 @@ class Outputs {
 void register_network_actor(py::module_& module) {
   const auto weights = py::arg("weights"), sine_features = py::arg("sine_features"), draw = py::arg("draw");
   const auto observations = py::arg("observations"), t = py::arg("t"), observation = py::arg("observation");
-  py::class_<EpisodeActor>(module, "EpisodeActor").def("__call__", &EpisodeActor::choose, t, observation);
+  py::class_<EpisodeActor>(module, "EpisodeActor")
+      .def("__call__", &EpisodeActor::choose, t, observation)
+      .def("__reduce_ex__", &refuse_to_reduce, py::arg("protocol"));
   py::class_<BoxActor, EpisodeActor>(module, "BoxActor")
       .def(py::init<const std::vector<Matrix>&, bool, py::function, const py::array&, const py::array&, const Vector&,
                     const Vector&, const std::optional<Units>&, bool>(),
@@ -182,7 +185,8 @@ void register_network_actor(py::module_& module) {
            weights, sine_features, draw, observations, py::arg("actions"), py::arg("start"));
   py::class_<Outputs>(module, "NetworkActor")
       .def(py::init<const std::vector<Matrix>&, bool>(), weights, sine_features)
-      .def("__call__", &Outputs::operator(), observation);
+      .def("__call__", &Outputs::operator(), observation)
+      .def("__reduce_ex__", &refuse_to_reduce, py::arg("protocol"));
 }
 
 }  // namespace fastfisher::bindings

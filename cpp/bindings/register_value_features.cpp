@@ -10,8 +10,8 @@ namespace {
 using Times = py::array_t<std::int64_t, py::array::c_style>;
 
 // The arrays must outlive the features.
-ValueFeatures features_of(const py::array_t<double>& observations, const Times& times, const Vector& shift,
-                          const Vector& scale, bool products) {
+ValueFeatures features_of(const py::array_t<double>& observations, const Times& times, double time_unit,
+                          const Vector& shift, const Vector& scale, bool products) {
   if (observations.ndim() != 2) refuse("observations", "a two-dimensional array", observations);
   ValueFeatures features;
   features.observations = view_as<double>(observations, "observations");
@@ -19,6 +19,7 @@ ValueFeatures features_of(const py::array_t<double>& observations, const Times& 
     refuse("times", "shape (" + std::to_string(features.rows()) + ",)", times);
   }
   features.times = times.data();
+  features.time_unit = time_unit;
   features.shift = vector_data(shift, features.observations.columns, "shift");
   features.scale = vector_data(scale, features.observations.columns, "scale");
   features.products = products;
@@ -26,9 +27,9 @@ ValueFeatures features_of(const py::array_t<double>& observations, const Times& 
 }
 
 // Returns sum x x^T as a Fisher, and sum x y.
-py::tuple sums(const py::array_t<double>& observations, const Times& times, const Vector& shift, const Vector& scale,
-               bool products, const Vector& targets, int threads) {
-  const ValueFeatures features = features_of(observations, times, shift, scale, products);
+py::tuple sums(const py::array_t<double>& observations, const Times& times, double time_unit, const Vector& shift,
+               const Vector& scale, bool products, const Vector& targets, int threads) {
+  const ValueFeatures features = features_of(observations, times, time_unit, shift, scale, products);
   const double* y = vector_data(targets, features.rows(), "targets");
   const Index d = features.columns();
   auto fisher = std::make_unique<Fisher>(d);
@@ -48,9 +49,20 @@ py::tuple sums(const py::array_t<double>& observations, const Times& times, cons
   return py::make_tuple(std::move(fisher), to_array(std::move(of_targets)));
 }
 
-py::array_t<double> product(const py::array_t<double>& observations, const Times& times, const Vector& shift,
-                            const Vector& scale, bool products, const Vector& coefficients, int threads) {
-  const ValueFeatures features = features_of(observations, times, shift, scale, products);
+py::array_t<double> written(const py::array_t<double>& observations, const Times& times, double time_unit,
+                            const Vector& shift, const Vector& scale, bool products, int threads) {
+  const ValueFeatures features = features_of(observations, times, time_unit, shift, scale, products);
+  py::array_t<double> result({features.rows(), features.columns()});
+  double* rows = result.mutable_data();
+  const py::gil_scoped_release unlocked;
+  to_dense(features, rows, interruptible(threads));
+  return result;
+}
+
+py::array_t<double> product(const py::array_t<double>& observations, const Times& times, double time_unit,
+                            const Vector& shift, const Vector& scale, bool products, const Vector& coefficients,
+                            int threads) {
+  const ValueFeatures features = features_of(observations, times, time_unit, shift, scale, products);
   const double* v = vector_data(coefficients, features.columns(), "coefficients");
   std::vector<double> values(static_cast<std::size_t>(features.rows()));
   {
@@ -63,11 +75,14 @@ py::array_t<double> product(const py::array_t<double>& observations, const Times
 }  // namespace
 
 void register_value_features(py::module_& module) {
+  const auto observations = py::arg("observations"), times = py::arg("times"), time_unit = py::arg("time_unit");
+  const auto shift = py::arg("shift"), scale = py::arg("scale"), products = py::arg("products");
   const auto threads = py::arg("threads") = 0;
-  module.def("value_features_sums", &sums, py::arg("observations"), py::arg("times"), py::arg("shift"),
-             py::arg("scale"), py::arg("products"), py::arg("targets"), threads);
-  module.def("value_features_matvec", &product, py::arg("observations"), py::arg("times"), py::arg("shift"),
-             py::arg("scale"), py::arg("products"), py::arg("coefficients"), threads);
+  module.def("value_features_sums", &sums, observations, times, time_unit, shift, scale, products, py::arg("targets"),
+             threads);
+  module.def("value_features_rows", &written, observations, times, time_unit, shift, scale, products, threads);
+  module.def("value_features_matvec", &product, observations, times, time_unit, shift, scale, products,
+             py::arg("coefficients"), threads);
 }
 
 }  // namespace fastfisher::bindings

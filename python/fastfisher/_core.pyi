@@ -39,6 +39,7 @@ def to_dense(scores: _Scores, precision: str = "double", threads: int = 0) -> _R
 def square_norms(scores: _Scores, threads: int = 0) -> _Vector: ...
 def column_moments(matrix: _Vector) -> tuple[_Vector, _Vector]: ...
 def first_nonfinite_row(scores: _Scores, threads: int = 0) -> int: ...
+def from_bfloat16(capsule: Any) -> NDArray[np.float32] | None: ...
 def cholesky(matrix: _Matrix, threads: int = 0) -> _Real: ...
 def measure_peak_flops(precision: str = "double", seconds: float = 0.2) -> float: ...
 
@@ -163,15 +164,26 @@ def network_backward(
 def value_features_sums(
     observations: _Vector,
     times: NDArray[np.int64],
+    time_unit: float,
     shift: _Vector,
     scale: _Vector,
     products: bool,
     targets: _Vector,
     threads: int = 0,
 ) -> tuple[Fisher, _Vector]: ...
+def value_features_rows(
+    observations: _Vector,
+    times: NDArray[np.int64],
+    time_unit: float,
+    shift: _Vector,
+    scale: _Vector,
+    products: bool,
+    threads: int = 0,
+) -> _Vector: ...
 def value_features_matvec(
     observations: _Vector,
     times: NDArray[np.int64],
+    time_unit: float,
     shift: _Vector,
     scale: _Vector,
     products: bool,

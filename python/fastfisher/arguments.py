@@ -74,6 +74,22 @@ def whole(value: object, name: str, bounds: Bounds = COUNT, *, ending: str = "")
     return int(value)
 
 
+def refuse_masked(values: object, name: str) -> None:
+    """Refuse an array with masked entries, whose data may be anything, or a list or dict that holds one."""
+    if _has_mask(values):
+        raise ValueError(
+            f"{name}: expected an array without masked entries, got some: fill them, or leave their rows out"
+        )
+
+
+def _has_mask(values: object) -> bool:
+    if isinstance(values, dict):
+        return any(map(_has_mask, values.values()))
+    if isinstance(values, (list, tuple)):
+        return any(_has_mask(v) for v in values if isinstance(v, (np.ma.MaskedArray, list, tuple)))
+    return isinstance(values, np.ma.MaskedArray) and bool(np.ma.is_masked(values))
+
+
 def thread_count(value: object, name: str) -> int:
     """Return a number of threads as the core takes it, where 0 stands for the process's own setting."""
     return 0 if value is None else whole(value, name, Bounds(at_least=1, at_most=1024))

@@ -163,6 +163,8 @@ def flatten(space: dict[str, Any], observation: Any) -> Array:
     if kind == "tuple":
         pairs = zip(space["parts"], observation, strict=True)
         return np.concatenate([flatten(part, one) for part, one in pairs])
+    if np.ma.is_masked(observation):
+        raise ValueError("observation: expected an array without masked entries, got some")
     values = np.asarray(observation, dtype=np.float64).ravel()
     if len(values) != space["size"]:
         raise ValueError(f"observation: expected {space['size']} entries, got {len(values)}")

@@ -71,7 +71,7 @@ class Fisher:
 
         Parameters
         ----------
-        scores : (N, d) array, list of blocks, or iterator
+        scores : (N, d) array, list or dict of blocks, or iterator
             An iterator is a generator, ``map(...)``, any object with ``__iter__`` that is not an array,
             `Scores`, list, tuple or other sequence, or a function that returns one.  Each item is the scores
             of some rows: an array, `Scores` or list of blocks.  A list is never an iterator: its blocks are

@@ -200,7 +200,7 @@ def natural_step(
 
     Parameters
     ----------
-    scores : (N, d) array, list of blocks, or iterator
+    scores : (N, d) array, list or dict of blocks, or iterator
         S, row n = grad log pi(a_n | s_n); see `fastfisher.scores`.  Any float dtype, order and strides.
         Where N rows do not fit in memory: an iterator of (scores, advantages) or (scores, advantages,
         weights), some rows each, the advantages None where a `gradient` is given; or a function that returns

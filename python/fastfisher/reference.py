@@ -86,10 +86,13 @@ def column_moments(matrix: object) -> tuple[Array, Array]:
 
 
 def value_features(
-    observations: object, times: object, shift: object, scale: object, products: bool
+    observations: object, times: object, time_unit: float, shift: object, scale: object, products: bool
 ) -> Array:
-    """Rows [1, s, ..., s^4, x, (x_i x_j)]: s = t / 1000, x the standardized observation, within 5, / 5."""
-    s = _double(times)[:, None] / 1000.0
+    """Rows [1, s, ..., s^4, x, (x_i x_j)]: s is t / time_unit, x the standardized observation.
+
+    x is clipped at 5 and divided by that.
+    """
+    s = _double(times)[:, None] / time_unit
     x = np.clip((_double(observations) - _double(shift)) / _double(scale), -5.0, 5.0) / 5.0
     i, j = np.triu_indices(x.shape[1])
     return np.hstack([s ** np.arange(5), x, x[:, i] * x[:, j]] if products else [s ** np.arange(5), x])

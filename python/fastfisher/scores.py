@@ -3,7 +3,22 @@
 Row n of the (N, d) matrix holds grad log pi(a_n | s_n).  Scores are one array, or a list of blocks side by
 side, each an array (N, k) or a pair (left, right) of arrays (N, p) and (N, q) that stands for the k = p q
 columns of the outer products left[n] right[n]^T, flattened in C order: a dense layer's inputs and
-back-propagated errors.
+back-propagated errors.  A block of more axes, such as the (N, p, q) of a matrix of weights, is flattened in
+C order to (N, p q).
+
+A dict of blocks, or of such dicts, as torch.func and JAX give the gradients of all samples, is the list of
+its values in the dict's own order: the order of ``items()``, which is that of insertion, where JAX's own
+``tree_leaves`` sorts by key.  A step is taken apart in that order:
+
+>>> import fastfisher as ff, numpy as np
+>>> rng = np.random.default_rng(0)
+>>> gradients = {"weight": rng.standard_normal((100, 3, 2)), "bias": rng.standard_normal((100, 2))}
+>>> result = ff.natural_step(gradients, rng.standard_normal(100))
+>>> shapes = {name: block.shape[1:] for name, block in gradients.items()}
+>>> parts = np.split(result.step, np.cumsum([np.prod(shape) for shape in shapes.values()])[:-1])
+>>> steps = {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts)}
+>>> steps["weight"].shape, steps["bias"].shape
+((3, 2), (2,))
 
 Where m rows share their left side, the right one has three axes, (N, p) and (N, m, q): row n m + k is the
 outer product left[n] right[n, k]^T, and work on the left side is done once.  An exact Fisher matrix has such
@@ -13,19 +28,22 @@ rows: a network's m outputs for each of its inputs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, Union
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._core import fisher_product, gram_product, matvec, rmatvec, to_dense
-from .arguments import POSITIVE, choice, number
+from .arguments import POSITIVE, choice, number, refuse_masked
+from .arrays import as_array, as_real_numbers, axes_of
 
 FloatArray: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 Block: TypeAlias = ArrayLike | tuple[ArrayLike, ArrayLike]
-ScoresLike: TypeAlias = Union[ArrayLike, Sequence[Block], "Scores"]
+ScoresLike: TypeAlias = Union[ArrayLike, Sequence[Block], Mapping[str, Any], "Scores"]
 NativeBlock: TypeAlias = FloatArray | tuple[FloatArray, FloatArray]
+
+_NATIVE = np.dtype(np.float64), np.dtype(np.float32)
 
 
 def describe(array: NDArray[Any]) -> str:
@@ -36,19 +54,14 @@ def describe(array: NDArray[Any]) -> str:
 def as_float_array(values: object, name: str) -> FloatArray:
     """Return `values` as an aligned, native float32 or float64 array, copied only where they are not one.
 
-    float16 becomes float32; integers, booleans and longer floats become float64.  Values that are no real
-    numbers raise a TypeError, with `name` in the message.
+    float16 and bfloat16 become float32; integers, booleans and longer floats become float64.  Values that are
+    no real numbers raise a TypeError, masked ones a ValueError, with `name` in the message.
     """
-    if hasattr(values, "__dlpack__") and not hasattr(values, "__array__"):
-        values = np.from_dlpack(values)
-    try:
-        array = np.asarray(values)
-    except ValueError as error:  # ragged nested sequences
-        raise TypeError(
-            f"{name}: expected an array of real numbers, got {type(values).__name__}: {error}"
-        ) from None
+    array = values if type(values) is np.ndarray else as_array(values, name)
+    if array.dtype in _NATIVE and array.flags.aligned:
+        return array
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: expected an array of real numbers, got {describe(array)}")
+        array = as_real_numbers(array, values, name)
     dtype = np.float32 if array.dtype.kind == "f" and array.dtype.itemsize <= 4 else np.float64
     aligned: FloatArray = np.require(array, dtype=dtype, requirements="A")
     return aligned
@@ -65,10 +78,11 @@ class Scores:
 
     Parameters
     ----------
-    blocks : (N, d) array, or sequence of blocks
+    blocks : (N, d) array, sequence of blocks, or dict of blocks
         Each block an array (N, k) or a pair (left, right) of arrays (N, p) and (N, q), which stands for the
         k = p q columns of the outer products left[n] right[n]^T, flattened in C order.  A pair of arrays
-        (N / m, p) and (N / m, m, q) has m consecutive rows for each of `left`.
+        (N / m, p) and (N / m, m, q) has m consecutive rows for each of `left`.  An array of more axes is
+        flattened in C order, and a dict is its values in its own order; see `fastfisher.scores`.
 
     Raises
     ------
@@ -93,18 +107,23 @@ class Scores:
         if isinstance(blocks, Scores):
             self._blocks, self._shape = blocks._blocks, blocks._shape
             return
+        names = ["scores"]
         if is_blocks(blocks):
-            self._blocks = tuple(_block(block, f"scores[{k}]") for k, block in enumerate(blocks))  # type: ignore[arg-type]
+            named = list(_named_blocks(blocks, "scores"))  # type: ignore[arg-type]
+            names = [name for name, _ in named]
+            self._blocks = tuple(_block(block, name) for name, block in named)
         else:
             dense = as_float_array(blocks, "scores")
             if dense.ndim != 2:
                 raise ValueError(f"scores: expected a two-dimensional array (N, d), got {describe(dense)}")
             self._blocks = (dense,)
         shapes = [_shape(block) for block in self._blocks]
+        if not shapes:
+            raise ValueError("scores: expected at least one block, got an empty dict")
         rows, _ = shapes[0]
-        for index, (got, _) in enumerate(shapes):
+        for name, (got, _) in zip(names, shapes, strict=True):
             if got != rows:
-                raise ValueError(f"scores[{index}]: expected {rows} rows as in scores[0], got {got}")
+                raise ValueError(f"{name}: expected {rows} rows as in {names[0]}, got {got}")
         self._shape = (rows, sum(columns for _, columns in shapes))
         if 0 in self._shape:
             raise ValueError(f"scores: expected at least one row and one column, got shape {self._shape}")
@@ -149,6 +168,7 @@ class Scores:
         """Return some of the rows: a view for a slice, a copy for an array of indices or booleans."""
         if not isinstance(rows, (slice, np.ndarray)):
             raise TypeError(f"rows: expected a slice or an index array, got {type(rows).__name__}")
+        refuse_masked(rows, "rows")
         return Scores([_some_rows(block, rows) for block in self._blocks])
 
     def gram(
@@ -182,6 +202,17 @@ class Scores:
         """The matrix itself, (N, d), C-ordered: a new array."""
         return to_dense(self.native, _single_or_double(precision))
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """The matrix itself, for `numpy.asarray`."""
+        if copy is False:
+            raise ValueError(
+                "copy: expected True or None for scores, whose blocks are written out, got False"
+            )
+        return np.asarray(self.to_dense(), dtype=dtype)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Scores, (list(self._blocks),)
+
     def __repr__(self) -> str:
         def words(block: NativeBlock) -> str:
             if isinstance(block, tuple):
@@ -209,6 +240,13 @@ class TransposedScores:
     def T(self) -> Scores:
         """The scores S themselves."""
         return self._scores
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """The matrix itself, for `numpy.asarray`."""
+        return self._scores.__array__(dtype, copy).T
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TransposedScores, (self._scores,)
 
     def __matmul__(self, u: ArrayLike) -> NDArray[np.float64]:
         """S^T u, (d,), for u of shape (N,)."""
@@ -267,19 +305,37 @@ def _single_or_double(precision: object) -> str:
     return choice(precision, "precision", ("single", "double"))
 
 
-def _axes(value: object) -> int:
-    shape = getattr(value, "shape", None)
-    return len(shape) if shape is not None else np.ndim(value)  # type: ignore[arg-type]
-
-
 def is_blocks(scores: object) -> bool:
-    """Tell whether a value is a list or tuple of arrays or pairs of them, rather than rows of numbers."""
+    """Tell whether a value holds arrays or pairs of them, rather than rows of numbers.
+
+    A tuple of two arrays that could be a pair is a TypeError: it may be meant as one, or as two blocks.
+    """
+    if isinstance(scores, np.ndarray):
+        return False
+    if isinstance(scores, Mapping):
+        return True
     if not isinstance(scores, (list, tuple)) or not scores:
         return False
+    if isinstance(scores, tuple) and _is_pair(scores):
+        raise TypeError(
+            "scores: expected a list of blocks, got a tuple of two arrays: [(inputs, errors)] is a pair, and "
+            "[left, right] are two blocks side by side"
+        )
     first = scores[0]
-    if isinstance(first, (tuple, list)):
-        return len(first) == 2 and _axes(first[0]) == 2 and _axes(first[1]) in (2, 3)
-    return _axes(first) == 2
+    return _is_pair(first) if isinstance(first, (tuple, list)) else axes_of(first) >= 2
+
+
+def _is_pair(value: tuple[Any, ...] | list[Any]) -> bool:
+    return len(value) == 2 and axes_of(value[0]) == 2 and axes_of(value[1]) in (2, 3)
+
+
+def _named_blocks(blocks: Mapping[Any, Any] | Sequence[Any], name: str) -> Iterator[tuple[str, Any]]:
+    """Yield the blocks with what a message calls them; a dict's may be dicts in turn."""
+    for key, block in blocks.items() if isinstance(blocks, Mapping) else enumerate(blocks):
+        if isinstance(block, Mapping):
+            yield from _named_blocks(block, f"{name}[{key!r}]")
+        else:
+            yield f"{name}[{key!r}]", block
 
 
 def _shape(block: NativeBlock) -> tuple[int, int]:
@@ -315,9 +371,11 @@ def _some_rows(block: NativeBlock, rows: slice | NDArray[Any]) -> NativeBlock:
 def _block(block: Any, name: str) -> NativeBlock:
     if not isinstance(block, (tuple, list)):
         dense = as_float_array(block, name)
-        if dense.ndim != 2:
-            raise ValueError(f"{name}: expected a two-dimensional block (N, k), got {describe(dense)}")
-        return dense
+        if dense.ndim < 2:
+            raise ValueError(
+                f"{name}: expected a two-dimensional block (N, k), or one of more axes, got {describe(dense)}"
+            )
+        return dense if dense.ndim == 2 else dense.reshape(len(dense), math.prod(dense.shape[1:]))
     if len(block) != 2:
         raise ValueError(f"{name}: expected an array or a pair (left, right), got {len(block)} items")
     left = as_float_array(block[0], f"{name}[0]")

@@ -34,7 +34,7 @@ BELOW = {
 KERNELS = {
     "network_forward", "network_backward", "NetworkActor",
     "BoxActor", "DiscreteActor", "MalformedStepError", "run_episode",
-    "column_moments", "value_features_sums", "value_features_matvec",
+    "column_moments", "value_features_sums", "value_features_rows", "value_features_matvec",
     "simd_level", "usable_processors", "end_with_parent",
 }  # fmt: skip
 """What policies and training may ask of the core: what is no part of a step."""

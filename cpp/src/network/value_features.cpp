@@ -14,7 +14,7 @@ namespace {
 using detail::Buffer;
 using detail::ceil_divide;
 
-constexpr double time_scale = 1000.0, clip = 5.0;
+constexpr double clip = 5.0;
 
 // Writes rows of features one after another, `stride` values apart.
 class Writer {
@@ -32,7 +32,7 @@ class Writer {
   void write(Index n, double* row) const {
     const MatrixView<const double>& observations = features_->observations;
     const Index size = observations.columns;
-    const double time = static_cast<double>(features_->times[n]) / time_scale;
+    const double time = static_cast<double>(features_->times[n]) / features_->time_unit;
     row[0] = 1.0;
     for (Index power = 1; power <= 4; ++power) row[power] = row[power - 1] * time;
     double* x = row + 5;
@@ -63,6 +63,17 @@ void regression_product(const ValueFeatures& features, const double* y, double* 
     for (Index n = 0; n < count; ++n) rows[n * (d + 1) + d] = y[first + n];
   };
   detail::product_of_written_rows<double>(features.rows(), d + 1, write, c, context);
+}
+
+void to_dense(const ValueFeatures& features, double* x, const Context& context) {
+  constexpr Index rows_each = 16;
+  const Writer writer(features);
+  const Index d = features.columns(), tasks = ceil_divide(features.rows(), rows_each);
+  const int threads = static_cast<int>(std::min<Index>(detail::thread_count(context), std::max<Index>(1, tasks)));
+  detail::parallel_for(context, threads, tasks, [&](Index task, int) {
+    const Index first = task * rows_each;
+    writer.write(first, std::min(rows_each, features.rows() - first), x + first * d, d);
+  });
 }
 
 void matvec(const ValueFeatures& features, const double* v, double* u, const Context& context) {

@@ -55,14 +55,14 @@ def diagnose(
 
     Parameters
     ----------
-    F : (d, d) array, Fisher, (N, d) array, or list of blocks
+    F : (d, d) array, Fisher, (N, d) array, or list or dict of blocks
         The matrix, or the scores to make it of; see `fastfisher.scores`.  Any float dtype, order and strides.
         A float32 matrix is held to the rounding of float32.
     kind : {"auto", "matrix", "scores"}
         What F is.  "auto" takes an array for a matrix if it is square and within a tenth of its norm of
         symmetric, or comes with `scores`, and for scores otherwise.  So a square matrix far from symmetric
         needs kind="matrix", and N = d scores that happen to be symmetric need kind="scores".
-    scores : (N, d) array, or list of blocks, optional
+    scores : (N, d) array, or list or dict of blocks, optional
         Beside a matrix: what it is said to be made of.
     advantages : (N,) array, optional
         A, beside a matrix with `scores`, or beside a `gradient` and scores.

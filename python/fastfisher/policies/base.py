@@ -11,6 +11,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from ..arguments import refuse_masked
 from .heads.base import Array, Head
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Policy(ABC):
     """Number of entries at the end of each observation that are an action mask: see :meth:`expect_masks`."""
 
     def __init__(self, parameters: Array, action_shape: tuple[int, ...], action_dtype: type) -> None:
+        refuse_masked(parameters, "parameters")
         self._parameters: Array = np.array(parameters, dtype=np.float64)
         self.action_shape = action_shape
         self.action_dtype = action_dtype
@@ -77,6 +79,7 @@ class Policy(ABC):
 
     @parameters.setter
     def parameters(self, values: Array) -> None:
+        refuse_masked(values, "parameters")
         values = np.asarray(values, dtype=np.float64)
         if values.shape != self._parameters.shape:
             raise ValueError(f"parameters: expected shape {self._parameters.shape}, got {values.shape}")

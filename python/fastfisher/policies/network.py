@@ -13,6 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from .._core import NetworkActor, network_backward, network_forward
+from ..arguments import refuse_masked
 from .base import Actor, Block, CoreActor, Policy, Snapshot
 from .heads.base import Array, Head
 
@@ -98,6 +99,7 @@ class NetworkPolicy(Policy):
         return NetworkSnapshot(self.head, self.layers(), own, features, single=single, allowed=allowed)
 
     def _snapshot(self, obs: Array, *, single: bool) -> NetworkSnapshot:
+        refuse_masked(obs, "obs")
         if not self.mask_size:
             return self._snapshot_of_features(self.features(obs), None, single=single)
         seen, mask = np.hsplit(obs, [obs.shape[1] - self.mask_size])
@@ -216,9 +218,11 @@ class NetworkSnapshot(Snapshot):
             self.z = head.masked(self.z, allowed)
 
     def log_prob(self, act: NDArray[Any]) -> Array:
+        refuse_masked(act, "act")
         return self.head.log_prob(self.z, self.own, act)
 
     def scores(self, act: NDArray[Any]) -> list[Block]:
+        refuse_masked(act, "act")
         blocks = self._backward(self._inputs, self.head.errors(self.z, self.own, act))
         if self.head.own_size:
             blocks.append(self.head.own_scores(self.z, self.own, act))

@@ -21,6 +21,8 @@ from .network import NetworkPolicy
 
 _BANDWIDTH_SAMPLES = 1_000
 """The distances of this many observations set the bandwidth: half a million pairs."""
+_ROUNDING = 1e-8
+"""A mean distance below this share of the largest entry is rounding."""
 
 _REFIT_SAMPLES = 2_000
 """Weights are refitted on this many observations when the features' scale moves."""
@@ -117,7 +119,7 @@ class RBFPolicy(NetworkPolicy):
 def mean_pairwise_distance(obs: Array) -> float:
     """Return the mean Euclidean distance between observations, from an even spread of up to 1,000 of them.
 
-    Where all observations are the same it is 1.
+    Where all observations are the same, to rounding, it is 1.
     """
     sample = obs[even_spread(len(obs), _BANDWIDTH_SAMPLES)]
     if len(sample) < 2:
@@ -127,7 +129,8 @@ def mean_pairwise_distance(obs: Array) -> float:
     squares = square[:, None] + square[None, :] - 2.0 * Scores(centred).gram()
     np.fill_diagonal(squares, 0.0)
     total = np.sqrt(np.maximum(squares, 0.0)).sum()
-    return float(total / (len(sample) * (len(sample) - 1))) or 1.0
+    distance = float(total / (len(sample) * (len(sample) - 1)))
+    return distance if distance > _ROUNDING * np.abs(sample).max() else 1.0
 
 
 def _with_ones(features: Array) -> Array:

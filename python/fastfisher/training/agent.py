@@ -141,7 +141,7 @@ class NPG(Trainer):
         if policy is None:
             policy = make_policy(config, size, head, stream(config.seed, Stream.POLICY)[1])
         expect_masks(policy, self._environment.env)
-        self._learner = Learner(config, policy, size)
+        self._learner = Learner(config, policy, size, self._limit)
         self._prediction_rng = stream(config.seed, Stream.PREDICTION)[1]
 
     # Acting.

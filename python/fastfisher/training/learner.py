@@ -22,6 +22,13 @@ from .moments import RewardUnit, RunningMoments
 from .move import ALGORITHMS, Move, Walk, stay
 from .stepper import Stepper
 
+_ROUNDING = 1e-12
+"""Advantages, and deviations of returns, below this share of the largest return are rounding."""
+_SMALLEST_DEVIATION = 1e-2
+"""Raw observations that deviate less are learned from at half the speed, at 0.001 at a tenth."""
+_LARGEST_OFFSET = 100.0
+"""Deviations that the mean of a raw observation may be away from zero."""
+
 
 @dataclass(frozen=True, eq=False)
 class Update:
@@ -45,15 +52,18 @@ class Learner:
     """The state that training moves: policy, baseline, statistics, what one step hands to the next.
 
     :meth:`update` is a function of this state and the batch; nothing in it is random.  It is a ValueError
-    where the config is not resolved (:mod:`fastfisher.training.defaults`).
+    where the config is not resolved (:mod:`fastfisher.training.defaults`).  ``limit`` is the number of steps
+    after which an episode ends at the latest, where that is known.
     """
 
-    def __init__(self, config: TrainConfig, policy: Policy, observation_size: int) -> None:
+    def __init__(
+        self, config: TrainConfig, policy: Policy, observation_size: int, limit: int | None = None
+    ) -> None:
         self.config = config
         self.policy = policy
         self._observation_size = observation_size
         self.reward_unit = RewardUnit()
-        self.baseline = make_baseline(config, observation_size, self.reward_unit)
+        self.baseline = make_baseline(config, observation_size, self.reward_unit, limit)
         self.moments = RunningMoments(observation_size)
         self.stepper = Stepper(config)
         self._max_kl: float = decided(config, "max_kl")
@@ -78,7 +88,7 @@ class Learner:
             np.ascontiguousarray(rows[:, : self._observation_size])
             for rows in (obs, batch.final_observations)
         )
-        self._see(seen)
+        first_notes = self._see(seen)
         self._move_floor(progress)
 
         # Advantages are measured by the value function of the batches before: one fitted to these very
@@ -89,7 +99,7 @@ class Learner:
         targets = self._targets(batch, values, final_values)
         if config.normalize_rewards:
             unit.update(targets)
-        A = _standardized(advantages) if config.normalize_advantages else advantages / unit.value
+        A = self._scaled(advantages, _ROUNDING * max(np.abs(targets).max(), np.abs(values).max()))
 
         # theta <- theta + alpha F^-1 g, alpha = sqrt(delta / g^T F^-1 g), delta = 2 max_kl (equation 5).
         before, damping, max_kl = policy.at(obs), self.stepper.damping, self.max_kl(progress)
@@ -98,11 +108,14 @@ class Learner:
         self.stepper.learn(step, move)
 
         baseline.fit(seen, times, targets / unit.value)
-        notes = _notes(step, move, config.cg_iterations)
+        notes = (*first_notes, *_notes(step, move, config.cg_iterations))
         return Update(step, move, max_kl, damping, _explained_variance(targets, values), notes)
 
-    def _see(self, obs: Array) -> None:
-        """Let policy and statistics follow the observations, before anything is computed from them."""
+    def _see(self, obs: Array) -> tuple[str, ...]:
+        """Let policy and statistics follow the observations, before anything is computed from them.
+
+        Return what is worth telling of the first ones.
+        """
         first = self.moments.count == 0
         self.moments.update(obs)
         if self.config.normalize_observations:
@@ -114,6 +127,7 @@ class Learner:
                 self.policy.set_input_transform(mean, std, obs)
         if first:
             self.policy.prepare(obs)
+        return _raw_notes(self.moments) if first and not self.config.normalize_observations else ()
 
     def _move_floor(self, progress: float) -> None:
         """Put the floor of log sigma where it is at this share of the run, if it falls at all."""
@@ -127,6 +141,16 @@ class Learner:
         if gae_lambda == 1.0:
             return discounted_returns(batch, final_values, self._gamma)
         return values + generalized_advantages(batch, values, final_values, self._gamma, gae_lambda)
+
+    def _scaled(self, advantages: Array, rounding: float) -> Array:
+        """Return the advantages in the unit of the step; zeros where they are no more than rounding."""
+        if self.config.normalize_advantages:
+            A = advantages - advantages.mean()
+            size = unit = float(A.std())
+        else:
+            A, unit = advantages, self.reward_unit.value
+            size = float(np.abs(A).max())
+        return np.zeros_like(A) if size <= rounding else A / unit
 
     def _take(
         self, step: NaturalStep | None, before: Snapshot, act: NDArray[Any], A: Array, max_kl: float
@@ -162,6 +186,20 @@ class Learner:
         self.stepper.load_state(part_of(state, "stepper"))
 
 
+def _raw_notes(moments: RunningMoments) -> tuple[str, ...]:
+    """Name the raw observations whose scale or offset keeps a damped step from learning of them."""
+    mean, std = moments.mean, moments.std()
+    offset = (np.abs(mean) > _LARGEST_OFFSET * std) & (std != 1.0)  # a constant's is 1
+    far = np.flatnonzero((std < _SMALLEST_DEVIATION) | offset)
+    if not len(far):
+        return ()
+    first, others = far[0], f" and {len(far) - 1} more" if len(far) > 1 else ""
+    return (
+        f"raw observations far from unit scale are hardly learned from: entry {first} (mean "
+        f"{mean[first]:.3g}, deviation {std[first]:.3g}){others}; normalize_observations=True mends that",
+    )
+
+
 def _notes(step: NaturalStep | None, move: Move, cg_iterations: int | None) -> tuple[str, ...]:
     """Return what is worth telling.
 
@@ -178,12 +216,7 @@ def _notes(step: NaturalStep | None, move: Move, cg_iterations: int | None) -> t
     return (*(event.sentence for event in step.events if not usual(event)), *move.notes)
 
 
-def _standardized(advantages: Array) -> Array:
-    centred: Array = advantages - advantages.mean()
-    std = float(centred.std())
-    return centred / std if std > 0.0 else centred
-
-
 def _explained_variance(targets: Array, values: Array) -> float:
     variance = float(targets.var())
-    return 1.0 - float((targets - values).var()) / variance if variance > 0.0 else float("nan")
+    rounding = (_ROUNDING * float(np.abs(targets).max())) ** 2
+    return 1.0 - float((targets - values).var()) / variance if variance > rounding else float("nan")

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from .._core import column_moments
 from .batch import Array
 
-_ROUNDING = 1e-8
-"""A spread below this share of the mean is rounding: such returns are a constant."""
+ROUNDING = 1e-8
+"""A deviation below this share of the mean is rounding: such numbers are a constant."""
 
 
 class RunningMoments:
@@ -34,10 +34,9 @@ class RunningMoments:
         self.mean += shift * (count / total)
         self.count = total
 
-    def std(self, floor: float = 1e-3) -> Array:
-        """Return the standard deviations, 1 where they are below the floor: such an entry is a constant."""
-        std = np.sqrt(self.sum_square / max(self.count, 1))
-        return np.where(std > floor, std, 1.0)
+    def std(self) -> Array:
+        """Return the standard deviations, 1 where one is rounding: such an entry is a constant."""
+        return _deviations(self.mean, self.sum_square, self.count)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return what a checkpoint has to keep."""
@@ -64,8 +63,7 @@ class RewardUnit(RunningMoments):
     @property
     def value(self) -> float:
         """The unit, in the environment's; 1 where returns do not differ."""
-        std, mean = float(self.std(floor=0.0)[0]), float(self.mean[0])
-        return std if std > _ROUNDING * abs(mean) else 1.0
+        return float(self.std()[0])
 
     def update(self, returns: Array) -> None:
         """See the returns of a batch, (N,), in the environment's unit."""
@@ -75,5 +73,15 @@ class RewardUnit(RunningMoments):
 def standardization(rows: Array) -> tuple[Array, Array]:
     """Return means and standard deviations of the columns of a batch, the latter 1 where one is constant."""
     mean, sum_square = column_moments(rows)
-    std = np.sqrt(sum_square / max(len(rows), 1))
-    return mean, np.where(std > 1e-6, std, 1.0)
+    return mean, _deviations(mean, sum_square, len(rows))
+
+
+def _deviations(mean: Array, sum_square: Array, count: int) -> Array:
+    """Return standard deviations, 1 where one is rounding: of the entry, or of the largest beside it.
+
+    No deviation is too small in itself: it may be that of an entry in a large unit, such as kilometres.
+    """
+    std = np.sqrt(sum_square / max(count, 1))
+    largest = max(np.abs(mean).max(initial=0.0), std.max(initial=0.0))
+    floor = np.maximum(ROUNDING * np.abs(mean), 4.0 * np.finfo(np.float64).eps * largest)
+    return np.where(std > floor, std, 1.0)

@@ -19,8 +19,12 @@ struct Episode {
       : shift(vector_of<double>(observations.columns(), 31)), scale(weights_of(observations.columns())) {
     for (std::size_t k = 0; k < scale.size(); ++k) scale[k] = k % 2 == 0 ? 0.25 : 1.0 + scale[k];
     for (Index n = 0; n < observations.rows(); ++n) times.push_back(7 * n % 1000);
-    features = {std::get<MatrixView<const double>>(observations.blocks()[0]), times.data(), shift.data(), scale.data(),
-                products};
+    features = {std::get<MatrixView<const double>>(observations.blocks()[0]),
+                times.data(),
+                shift.data(),
+                scale.data(),
+                products,
+                700.0};
   }
 
   std::vector<long double> row(Index n) const {
@@ -29,7 +33,7 @@ struct Episode {
       const long double value = value_at(n, static_cast<Index>(k));
       x.push_back(std::clamp((value - shift[k]) / scale[k], -5.0L, 5.0L) / 5.0L);
     }
-    const long double s = static_cast<long double>(times[n]) / 1000.0L;
+    const long double s = static_cast<long double>(times[n]) / 700.0L;
     row = {1.0L, s, s * s, s * s * s, s * s * s * s};
     row.insert(row.end(), x.begin(), x.end());
     for (std::size_t i = 0; features.products && i < x.size(); ++i) {
@@ -82,6 +86,19 @@ TEST_P(Values, RegressionProductIsThatOfTheRowsWrittenOut) {
       }
     }
     EXPECT_TRUE(c.intact());
+  });
+}
+
+TEST_P(Values, RowsAreWrittenOut) {
+  for_each_episode([](const Episode& episode) {
+    const Index rows = episode.features.rows(), d = episode.features.columns();
+    Guarded<double> x(rows * d);
+    to_dense(episode.features, x.data(), {2, {}});
+    for (Index n = 0; n < rows; ++n) {
+      const auto row = episode.row(n);
+      for (Index j = 0; j < d; ++j) ASSERT_NEAR(x[n * d + j], static_cast<double>(row[j]), 1e-14) << n << ", " << j;
+    }
+    EXPECT_TRUE(x.intact());
   });
 }
 

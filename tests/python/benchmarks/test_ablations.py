@@ -156,7 +156,8 @@ def test_runs_are_recorded_once_and_of_one_preset(
     content = read_json(file)
     runs = {(run["factor"], run["label"]): run for run in content["runs"]}
     assert [label for _, label in runs] == [PRESET, "baseline of the same batch", "0.5", "0.9"]
-    assert len({run["return_last_tenth"] for run in runs.values()}) == 4, "each is another run"
+    ends = {(run["return_last_tenth"], run["mean_policy_return"]) for run in runs.values()}
+    assert len(ends) == 4, "each is another run"
     run = runs["momentum", "0.5"]
     assert run["command"] == (
         f"python benchmarks/ablations.py Pendulum-v1 linear --factors momentum --seeds 1 --steps {STEPS}"

@@ -82,7 +82,7 @@ def test_whatever_is_taken_healthy_is_healthy() -> None:
         DlpackOnly(S),
         DlpackOnly(F),
     ]
-    for case in [*cases, ff.Scores(S), blocks, tuple(blocks), (S[:, :3], S[:, 3:])]:
+    for case in [*cases, ff.Scores(S), blocks, (S[:, :2], S[:, 2:5], S[:, 5:]), [S[:, :3], S[:, 3:]]]:
         assert ff.diagnose(case).verdict == "healthy"  # type: ignore[arg-type]
     assert ff.diagnose(F, scores=S).notes == ("F is S^T S / N of these scores.",)
     assert ff.diagnose(fisher, scores=S, advantages=A, gradient=G).causes == ()

@@ -116,7 +116,7 @@ def test_merge_is_having_seen_both() -> None:
     [
         copy.copy,
         copy.deepcopy,
-        *(lambda F, p=p: pickle.loads(pickle.dumps(F, p)) for p in range(2, pickle.HIGHEST_PROTOCOL + 1)),
+        *(lambda F, p=p: pickle.loads(pickle.dumps(F, p)) for p in range(pickle.HIGHEST_PROTOCOL + 1)),
     ],
 )
 def test_copies_are_the_same_bits_and_apart(twin) -> None:

@@ -57,7 +57,6 @@ class TestUpdate:
             ff.Scores([(left, right)]),
             [(left, right)],
             [pair[:, :5], pair[:, 5:]],
-            (pair[:, :5], pair[:, 5:]),  # two blocks of columns: never scores and weights
         ]
         F, expected = ff.Fisher(12), ff.Fisher(12)
         F.update(item for item in items)
@@ -65,6 +64,8 @@ class TestUpdate:
             expected.update(pair)
         np.testing.assert_allclose(F.matrix(), expected.matrix(), rtol=1e-6, atol=1e-6)
         assert F.count == len(items) * len(S)
+        with pytest.raises(TypeError, match=r"^item 0: scores: expected a list of blocks"):
+            F.update(iter([(pair[:, :5], pair[:, 5:])]))
 
     def test_weights_of_items(self) -> None:
         F, expected = ff.Fisher(D), ff.Fisher(D)

@@ -20,14 +20,14 @@ def batch(rows: int, entries: int) -> tuple[Array, Array, Array]:
 
 def test_the_reference_is_powers_of_time_entries_and_all_products() -> None:
     observations, times, _ = batch(500, 3)
-    X = reference.value_features(observations, times, [3.0, 3.0, 4.0], [7.0, 7.0, 1.0], True)
+    X = reference.value_features(observations, times, 800.0, [3.0, 3.0, 4.0], [7.0, 7.0, 1.0], True)
     x = X[:, 5:8]
     np.testing.assert_allclose(x, np.clip((observations - [3.0, 3.0, 4.0]) / [35.0, 35.0, 5.0], -1.0, 1.0))
     assert (x == 1.0).any()
     assert (x == -1.0).any()
     expected = [x[:, i] * x[:, j] for i in range(3) for j in range(i, 3)]
     np.testing.assert_array_equal(X[:, 8:].T, expected)
-    np.testing.assert_allclose(X[:, :5].T, [(times / 1000.0) ** p for p in range(5)])
+    np.testing.assert_allclose(X[:, :5].T, [(times / 800.0) ** p for p in range(5)])
 
 
 @pytest.mark.parametrize("products", [False, True])
@@ -35,28 +35,29 @@ def test_the_reference_is_powers_of_time_entries_and_all_products() -> None:
 def test_sums_and_products(rows: int, entries: int, products: bool) -> None:
     observations, times, targets = batch(rows, entries)
     shift, scale = np.linspace(2.0, 4.0, entries), np.linspace(1.0, 9.0, entries)
-    X = reference.value_features(observations, times, shift, scale, products)
+    X = reference.value_features(observations, times, 800.0, shift, scale, products)
     v = np.random.default_rng(1).standard_normal(X.shape[1])
     bound = 4 * (rows + X.shape[1]) * np.finfo(np.float64).eps
     for _, laid_out in layouts(observations):
-        arguments = laid_out, times, shift, scale, products
+        arguments = laid_out, times, 800.0, shift, scale, products
         fisher, of_targets = _core.value_features_sums(*arguments, targets)
         assert fisher.count == fisher.total_weight == rows
         absolute = np.abs(X)
         assert (np.abs(rows * fisher.matrix() - X.T @ X) <= bound * (absolute.T @ absolute)).all()
         assert (np.abs(of_targets - X.T @ targets) <= bound * (absolute.T @ np.abs(targets))).all()
+        np.testing.assert_allclose(_core.value_features_rows(*arguments), X, rtol=1e-13, atol=1e-15)
         values = _core.value_features_matvec(*arguments, v)
         assert (np.abs(values - X @ v) <= bound * (absolute @ np.abs(v))).all()
 
 
 def test_they_are_the_same_bits_for_any_number_of_threads() -> None:
     observations, times, targets = batch(9_000, 6)
-    arguments = observations, times, np.zeros(6), np.ones(6), True
+    arguments = observations, times, 800.0, np.zeros(6), np.ones(6), True
     found = []
     for threads in (1, 2, 3):
         fisher, of_targets = _core.value_features_sums(*arguments, targets, threads)
         values = _core.value_features_matvec(*arguments, of_targets, threads)
-        found.append((fisher.matrix(), of_targets, values))
+        found.append((fisher.matrix(), of_targets, values, _core.value_features_rows(*arguments, threads)))
     for other in found[1:]:
         for first, second in zip(found[0], other, strict=True):
             np.testing.assert_array_equal(first, second)
@@ -65,16 +66,16 @@ def test_they_are_the_same_bits_for_any_number_of_threads() -> None:
 def test_arrays_that_do_not_belong_together_are_refused() -> None:
     observations, times, ones = np.ones((4, 2)), np.arange(4), np.ones(2)
     for name, arguments in {
-        "times": (observations, times[:3], ones, ones, True, np.ones(4)),
-        "scale": (observations, times, ones, np.ones(3), True, np.ones(4)),
-        "targets": (observations, times, ones, ones, True, np.ones(5)),
+        "times": (observations, times[:3], 1.0, ones, ones, True, np.ones(4)),
+        "scale": (observations, times, 1.0, ones, np.ones(3), True, np.ones(4)),
+        "targets": (observations, times, 1.0, ones, ones, True, np.ones(5)),
     }.items():
         with pytest.raises(ValueError, match=f"^{name}: expected shape"):
             _core.value_features_sums(*arguments)
     with pytest.raises(ValueError, match=r"^coefficients: expected shape \(10,\)"):
-        _core.value_features_matvec(observations, times, ones, ones, True, np.ones(9))
+        _core.value_features_matvec(observations, times, 1.0, ones, ones, True, np.ones(9))
     with pytest.raises(ValueError, match=r"^observations: expected a two-dimensional array"):
-        _core.value_features_matvec(np.ones(4), times, ones, ones, True, np.ones(10))
+        _core.value_features_matvec(np.ones(4), times, 1.0, ones, ones, True, np.ones(10))
 
 
 @pytest.mark.parametrize("rows", [1, 127, 128, 129, 1_000])

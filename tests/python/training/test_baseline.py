@@ -51,7 +51,7 @@ def test_a_linear_baseline_cannot_do_products() -> None:
 
 
 @pytest.mark.parametrize("kind", ["linear", "quadratic"])
-@pytest.mark.parametrize(("rows", "entries"), [(1, 1), (7, 3), (500, 17), (9_000, 4)])
+@pytest.mark.parametrize(("rows", "entries"), [(2, 1), (7, 3), (500, 17), (9_000, 4)])
 def test_fit_and_prediction_are_those_of_the_features_written_out(kind: Any, rows: int, entries: int) -> None:
     rng = np.random.default_rng(rows)
     obs = np.asfortranarray(rng.standard_normal((rows, entries)) ** 3 * 7.0 + 3.0)
@@ -59,8 +59,11 @@ def test_fit_and_prediction_are_those_of_the_features_written_out(kind: Any, row
     baseline = RidgeBaseline(kind, entries, 1e-5)
     baseline.fit(obs, times, targets)
     np.testing.assert_allclose(baseline.shift, obs.mean(axis=0))
-    np.testing.assert_allclose(baseline.scale, obs.std(axis=0) if rows > 1 else 1.0)
-    X = reference.value_features(obs, times, baseline.shift, baseline.scale, kind == "quadratic")
+    np.testing.assert_allclose(baseline.scale, obs.std(axis=0))
+    assert baseline.time_unit == min(rows, 1000)
+    X = reference.value_features(
+        obs, times, baseline.time_unit, baseline.shift, baseline.scale, kind == "quadratic"
+    )
     expected = reference.natural_direction(X, targets, damping=1e-5)
     np.testing.assert_allclose(baseline.coefficients, expected, rtol=1e-7, atol=1e-9 * np.abs(expected).max())
     np.testing.assert_allclose(baseline.predict(obs, times), X @ baseline.coefficients, rtol=1e-10, atol=1e-8)

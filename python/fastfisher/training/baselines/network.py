@@ -27,6 +27,8 @@ _CG_ITERATIONS = 10
 _CG_TOLERANCE = 1e-3
 _INITIAL_DAMPING, _LEAST_DAMPING, _MOST_DAMPING = 1.0, 0.1, 1e6
 """Their unit gives targets variance one.  Below the least one the network fits the noise of the batch."""
+_ROUNDING = 1e-9
+"""Targets that deviate by a smaller share of the largest are constant; smaller residuals are zero."""
 _SHRINK, _GROW = 0.5, 4.0
 """Factors of the damping where a step achieved what was predicted, and where it did not."""
 
@@ -78,7 +80,7 @@ class NetworkBaseline(Baseline):
         inputs, residuals = self._forward(x, y, self._layers)
         for step in range(self._steps):
             loss = _half_mean_square(residuals)
-            if loss == 0.0:
+            if loss <= _ROUNDING**2:
                 return
             ones = np.ones((len(y), 1), np.float32)
             J = list(zip(inputs, network_backward(self._layers, inputs, ones), strict=True))
@@ -107,7 +109,10 @@ class NetworkBaseline(Baseline):
                 self._layers, inputs, residuals = candidate, inputs_there, residuals_there
 
     def _restandardize(self, observations: Array, targets: Array) -> None:
-        """Take shifts and scales from the batch; the weights make up for them, so that V stays."""
+        """Take shifts and scales from the batch; the weights make up for them, so that V stays.
+
+        Where the targets are a constant, V is that, to the bit.
+        """
         shift, scale = standardization(observations)
         first, last = self._layers[0].copy(), self._layers[-1].copy()
         if len(self._layers) == 1:
@@ -117,9 +122,13 @@ class NetworkBaseline(Baseline):
             first[-1] += ((shift - self.shift) / self.scale) @ first[:-1]
             first[:-1] *= (scale / self.scale)[:, None]
         target_shift, target_std = float(targets.mean()), float(targets.std())
-        target_scale = target_std if target_std > 1e-9 * np.abs(targets).max() else 1.0
+        largest = float(np.abs(targets).max())
+        constant = target_std <= _ROUNDING * largest
+        target_scale = (largest or 1.0) if constant else target_std
         last *= self.target_scale / target_scale
         last[-1] += (self.target_shift - target_shift) / target_scale
+        if constant:
+            last[...] = 0.0
         self._layers[0], self._layers[-1] = first, last
         self.shift, self.scale = shift, scale
         self.target_shift, self.target_scale = target_shift, target_scale

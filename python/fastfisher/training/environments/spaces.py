@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from ...arguments import refuse_masked
 from ..batch import Array
 from ..errors import UserError
 from .flat import flattener
@@ -125,8 +126,9 @@ def observation_rows(space: spaces.Space[Any], observation: Any) -> tuple[Array,
 
     ``space`` is that of one observation, before it is flattened.  ``observation`` is one, or several: an
     array of rows, a list, or what a gymnasium vector environment gives, for a Dict or Tuple space a dict or
-    tuple of such; anything else is a ValueError.
+    tuple of such; anything else is a ValueError, as are masked entries.
     """
+    refuse_masked(observation, "observation")
     if isinstance(space, spaces.Box):
         array = np.asarray(observation, dtype=np.float64)
         single = array.shape == space.shape
