@@ -8,6 +8,7 @@
 #include "fastfisher/events.hpp"
 #include "solvers/preconditioner.hpp"
 #include "solvers/refinement.hpp"
+#include "step/sample_weights.hpp"
 #include "step/workspace.hpp"
 
 namespace fastfisher::detail {
@@ -29,7 +30,7 @@ struct Outcome {
   Solver solver = Solver::automatic;
   Precision precision = Precision::automatic;
   Solution solution;  // measured; empty where there is none
-  Vector dual;        // sample weights, where a direct solver found them
+  SampleWeights weights;  // where the solver found them beside the solution
   Index iterations = 0;
   Index limit = 0;                                       // on the iterations of an iterative solver
   std::shared_ptr<const Preconditioner> preconditioner;  // the one that it ran with, or null
