@@ -41,8 +41,8 @@ std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std:
 // from a context's poll, which is never called under the object's lock.
 class Fisher {
  public:
-  // d > 0.  Throws std::invalid_argument, or MemoryLimitExceeded where the matrix takes more than so many bytes; null: 40%
-  // of the machine's.
+  // d > 0.  Throws std::invalid_argument, or MemoryLimitExceeded where the matrix takes more than so many bytes; null:
+  // 40% of the machine's.
   explicit Fisher(Index dimension, std::optional<double> memory_limit = {});
   Fisher(const Fisher& other);
   Fisher& operator=(const Fisher&) = delete;

@@ -2,8 +2,8 @@
 //
 // All that CG and LSMR do to vectors keeps this, from a start that has it: M v = S^T (diag(w) S v + shift u), and
 // b = S^T diag(w) a.  A solution that is cut short has sample weights so, which its residual does not give:
-// diag(w) (a - S x) / shift misses x by the residual over the shift.  Rounding is what parts v from S^T u, more of it in
-// single precision, and in a preconditioner that divides by the shift.
+// diag(w) (a - S x) / shift misses x by the residual over the shift.  Rounding is what parts v from S^T u, more of it
+// in single precision, and in a preconditioner that divides by the shift.
 #pragma once
 
 #include "solvers/normal_system.hpp"

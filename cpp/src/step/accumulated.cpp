@@ -235,7 +235,8 @@ std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std:
   const double scale = batch.count.has_value() ? sums.weight() / *batch.count : 1.0;
   const auto size = static_cast<std::size_t>(sums.dimension());
   Vector gradient(batch.gradient, batch.gradient + size);
-  const bool of_rounding = batch.square_advantages.has_value() && detail::is_rounding(sums, *batch.square_advantages, gradient);
+  const bool of_rounding =
+      batch.square_advantages.has_value() && detail::is_rounding(sums, *batch.square_advantages, gradient);
   if (of_rounding) std::fill(gradient.begin(), gradient.end(), 0.0);
   const bool momentum = batch.previous != nullptr && batch.momentum > 0.0;
   const double unit = options.relative_damping

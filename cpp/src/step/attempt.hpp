@@ -29,7 +29,7 @@ struct Outcome {
   Ending ending = Ending::converged;
   Solver solver = Solver::automatic;
   Precision precision = Precision::automatic;
-  Solution solution;  // measured; empty where there is none
+  Solution solution;      // measured; empty where there is none
   SampleWeights weights;  // where the solver found them beside the solution
   Index iterations = 0;
   Index limit = 0;                                       // on the iterations of an iterative solver

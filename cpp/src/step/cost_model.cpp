@@ -212,9 +212,7 @@ PredictedCosts predicted_costs(const SolveShape& shape) {
   return costs;
 }
 
-double memory_limit(const SolveShape& shape) {
-  return shape.memory_limit.value_or(memory_share * machine_memory());
-}
+double memory_limit(const SolveShape& shape) { return shape.memory_limit.value_or(memory_share * machine_memory()); }
 
 bool fits_in_memory(const SolveShape& shape, Solver solver) { return fits(shape, side_of(shape, solver)); }
 

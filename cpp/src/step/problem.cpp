@@ -57,7 +57,7 @@ void measure(const Batch& batch, const Context& context, Survey& problem) {
 
 // Squares that vanish, or have lost digits, make no F beside which the damping is small.
 void check_squares(const Problem& problem, const Context& context) {
-  constexpr double least = std::numeric_limits<double>::min() / std::numeric_limits<double>::epsilon();
+  constexpr double least = std::numeric_limits<double>::min();
   const double sum = problem.trace * problem.count;
   if (sum > least || problem.count * problem.damping > sum) return;
   const ScoresView& scores = problem.batch->scores;
@@ -185,8 +185,10 @@ Problem pose(const Survey& surveyed, const StepOptions& options, const Context& 
   }
   check_squares(problem, context);
   scale_matrix(problem);
-  if (!std::isfinite(problem.shift()) || !std::isnormal(problem.solution_scale())) {
-    throw std::overflow_error("damping, count: their product leaves the range of float64; rescale the weights");
+  const double weight = problem.matrix_scale * problem.total_weight;
+  if (!std::isfinite(problem.shift()) || !std::isnormal(problem.solution_scale()) || !std::isnormal(weight)) {
+    throw std::overflow_error(
+        "damping, count, weights: their products leave the range of float64; rescale the weights");
   }
   return problem;
 }

@@ -51,9 +51,7 @@ std::optional<Event> judge(const Workspace& workspace, const Outcome& outcome, d
   if (residual <= trusted) return std::nullopt;
   const auto flag = [](bool value) { return value ? 1.0 : 0.0; };
   const bool cut = outcome.ending == Ending::cut, single = outcome.precision == Precision::single_precision;
-  return Event{EventCode::untrusted,
-               outcome.solver,
-               {residual, trusted, flag(second_pass), flag(cut), flag(single)}};
+  return Event{EventCode::untrusted, outcome.solver, {residual, trusted, flag(second_pass), flag(cut), flag(single)}};
 }
 
 NaturalStep told(NaturalStep&& result) {
