@@ -90,10 +90,10 @@ class Ladder {
 
   [[noreturn]] void refuse() const {
     const bool single = plan_->first.precision == Precision::single_precision;
-    throw NotPositiveDefinite(std::string("the damped Fisher matrix has no Cholesky factor in ") +
-                              (single ? "single" : "this") +
-                              " precision, even with jitter, and no positive eigenvalue above its rounding; " +
-                              (single ? "use double precision or " : "") + "increase damping");
+    throw NotPositiveDefinite(
+        std::string("the damped Fisher matrix has no Cholesky factor in this precision, even with jitter, and no "
+                    "positive eigenvalue above its rounding; ") +
+        (single ? "use double precision or " : "") + "increase damping");
   }
 
   // A factor that is all rounding may give an x that is against the gradient, or further from the solution than zero.

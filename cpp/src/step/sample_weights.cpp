@@ -114,9 +114,14 @@ SampleWeights weights_by_factor(const Workspace& workspace, const Factorization&
 
 SampleWeights final_weights(const Workspace& workspace, double most, Outcome& outcome) {
   SampleWeights best = std::move(outcome.weights);
-  if (best.miss <= most || !(workspace.system->shift() > 0.0)) return best;
-  const bool carried = row_of(outcome.solver).iterative && !best.u.empty();
+  if (!(workspace.system->shift() > 0.0)) return best;
+  const bool iterative = row_of(outcome.solver).iterative, carried = iterative && !best.u.empty();
   const Solution& solution = outcome.solution;
+  if (iterative && solution.residual <= most * workspace.system->shift() * norm(solution.x)) {
+    SampleWeights of_solved = measured(workspace, solution.x, of_residual(workspace, solution));
+    if (of_solved.miss <= most) return of_solved;
+  }
+  if (best.miss <= most) return best;
   if (carried) {
     settle(workspace, outcome, best);
     best = measured(workspace, solution.x, std::move(best.u));
@@ -124,7 +129,7 @@ SampleWeights final_weights(const Workspace& workspace, double most, Outcome& ou
   }
   take_better(best, measured(workspace, solution.x, of_residual(workspace, solution)));
   constexpr double near = 1e-3;  // so that few digits are wanted
-  if (best.miss <= most || !(best.miss <= near) || !row_of(outcome.solver).iterative) return best;
+  if (best.miss <= most || !(best.miss <= near) || !iterative) return best;
   correct_by_iterations(workspace, outcome, most, best);
   return best;
 }

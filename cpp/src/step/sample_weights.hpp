@@ -27,9 +27,10 @@ SampleWeights measured(const Workspace& workspace, const Vector& x, Vector u);
 // With shift, they start from the residual; without, S^T u = x holds for u = diag(w) S M^-1 x.
 SampleWeights weights_by_factor(const Workspace& workspace, const Factorization& factor, const Solution& solution);
 
-// Returns the weights of the outcome that the ladder came to, good to `most` where that can be had: those that its
-// solver found beside the solution; those of the residual; or the first, with an x that is S^T u and solves the system
-// as well; or these, corrected by a few iterations of CG.
+// Returns the weights of the outcome that the ladder came to, good to `most` where that can be had: of a solution by
+// iterations those of its residual, where that is small; those that the solver found beside the solution, whose part
+// that S^T takes to nothing may be another; these with an x that is S^T u and solves the system as well; or either of
+// the two, corrected by a few iterations of CG.
 SampleWeights final_weights(const Workspace& workspace, double most, Outcome& outcome);
 
 }  // namespace fastfisher::detail
