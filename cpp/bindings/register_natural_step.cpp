@@ -128,7 +128,7 @@ py::list py_accumulated_steps(const Fisher& fisher, const Vector& gradient, std:
                               const std::vector<double>& dampings, bool relative_damping, std::optional<double> max_kl,
                               const std::string& solver, double tolerance, std::optional<Index> max_iterations,
                               double momentum, const std::optional<Vector>& previous,
-                              std::optional<double> memory_limit, std::optional<double> square_advantages,
+                              std::optional<double> memory_limit, std::optional<double> norm_advantages,
                               const py::object& read_again, int threads) {
   AccumulatedBatch batch;
   batch.fisher = &fisher;
@@ -136,7 +136,7 @@ py::list py_accumulated_steps(const Fisher& fisher, const Vector& gradient, std:
   batch.count = count;
   batch.momentum = momentum;
   batch.previous = vector_data(previous, fisher.dimension(), "previous");
-  batch.square_advantages = square_advantages;
+  batch.norm_advantages = norm_advantages;
   batch.multiply = [&read_again](const auto& directions, auto& products) {
     return multiply_by(read_again, directions, products);
   };
@@ -198,7 +198,7 @@ void register_natural_step(py::module_& module) {
   module.def("accumulated_steps", &py_accumulated_steps, py::arg("fisher"), py::arg("gradient"), py::arg("count"),
              py::arg("dampings"), py::arg("relative_damping"), py::arg("max_kl"), py::arg("solver"), py::arg("tol"),
              py::arg("max_iterations"), py::arg("momentum"), py::arg("previous"), py::arg("memory_limit"),
-             py::arg("square_advantages"), py::arg("read_again"), py::arg("threads"));
+             py::arg("norm_advantages"), py::arg("read_again"), py::arg("threads"));
   module.attr("solver_names") = names_of(solvers());
   module.attr("precision_names") = names_of(precisions());
   module.def("predicted_costs", &py_predicted_costs, py::arg("scores"), py::arg("damping"),

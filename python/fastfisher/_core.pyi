@@ -138,7 +138,7 @@ def accumulated_steps(
     momentum: float,
     previous: _Vector | None,
     memory_limit: float | None,
-    square_advantages: float | None,
+    norm_advantages: float | None,
     read_again: Callable[[list[_Vector]], list[_Vector] | tuple[int, int]] | None,
     threads: int,
 ) -> list[dict[str, Any]]: ...

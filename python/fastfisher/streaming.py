@@ -7,6 +7,7 @@ never streams: a list stands for blocks of *columns*, side by side.  docs/stream
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, TypeAlias, TypeGuard
@@ -95,7 +96,7 @@ def steps_of_stream(
         sums.gradient / total if g is None else g,
         read_again=None if blocks is stream else partial(_second_pass, stream, sums, divisor),
         previous=prior,
-        square_advantages=sums.square_advantages if g is None else None,
+        norm_advantages=sums.norm_advantages if g is None else None,
         **options,
     )
 
@@ -126,8 +127,8 @@ class _Sums:
         self, d: int | None, expects_advantages: bool, memory_limit: float | None, threads: int
     ) -> None:
         self.gradient: Vector = np.zeros(1)
-        self.square_advantages = 0.0
-        """sum w A^2, by which rounding is told from a gradient."""
+        self.norm_advantages = 0.0
+        """sqrt(sum w A^2), by which rounding is told from a gradient."""
         self.threads = threads
         self._expects_advantages = expects_advantages
         self._memory_limit = memory_limit
@@ -167,7 +168,9 @@ class _Sums:
         with np.errstate(over="ignore", invalid="ignore"):
             weighted = advantages if weights is None else weights * advantages
             self.gradient = self.gradient + rmatvec(matrix.native, weighted, threads=self.threads)
-            self.square_advantages += float(weighted @ advantages)
+            largest = float(np.abs(advantages).max(initial=0.0)) or 1.0  # so that no square leaves the range
+            square = float(weighted / largest @ (advantages / largest))
+            self.norm_advantages = math.hypot(self.norm_advantages, largest * math.sqrt(square))
         if not np.isfinite(self.gradient).all():
             raise OverflowError("advantages: their product with the scores leaves the range of float64")
 

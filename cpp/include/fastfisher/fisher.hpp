@@ -22,8 +22,9 @@ struct AccumulatedBatch {
   std::optional<double> count;       // divisor of F; default: the sum of the weights
   double momentum = 0.0;             // as of Batch
   const double* previous = nullptr;
-  // sum w A^2 where the gradient was summed as S^T (w A) / sum w, so that it can be told from the rounding of its sums.
-  std::optional<double> square_advantages;
+  // sqrt(sum w A^2) where the gradient was summed as S^T (w A) / sum w, so that it can be told from the rounding of its
+  // sums.
+  std::optional<double> norm_advantages;
   // Where the rows can be read again: writes F x for each direction x, from the rows, and returns nothing; or returns
   // an event that says why it could not, and F x is then that of the matrix.  May be empty.
   std::function<std::optional<Event>(const std::vector<std::vector<double>>& directions,

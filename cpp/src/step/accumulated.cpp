@@ -101,9 +101,9 @@ void check_batch(const AccumulatedBatch& batch) {
 
 // Returns whether all of the gradient is zero against rounding (gradient.hpp), by a bound on the terms of its sums:
 // sum |s_k| w |A| <= sqrt(sum w s_k^2 sum w A^2).
-bool is_rounding(const Fisher::Snapshot& sums, double square_advantages, const Vector& gradient) {
+bool is_rounding(const Fisher::Snapshot& sums, double norm_advantages, const Vector& gradient) {
   if (norm(gradient) == 0.0) return false;
-  const double advantages = std::sqrt(square_advantages / sums.weight());
+  const double advantages = norm_advantages / std::sqrt(sums.weight());
   for (std::size_t k = 0; k < gradient.size(); ++k) {
     const double scores = std::sqrt(sums.sum()[k * (gradient.size() + 1)] / sums.weight());
     if (std::fabs(gradient[k]) > rounding_of_terms * scores * advantages) return false;
@@ -236,7 +236,7 @@ std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std:
   const auto size = static_cast<std::size_t>(sums.dimension());
   Vector gradient(batch.gradient, batch.gradient + size);
   const bool of_rounding =
-      batch.square_advantages.has_value() && detail::is_rounding(sums, *batch.square_advantages, gradient);
+      batch.norm_advantages.has_value() && detail::is_rounding(sums, *batch.norm_advantages, gradient);
   if (of_rounding) std::fill(gradient.begin(), gradient.end(), 0.0);
   const bool momentum = batch.previous != nullptr && batch.momentum > 0.0;
   const double unit = options.relative_damping
