@@ -76,7 +76,7 @@ void register_fisher(py::module_& module) {
   using Unlocked = py::call_guard<py::gil_scoped_release>;
   const auto threads = py::arg("threads") = 0;
   py::class_<Fisher>(module, "Fisher")
-      .def(py::init<Index>(), py::arg("d"))
+      .def(py::init<Index, std::optional<double>>(), py::arg("d"), py::arg("memory_limit") = py::none())
       .def(py::init<const Fisher&>(), py::arg("other"), Unlocked())
       .def_property_readonly("d", &Fisher::dimension)
       .def_property_readonly("count", py::cpp_function(&Fisher::count, Unlocked()))

@@ -64,7 +64,7 @@ py::list py_natural_steps(const py::object& scores, const std::optional<Vector>&
                           bool relative_damping, std::optional<double> max_kl, const std::string& solver,
                           const std::string& precision, double tolerance, std::optional<Index> max_iterations,
                           const std::optional<Vector>& initial, double momentum, const std::optional<Vector>& previous,
-                          bool precondition, std::optional<double> memory_limit, int threads) {
+                          bool precondition, bool sample_weights, std::optional<double> memory_limit, int threads) {
   Batch batch;
   batch.scores = scores_view(scores);
   const Index n = rows(batch.scores);
@@ -85,6 +85,7 @@ py::list py_natural_steps(const py::object& scores, const std::optional<Vector>&
   options.max_iterations = max_iterations;
   options.initial = vector_data(initial, d, "initial");
   options.precondition = precondition;
+  options.sample_weights = sample_weights;
   options.memory_limit = memory_limit;
 
   std::vector<NaturalStep> results;
@@ -127,13 +128,15 @@ py::list py_accumulated_steps(const Fisher& fisher, const Vector& gradient, std:
                               const std::vector<double>& dampings, bool relative_damping, std::optional<double> max_kl,
                               const std::string& solver, double tolerance, std::optional<Index> max_iterations,
                               double momentum, const std::optional<Vector>& previous,
-                              std::optional<double> memory_limit, const py::object& read_again, int threads) {
+                              std::optional<double> memory_limit, std::optional<double> norm_advantages,
+                              const py::object& read_again, int threads) {
   AccumulatedBatch batch;
   batch.fisher = &fisher;
   batch.gradient = vector_data(gradient, fisher.dimension(), "gradient");
   batch.count = count;
   batch.momentum = momentum;
   batch.previous = vector_data(previous, fisher.dimension(), "previous");
+  batch.norm_advantages = norm_advantages;
   batch.multiply = [&read_again](const auto& directions, auto& products) {
     return multiply_by(read_again, directions, products);
   };
@@ -191,11 +194,11 @@ void register_natural_step(py::module_& module) {
              py::arg("weights"), py::arg("count"), py::arg("center"), py::arg("dampings"), py::arg("relative_damping"),
              py::arg("max_kl"), py::arg("solver"), py::arg("precision"), py::arg("tol"), py::arg("max_iterations"),
              py::arg("initial"), py::arg("momentum"), py::arg("previous"), py::arg("precondition"),
-             py::arg("memory_limit"), py::arg("threads"));
+             py::arg("sample_weights"), py::arg("memory_limit"), py::arg("threads"));
   module.def("accumulated_steps", &py_accumulated_steps, py::arg("fisher"), py::arg("gradient"), py::arg("count"),
              py::arg("dampings"), py::arg("relative_damping"), py::arg("max_kl"), py::arg("solver"), py::arg("tol"),
              py::arg("max_iterations"), py::arg("momentum"), py::arg("previous"), py::arg("memory_limit"),
-             py::arg("read_again"), py::arg("threads"));
+             py::arg("norm_advantages"), py::arg("read_again"), py::arg("threads"));
   module.attr("solver_names") = names_of(solvers());
   module.attr("precision_names") = names_of(precisions());
   module.def("predicted_costs", &py_predicted_costs, py::arg("scores"), py::arg("damping"),

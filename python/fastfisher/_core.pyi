@@ -1,7 +1,7 @@
 """Types of the compiled core, checked against it by stubtest."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import Any, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,10 @@ def measure_peak_flops(precision: str = "double", seconds: float = 0.2) -> float
 
 @final
 class Fisher:
-    def __init__(self, d: int | Fisher) -> None: ...
+    @overload
+    def __init__(self, d: int, memory_limit: float | None = None) -> None: ...
+    @overload
+    def __init__(self, other: Fisher) -> None: ...
     @property
     def d(self) -> int: ...
     @property
@@ -124,6 +127,7 @@ def natural_steps(
     momentum: float,
     previous: _Vector | None,
     precondition: bool,
+    sample_weights: bool,
     memory_limit: float | None,
     threads: int,
 ) -> list[dict[str, Any]]: ...
@@ -140,6 +144,7 @@ def accumulated_steps(
     momentum: float,
     previous: _Vector | None,
     memory_limit: float | None,
+    norm_advantages: float | None,
     read_again: Callable[[list[_Vector]], list[_Vector] | tuple[int, int]] | None,
     threads: int,
 ) -> list[dict[str, Any]]: ...

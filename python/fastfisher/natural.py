@@ -59,7 +59,8 @@ class NaturalStep:
     direction : (d,) float64
         x = (F + lambda I)^-1 g.
     gradient : (d,) float64
-        g, the policy gradient.
+        g, the policy gradient; zero where all of it is no more than the rounding of its sums, as an event of
+        the code "zero_gradient" says.
     step_size : float
         alpha; 1 where no `max_kl` was asked for.
     predicted_kl : float
@@ -78,8 +79,11 @@ class NaturalStep:
         ||g - (F + lambda I) x|| / ||g||, measured in float64 from the scores, not from a matrix formed of
         them (but for an iterator that can be read only once, which the notes then say).
     sample_weights : (N,) float64 or None
-        u with direction = S^T u, where advantages were given: the natural gradient is the plain policy
-        gradient with u in place of advantages / N.  With damping u = (A - S x) / (N lambda).
+        u with direction = S^T u (and momentum's part), where advantages were given: the natural gradient is
+        the plain policy gradient with u in place of advantages / N.  With damping, of a system that is
+        solved, u = (A - S x) / (N lambda).  S^T u holds to 1e-6 of the direction's norm, as measured, where
+        CG was cut short too; where it cannot, as from a start outside the span of the scores, an event of
+        the code "sample_weights_missed" says so, and this is None.
     events : tuple of Event
         What happened on the way, in that order: why solver="auto" chose what it did, and anything out of the
         ordinary: a fallback taken, a jitter added, part of the gradient outside the span of the scores.  One
@@ -142,6 +146,7 @@ def natural_step(
     momentum: float = 0.0,
     previous: ArrayLike | None = None,
     precondition: bool = True,
+    sample_weights: bool = True,
     memory_limit: float | None = None,
     num_threads: int | None = None,
 ) -> NaturalStep: ...
@@ -167,6 +172,7 @@ def natural_step(
     momentum: float = 0.0,
     previous: ArrayLike | None = None,
     precondition: bool = True,
+    sample_weights: bool = True,
     memory_limit: float | None = None,
     num_threads: int | None = None,
 ) -> tuple[NaturalStep, ...]: ...
@@ -191,6 +197,7 @@ def natural_step(
     momentum: float = 0.0,
     previous: ArrayLike | None = None,
     precondition: bool = True,
+    sample_weights: bool = True,
     memory_limit: float | None = None,
     num_threads: int | None = None,
 ) -> NaturalStep | tuple[NaturalStep, ...]:
@@ -254,6 +261,10 @@ def natural_step(
         The `direction` of the step before, which is the state of momentum; default zero.
     precondition : bool
         Let CG or LSMR build a preconditioner from a sample of the rows where that pays.
+    sample_weights : bool
+        Find `NaturalStep.sample_weights`.  It costs a product with S^T, and in CG and LSMR work on vectors of
+        N; the step is the same bits without, unless CG in single precision has left the span of the scores by
+        more than 1e-6: the direction is then what the weights give, where that solves the system as well.
     memory_limit : float, optional
         Bytes that a matrix to be factored may take, and with several dampings the copy that is kept of it,
         which otherwise is formed again for each; default 40% of the machine's, or of the control group's.
@@ -270,9 +281,9 @@ def natural_step(
     TypeError, ValueError
         If an argument is not as above; the message names it, says what was expected and what came.
     OverflowError
-        If squared scores leave the range of float64.
+        If squared scores leave the range of float64, upwards, or downwards where no damping is above them.
     MemoryError
-        If the matrix of the `solver` asked for takes more than `memory_limit`.
+        If the matrix of the `solver` asked for takes more than `memory_limit`; of an iterator, any d x d one.
     numpy.linalg.LinAlgError
         If the damping is too small for the rounding of the matrix, and neither a small jitter nor raising its
         eigenvalues to the bound on that rounding helps.
@@ -305,6 +316,7 @@ def natural_step(
         "max_iterations": None if max_iterations is None else whole(max_iterations, "max_iterations"),
         "momentum": share,
         "precondition": flag(precondition, "precondition"),
+        "sample_weights": flag(sample_weights, "sample_weights"),
         "memory_limit": None if memory_limit is None else number(memory_limit, "memory_limit", POSITIVE),
         "threads": thread_count(num_threads, "num_threads"),
     }

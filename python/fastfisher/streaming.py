@@ -7,6 +7,7 @@ never streams: a list stands for blocks of *columns*, side by side.  docs/stream
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from typing import Any, TypeAlias, TypeGuard
@@ -67,13 +68,14 @@ def steps_of_stream(
     center: bool,
     precision: str,
     precondition: bool,
+    sample_weights: bool,
     **options: Any,
 ) -> list[dict[str, Any]]:
     """Do what `_core.natural_steps` does, for blocks (scores, advantages) or (scores, advantages, weights).
 
     One pass sums S^T diag(w) S and S^T (w A).  The d x d system is factored in float64, and refined.  Where
     the stream gives a second pass, that measures the residual from the scores.  A factor has no use for
-    `initial` and `precondition`; `options` are those of `_core.accumulated_steps`.
+    `initial`, `precondition` and `sample_weights`; `options` are those of `_core.accumulated_steps`.
     """
     _refuse_what_needs_rows(options["solver"], precision, center)
     g = optional_vector(gradient, None, "gradient", "parameter")
@@ -94,6 +96,7 @@ def steps_of_stream(
         sums.gradient / total if g is None else g,
         read_again=None if blocks is stream else partial(_second_pass, stream, sums, divisor),
         previous=prior,
+        norm_advantages=sums.norm_advantages if g is None else None,
         **options,
     )
 
@@ -124,18 +127,15 @@ class _Sums:
         self, d: int | None, expects_advantages: bool, memory_limit: float | None, threads: int
     ) -> None:
         self.gradient: Vector = np.zeros(1)
+        self.norm_advantages = 0.0
+        """sqrt(sum w A^2), by which rounding is told from a gradient."""
         self.threads = threads
         self._expects_advantages = expects_advantages
         self._memory_limit = memory_limit
         self._fisher = None if d is None else self._begin(d)
 
     def _begin(self, d: int) -> Fisher:
-        if self._memory_limit is not None and 8.0 * d * d > self._memory_limit:
-            raise MemoryError(
-                f"memory_limit: expected at least {8 * d * d} bytes, a float64 matrix of {d} x {d}, "
-                f"got {self._memory_limit:g}"
-            )
-        return Fisher(d)
+        return Fisher(d, self._memory_limit)
 
     @property
     def fisher(self) -> Fisher:
@@ -168,6 +168,9 @@ class _Sums:
         with np.errstate(over="ignore", invalid="ignore"):
             weighted = advantages if weights is None else weights * advantages
             self.gradient = self.gradient + rmatvec(matrix.native, weighted, threads=self.threads)
+            largest = float(np.abs(advantages).max(initial=0.0)) or 1.0  # so that no square leaves the range
+            square = float(weighted / largest @ (advantages / largest))
+            self.norm_advantages = math.hypot(self.norm_advantages, largest * math.sqrt(square))
         if not np.isfinite(self.gradient).all():
             raise OverflowError("advantages: their product with the scores leaves the range of float64")
 

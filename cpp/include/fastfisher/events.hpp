@@ -37,8 +37,10 @@ enum class EventCode {
   zero_gradient,
   momentum_kept,
   no_sample_weights,
+  sample_weights_missed,  // the direction, and were left out
   outside_span,
   no_step_length,
+  kl_exceeded,          // the predicted one is above what was asked for
   residual_of_matrix,   // an iterator gave its rows only once
   second_pass_changed,  // an iterator gave other rows the second time
   untrusted,

@@ -22,6 +22,9 @@ struct AccumulatedBatch {
   std::optional<double> count;       // divisor of F; default: the sum of the weights
   double momentum = 0.0;             // as of Batch
   const double* previous = nullptr;
+  // sqrt(sum w A^2) where the gradient was summed as S^T (w A) / sum w, so that it can be told from the rounding of its
+  // sums.
+  std::optional<double> norm_advantages;
   // Where the rows can be read again: writes F x for each direction x, from the rows, and returns nothing; or returns
   // an event that says why it could not, and F x is then that of the matrix.  May be empty.
   std::function<std::optional<Event>(const std::vector<std::vector<double>>& directions,
@@ -39,8 +42,9 @@ std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std:
 // from a context's poll, which is never called under the object's lock.
 class Fisher {
  public:
-  // d > 0.  Throws std::invalid_argument.
-  explicit Fisher(Index dimension);
+  // d > 0.  Throws std::invalid_argument, or MemoryLimitExceeded where the matrix takes more than so many bytes; null:
+  // 40% of the machine's.
+  explicit Fisher(Index dimension, std::optional<double> memory_limit = {});
   Fisher(const Fisher& other);
   Fisher& operator=(const Fisher&) = delete;
 

@@ -35,6 +35,7 @@ struct StepOptions {
   std::optional<Index> max_iterations;  // CG, LSMR: >= 0; default min(10 min(N, d) + 100, 10,000)
   const double* initial = nullptr;      // CG, LSMR: where to start, (d,), finite
   bool precondition = true;             // CG, LSMR: by a sample of the rows, where that pays
+  bool sample_weights = true;  // find them, where advantages are given: a product with S^T, and N a CG iteration
   // Bytes that a factored matrix may take, and what is kept of it for other dampings; default: 40% of the machine's.
   std::optional<double> memory_limit;
 };

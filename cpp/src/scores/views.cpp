@@ -31,6 +31,24 @@ Index columns_of(const PairView<Scalar>& block) noexcept {
                               what + ", got " + std::to_string(got));
 }
 
+// Returns a block's number of columns, which for a pair is a product that may leave the range of an index, beside those
+// before it.
+Index checked_columns(const BlockView& block, std::size_t number, Index before) {
+  constexpr Index most = Index{1} << 48;
+  const Index columns = std::visit(
+      []<class View>(const View& view) {
+        if constexpr (detail::Pair<View>) {
+          const Index p = view.left.columns, q = view.right.columns;
+          return p > 0 && q > most / p ? most + 1 : p * q;
+        } else {
+          return view.columns;
+        }
+      },
+      block);
+  if (columns <= most - before) return columns;
+  throw std::invalid_argument("scores[" + std::to_string(number) + "]: expected at most 2^48 columns in all, got more");
+}
+
 }  // namespace
 
 Index rows(const BlockView& block) noexcept {
@@ -57,7 +75,7 @@ ScoresView::ScoresView(std::vector<BlockView> blocks) : blocks_(std::move(blocks
           }
         },
         blocks_[k]);
-    columns_ += fastfisher::columns(blocks_[k]);
+    columns_ += checked_columns(blocks_[k], k, columns_);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <functional>
 #include <limits>
 
+#include "solvers/carried.hpp"
 #include "solvers/linear_system.hpp"
 #include "solvers/preconditioner.hpp"
 
@@ -18,7 +19,7 @@ struct ConjugateGradientResult {
   Vector residual_vector, scores_times_x;  // b - M x and S x, as measured
 };
 
-// A product computes y = M p, in the arithmetic that the recurrence is to have.
+// A product computes y = M p, in the arithmetic that the recurrence is to have; of a carried p a carried y.
 using Product = std::function<void(const Vector& p, Vector& y)>;
 
 struct ConjugateGradientOptions {
@@ -36,6 +37,7 @@ struct ConjugateGradientOptions {
   double most_rise = 1.0;
   // It is asked after each iteration, with the residual of the recurrence over ||b||.  It may be empty.
   std::function<bool(Index iterations, double residual)> go_on;
+  const Carrier* carrier = nullptr;  // of x with its sample weights (carried.hpp); null: x is not carried
 };
 
 // Solves M x = b to ||b - M x|| <= tolerance ||b||, or as far as it gets; x is the start on entry and the solution on

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "runtime/thread_pool.hpp"
@@ -10,11 +11,13 @@
 namespace fastfisher::detail {
 namespace {
 
-// The residual's space has an entry a sample and an entry a parameter.
+// The residual's space has an entry a sample and an entry a parameter; these may be carried (carried.hpp).
 struct Stacked {
   Vector samples, parameters;
 
-  double norm() const { return std::hypot(detail::norm(samples), detail::norm(parameters)); }
+  double norm(std::size_t columns) const {
+    return std::hypot(detail::norm(samples), detail::norm(std::span(parameters).first(columns)));
+  }
   void scale(double factor) {
     for (double& value : samples) value *= factor;
     for (double& value : parameters) value *= factor;
@@ -37,13 +40,16 @@ class StackedOperator {
     for (std::size_t k = 0; k < v.size(); ++k) u.parameters[k] = root_shift_ * v[k] + factor * u.parameters[k];
   }
 
-  // Computes p = A^T u + factor p.
+  // Computes p = A^T u + factor p, carried where u.parameters are.
   void apply_transposed(const Stacked& u, double factor, Vector& p) {
     products_ = u.samples;
     if (!roots_.empty()) weigh(products_);
     system_->multiply_transposed(products_, sums_);
+    if (p.size() > sums_.size()) sums_.insert(sums_.end(), products_.begin(), products_.end());
     for (std::size_t k = 0; k < p.size(); ++k) p[k] = sums_[k] + root_shift_ * u.parameters[k] + factor * p[k];
   }
+
+  std::size_t columns() const noexcept { return system_->parameters(); }
 
  private:
   void weigh(Vector& values) const {
@@ -68,9 +74,9 @@ struct Givens {
 // Golub and Kahan's bidiagonalisation of A P^-1/2 has A V = U B, P^-1 A^T U = V B^T and V^T P V = U^T U = I.
 class Bidiagonalisation {
  public:
-  Bidiagonalisation(StackedOperator& matrix, const Preconditioner* preconditioner, Stacked start, std::size_t columns)
-      : matrix_(&matrix), preconditioner_(preconditioner), u_(std::move(start)), p_(columns, 0.0) {
-    beta = u_.norm();
+  Bidiagonalisation(StackedOperator& matrix, const Preconditioner* preconditioner, Stacked start)
+      : matrix_(&matrix), preconditioner_(preconditioner), u_(std::move(start)), p_(u_.parameters.size(), 0.0) {
+    beta = u_.norm(matrix_->columns());
     if (beta > 0.0) u_.scale(1.0 / beta);
     matrix_->apply_transposed(u_, 0.0, p_);
     normalise();
@@ -78,7 +84,7 @@ class Bidiagonalisation {
 
   void step() {
     matrix_->apply(v, -alpha, u_);
-    beta = u_.norm();
+    beta = u_.norm(matrix_->columns());
     if (beta > 0.0) u_.scale(1.0 / beta);
     matrix_->apply_transposed(u_, -beta, p_);
     normalise();
@@ -91,11 +97,11 @@ class Bidiagonalisation {
   // Makes v = P^-1 p, of length one in the norm of P.
   void normalise() {
     if (preconditioner_ == nullptr) {
-      alpha = norm(p_);
+      alpha = norm(std::span(p_).first(matrix_->columns()));
       v = p_;
     } else {
       preconditioner_->apply(p_, v);
-      alpha = std::sqrt(std::max(0.0, dot(p_, v)));
+      alpha = std::sqrt(std::max(0.0, dot(std::span(p_).first(matrix_->columns()), v)));
     }
     if (!(alpha > 0.0)) return;
     for (double& value : v) value /= alpha;
@@ -186,18 +192,23 @@ LsmrResult lsmr(const LeastSquares& problem, const Vector& b, const Precondition
   StackedOperator matrix(system);
   LsmrResult result;
   measure(system, b, solution);
+  constexpr double most_start = 1e100;  // as in CG
+  if (!(solution.residual <= most_start * norm(b))) {
+    std::fill(solution.x.begin(), solution.x.end(), 0.0);
+    measure(system, b, solution);
+  }
   double before = std::numeric_limits<double>::infinity();
   bool at_rounding = false;
   // A restart that does not halve the measured residual has met the limit of the arithmetic.
   while (solution.residual > goal && !at_rounding && solution.residual < 0.5 * before &&
          result.iterations < max_iterations) {
     before = solution.residual;
-    Stacked remainder{problem.samples, Vector(b.size(), 0.0)};
+    Stacked remainder{problem.samples, Vector(solution.x.size(), 0.0)};
     if (norm(solution.x) > 0.0) {
       matrix.apply(solution.x, -1.0, remainder);
       remainder.scale(-1.0);
     }
-    Bidiagonalisation bidiagonal(matrix, preconditioner, std::move(remainder), b.size());
+    Bidiagonalisation bidiagonal(matrix, preconditioner, std::move(remainder));
     // A preconditioner halves the share, since the norm of P^-1 is another than that of the goal.
     const double share = (preconditioner == nullptr ? 1.0 : 0.5) * goal / before;
     Solution next;

@@ -23,7 +23,7 @@ struct LsmrResult {
 };
 
 // Solves to ||b - M x|| <= tolerance ||b||, if it converges; solution.x is the start on entry, and on return the
-// solution, which has been measured.
+// solution, which has been measured.  A start that is carried (carried.hpp) stays so.
 //
 // Fong and Saunders, "LSMR: an iterative algorithm for sparse least-squares problems", SIAM J. Sci. Comput. 33(5),
 // 2011, arXiv 1006.0758.  The preconditioner, which may be null, acts from the right and is needed only as P^-1

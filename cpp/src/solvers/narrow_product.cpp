@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "solvers/carried.hpp"
+
 namespace fastfisher::detail {
 
 NarrowProduct::NarrowProduct(const NormalSystem& system)
@@ -13,21 +15,30 @@ NarrowProduct::NarrowProduct(const NormalSystem& system)
 }
 
 void NarrowProduct::operator()(const Vector& x, Vector& y) {
-  std::copy(x.begin(), x.end(), x_.begin());
-  const double sum = multiply(x);
+  const std::size_t size = x_.size();
+  const bool carried = x.size() > size;
+  std::copy_n(x.begin(), size, x_.begin());
+  const double sum = multiply(x, carried ? y.data() + size : nullptr);
   std::copy(y_.begin(), y_.end(), y.begin());
   const Vector* mean = scores_.mean();
-  for (std::size_t k = 0; mean != nullptr && k < y.size(); ++k) y[k] -= sum * (*mean)[k];
-  for (std::size_t k = 0; k < x.size(); ++k) y[k] += system_->shift() * x[k];
+  for (std::size_t k = 0; mean != nullptr && k < size; ++k) y[k] -= sum * (*mean)[k];
+  for (std::size_t k = 0; k < size; ++k) y[k] += system_->shift() * x[k];
+  if (carried) finish_product(*system_, x, y);
 }
 
 // Computes y_ = S^T u with u = diag(w) (S - 1 m^T) x, and returns the sum of u: the mean times that sum is still to be
-// subtracted from y_.
-double NarrowProduct::multiply(const Vector& x) {
+// subtracted from y_.  `scores_times_x`, if not null, receives (S - 1 m^T) x.
+double NarrowProduct::multiply(const Vector& x, double* scores_times_x) {
   const float* weights = weights_.empty() ? nullptr : weights_.data();
   const Vector* mean = scores_.mean();
   if (mean == nullptr) {
-    fisher_matvec<float>(scores_.view(), weights, x_.data(), nullptr, y_.data(), system_->context());
+    float* products = nullptr;
+    if (scores_times_x != nullptr) {
+      products_.resize(system_->samples());
+      products = products_.data();
+    }
+    fisher_matvec<float>(scores_.view(), weights, x_.data(), products, y_.data(), system_->context());
+    if (products != nullptr) std::copy(products_.begin(), products_.end(), scores_times_x);
     return 0.0;
   }
   std::vector<float> u(system_->samples());
@@ -35,7 +46,9 @@ double NarrowProduct::multiply(const Vector& x) {
   const double along = dot(*mean, x);
   double sum = 0.0;
   for (std::size_t n = 0; n < u.size(); ++n) {
-    u[n] = static_cast<float>(system_->weight(n) * (static_cast<double>(u[n]) - along));
+    const double product = static_cast<double>(u[n]) - along;
+    if (scores_times_x != nullptr) scores_times_x[n] = product;
+    u[n] = static_cast<float>(system_->weight(n) * product);
     sum += static_cast<double>(u[n]);
   }
   rmatvec<float>(scores_.view(), u.data(), y_.data(), system_->context());

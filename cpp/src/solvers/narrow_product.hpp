@@ -14,14 +14,15 @@ class NarrowProduct {
  public:
   explicit NarrowProduct(const NormalSystem& system);
 
+  // A carried x (carried.hpp) gives a carried y.
   void operator()(const Vector& x, Vector& y);
 
  private:
-  double multiply(const Vector& x);
+  double multiply(const Vector& x, double* scores_times_x);
 
   const NormalSystem* system_;
   NarrowScores scores_;
-  std::vector<float> x_, y_, weights_;
+  std::vector<float> x_, y_, weights_, products_;
 };
 
 }  // namespace fastfisher::detail

@@ -1,5 +1,7 @@
 #include "solvers/normal_system.hpp"
 
+#include <algorithm>
+
 #include "kernels/packed_operand.hpp"
 #include "scores/centred.hpp"
 #include "scores/rank_update.hpp"
@@ -19,12 +21,14 @@ void NormalSystem::multiply_transposed_centred(const Vector& u, Vector& y) const
   transposed_product(scores_, weights_, total_weight_, *mean_, u, y, context());
 }
 
-// Computes u = S v and y = S^T diag(w) u, where the mean is subtracted from each factor.
-void NormalSystem::apply_centred(const Vector& x, Vector& y, Vector& u) const {
-  multiply(x, u);
-  Vector weighted = u;
-  for (std::size_t n = 0; n < weighted.size(); ++n) weighted[n] *= weight(n);
-  multiply_transposed(weighted, y);
+// Computes u = S x and y = S^T diag(w) u, where the mean is subtracted from each factor.
+void NormalSystem::apply_centred(const double* x, double* y, double* scores_times_x) const {
+  Vector u, product;
+  multiply(Vector(x, x + parameters()), u);
+  if (scores_times_x != nullptr) std::copy(u.begin(), u.end(), scores_times_x);
+  for (std::size_t n = 0; n < u.size(); ++n) u[n] *= weight(n);
+  multiply_transposed(u, product);
+  std::copy(product.begin(), product.end(), y);
 }
 
 template <class Real>

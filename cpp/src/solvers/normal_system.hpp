@@ -50,15 +50,17 @@ class NormalSystem final : public LinearSystem {
 
   void apply(const Vector& x, Vector& y, Vector* scores_times_x = nullptr) const override {
     y.resize(parameters());
+    if (scores_times_x != nullptr) scores_times_x->resize(samples());
+    apply(x.data(), y.data(), scores_times_x == nullptr ? nullptr : scores_times_x->data());
+  }
+  // The same on plain memory, (d,) and (N,).
+  void apply(const double* x, double* y, double* scores_times_x) const {
     if (mean_ != nullptr) {
-      Vector u;
-      apply_centred(x, y, scores_times_x == nullptr ? u : *scores_times_x);
+      apply_centred(x, y, scores_times_x);
     } else {
-      if (scores_times_x != nullptr) scores_times_x->resize(samples());
-      fisher_matvec<double>(scores_, weights_, x.data(), scores_times_x == nullptr ? nullptr : scores_times_x->data(),
-                            y.data(), context());
+      fisher_matvec<double>(scores_, weights_, x, scores_times_x, y, context());
     }
-    for (std::size_t k = 0; k < y.size(); ++k) y[k] += shift() * x[k];
+    for (std::size_t k = 0; k < parameters(); ++k) y[k] += shift() * x[k];
   }
 
   void form_primal(float* c) const override { form_rows_product(c); }
@@ -70,7 +72,7 @@ class NormalSystem final : public LinearSystem {
 
  private:
   void multiply_transposed_centred(const Vector& u, Vector& y) const;
-  void apply_centred(const Vector& x, Vector& y, Vector& u) const;
+  void apply_centred(const double* x, double* y, double* scores_times_x) const;
   template <class Real>
   void form_rows_product(Real* c) const;
 

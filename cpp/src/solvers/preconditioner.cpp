@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "runtime/buffer.hpp"
@@ -96,6 +97,7 @@ class SamplePreconditioner final : public Preconditioner {
   SamplePreconditioner(const NormalSystem& system, const RowSample& sample)
       : context_(&system.context()),
         rows_(system.scores(), system.mean(), sample.rows),
+        chosen_(sample.rows),
         shift_(looser * system.shift()),
         size_(static_cast<Index>(sample.rows.size())),
         factor_(size_ * size_) {
@@ -114,23 +116,30 @@ class SamplePreconditioner final : public Preconditioner {
 
   // Computes (r - R^T (R R^T + shift I)^-1 R r) / shift, in Real but for the difference.
   void apply(const Vector& r, Vector& z) const override {
-    const double scale = norm(r);
+    const auto size = static_cast<std::size_t>(columns(rows_.view()));
+    const double scale = norm(std::span(r).first(size));
     z.assign(r.size(), 0.0);
     if (scale == 0.0) return;
-    std::vector<Real> narrow(r.size());
-    for (std::size_t k = 0; k < r.size(); ++k) narrow[k] = static_cast<Real>(r[k] / scale);
+    std::vector<Real> narrow(size);
+    for (std::size_t k = 0; k < size; ++k) narrow[k] = static_cast<Real>(r[k] / scale);
     std::vector<Real> y(roots_.size());
     matvec<Real>(rows_.view(), narrow.data(), y.data(), *context_);
     for (std::size_t n = 0; n < y.size(); ++n) y[n] *= static_cast<Real>(roots_[n]);
     cholesky_solve<Real>(size_, factor_.data(), y.data(), *context_);
     for (std::size_t n = 0; n < y.size(); ++n) y[n] *= static_cast<Real>(roots_[n]);
     rmatvec<Real>(rows_.view(), y.data(), narrow.data(), *context_);
-    for (std::size_t k = 0; k < r.size(); ++k) z[k] = (r[k] - scale * static_cast<double>(narrow[k])) / shift_;
+    for (std::size_t k = 0; k < size; ++k) z[k] = (r[k] - scale * static_cast<double>(narrow[k])) / shift_;
+    if (r.size() == size) return;
+    for (std::size_t k = size; k < r.size(); ++k) z[k] = r[k] / shift_;
+    for (std::size_t n = 0; n < y.size(); ++n) {
+      z[size + static_cast<std::size_t>(chosen_[n])] -= scale * static_cast<double>(y[n]) / shift_;
+    }
   }
 
  private:
   const Context* context_;
   GatheredRows<Real> rows_;
+  std::vector<Index> chosen_;
   double shift_;
   Index size_;
   Buffer<Real> factor_;

@@ -18,7 +18,7 @@ namespace fastfisher::detail {
 class Preconditioner {
  public:
   virtual ~Preconditioner() = default;
-  // Computes z = P^-1 r.
+  // Computes z = P^-1 r, for a carried r (carried.hpp) a carried z.
   virtual void apply(const Vector& r, Vector& z) const = 0;
   virtual Index rows() const noexcept = 0;  // of the sample
 };

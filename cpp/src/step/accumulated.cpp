@@ -9,6 +9,7 @@
 #include "fastfisher/fisher.hpp"
 #include "fastfisher/linalg.hpp"
 #include "scores/checks.hpp"
+#include "step/gradient.hpp"
 #include "step/problem.hpp"
 #include "step/step_rule.hpp"
 
@@ -96,6 +97,18 @@ void check_batch(const AccumulatedBatch& batch) {
   if (batch.count.has_value()) check_count(*batch.count);
   check_momentum(batch.momentum);
   if (batch.previous != nullptr) check_finite(batch.previous, batch.fisher->dimension(), "previous");
+}
+
+// Returns whether all of the gradient is zero against rounding (gradient.hpp), by a bound on the terms of its sums:
+// sum |s_k| w |A| <= sqrt(sum w s_k^2 sum w A^2).
+bool is_rounding(const Fisher::Snapshot& sums, double norm_advantages, const Vector& gradient) {
+  if (norm(gradient) == 0.0) return false;
+  const double advantages = norm_advantages / std::sqrt(sums.weight());
+  for (std::size_t k = 0; k < gradient.size(); ++k) {
+    const double scores = std::sqrt(sums.sum()[k * (gradient.size() + 1)] / sums.weight());
+    if (std::fabs(gradient[k]) > rounding_of_terms * scores * advantages) return false;
+  }
+  return true;
 }
 
 void check_sums_suffice(const StepOptions& options) {
@@ -221,7 +234,10 @@ std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std:
   detail::check_sums_suffice(options);
   const double scale = batch.count.has_value() ? sums.weight() / *batch.count : 1.0;
   const auto size = static_cast<std::size_t>(sums.dimension());
-  const Vector gradient(batch.gradient, batch.gradient + size);
+  Vector gradient(batch.gradient, batch.gradient + size);
+  const bool of_rounding =
+      batch.norm_advantages.has_value() && detail::is_rounding(sums, *batch.norm_advantages, gradient);
+  if (of_rounding) std::fill(gradient.begin(), gradient.end(), 0.0);
   const bool momentum = batch.previous != nullptr && batch.momentum > 0.0;
   const double unit = options.relative_damping
                           ? scale * sums.trace() / static_cast<double>(std::min(sums.count(), sums.dimension()))
@@ -281,8 +297,10 @@ std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std:
       result.events.push_back(std::move(*untrusted));
     }
     if (b_norm == 0.0) {
-      result.events.push_back(
-          {detail::norm(prior) == 0.0 ? EventCode::zero_gradient : EventCode::momentum_kept, Solver::cholesky});
+      const bool kept = detail::norm(prior) != 0.0;
+      Event zero{kept ? EventCode::momentum_kept : EventCode::zero_gradient, Solver::cholesky};
+      if (!kept) zero.numbers = {of_rounding ? 1.0 : 0.0};
+      result.events.push_back(std::move(zero));
     }
 
     // The rule works in units of x' = x / gradient_scale, so that no product of two vectors leaves the range of double.

@@ -8,6 +8,7 @@
 #include "fastfisher/events.hpp"
 #include "solvers/preconditioner.hpp"
 #include "solvers/refinement.hpp"
+#include "step/sample_weights.hpp"
 #include "step/workspace.hpp"
 
 namespace fastfisher::detail {
@@ -28,8 +29,8 @@ struct Outcome {
   Ending ending = Ending::converged;
   Solver solver = Solver::automatic;
   Precision precision = Precision::automatic;
-  Solution solution;  // measured; empty where there is none
-  Vector dual;        // sample weights, where a direct solver found them
+  Solution solution;      // measured; empty where there is none
+  SampleWeights weights;  // where the solver found them beside the solution
   Index iterations = 0;
   Index limit = 0;                                       // on the iterations of an iterative solver
   std::shared_ptr<const Preconditioner> preconditioner;  // the one that it ran with, or null

@@ -19,9 +19,12 @@ constexpr double memory_share = 0.4;
 
 // Returns the machine's memory, or what the process's control group grants of it.
 double machine_memory() {
-  const double pages = static_cast<double>(sysconf(_SC_PHYS_PAGES));
-  const double page = static_cast<double>(sysconf(_SC_PAGE_SIZE));
-  return std::min(pages > 0.0 && page > 0.0 ? pages * page : 1e10, group_limits().memory);
+  static const double memory = [] {
+    const double pages = static_cast<double>(sysconf(_SC_PHYS_PAGES));
+    const double page = static_cast<double>(sysconf(_SC_PAGE_SIZE));
+    return std::min(pages > 0.0 && page > 0.0 ? pages * page : 1e10, group_limits().memory);
+  }();
+  return memory;
 }
 
 double matrix_bytes(const SolveShape& shape, double side) { return side * side * (shape.narrow_factor ? 4.0 : 8.0); }
@@ -209,10 +212,7 @@ PredictedCosts predicted_costs(const SolveShape& shape) {
   return costs;
 }
 
-double memory_limit(const SolveShape& shape) {
-  static const double machine = machine_memory();
-  return shape.memory_limit.value_or(memory_share * machine);
-}
+double memory_limit(const SolveShape& shape) { return shape.memory_limit.value_or(memory_share * machine_memory()); }
 
 bool fits_in_memory(const SolveShape& shape, Solver solver) { return fits(shape, side_of(shape, solver)); }
 
@@ -225,6 +225,18 @@ void check_memory(const SolveShape& shape, Solver solver) {
       "solver: expected a matrix within the memory limit of %.3g GB, got '%s', whose %.0f x %.0f matrix takes "
       "%.3g GB",
       memory_limit(shape) / 1e9, std::string(name(solver)).c_str(), side, side, matrix_bytes(shape, side) / 1e9);
+  throw MemoryLimitExceeded(text);
+}
+
+void check_vectors(Index parameters) {
+  constexpr double vectors = 8.0;
+  const double bytes = 8.0 * vectors * static_cast<double>(parameters);
+  if (bytes <= machine_memory()) return;
+  char text[200];
+  std::snprintf(text, sizeof(text),
+                "scores: expected columns of which %.0f vectors are within the memory of %.3g GB, got %.0f, whose take "
+                "%.3g GB",
+                vectors, machine_memory() / 1e9, static_cast<double>(parameters), bytes / 1e9);
   throw MemoryLimitExceeded(text);
 }
 

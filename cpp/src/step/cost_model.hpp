@@ -69,4 +69,7 @@ bool fits_in_memory(const SolveShape& shape, Solver solver);
 // Throws MemoryLimitExceeded where the matrix that this solver factors takes more than the limit.
 void check_memory(const SolveShape& shape, Solver solver);
 
+// Throws MemoryLimitExceeded where a few vectors of so many parameters take more than the machine has.
+void check_vectors(Index parameters);
+
 }  // namespace fastfisher::detail

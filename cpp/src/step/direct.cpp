@@ -79,8 +79,11 @@ bool solve_dual(const Workspace& workspace, const DualFactorization& factor, con
   };
   const double scale = workspace.product_scale;
   const bool settled = refine(system, correct, workspace.b, scale, use.least_gain, use.most, solution);
-  outcome.dual = solution.dual;
-  for (std::size_t n = 0; n < samples; ++n) outcome.dual[n] *= roots[n];
+  if (workspace.sample_weights) {
+    Vector u = solution.dual;
+    for (std::size_t n = 0; n < samples; ++n) u[n] *= roots[n];
+    outcome.weights = measured(workspace, solution.x, std::move(u));
+  }
   // A backward stable x is left alone: refining it as such would divide rounding outside the span of the scores by
   // the damping, for a smaller residual and a larger error.
   const auto size = static_cast<double>(std::max(workspace.samples, workspace.parameters));
@@ -106,16 +109,8 @@ bool solve_primal(const Workspace& workspace, const Factorization& factor, const
   };
   const Index refined = solution.refinements;
   const bool settled = refine(system, correct, b, workspace.product_scale, use.least_gain, use.most, solution);
-  if (solution.refinements > refined) outcome.dual.clear();  // x has left what the dual says
+  if (solution.refinements > refined) outcome.weights = {};  // x has left what the dual says
   return settled;
-}
-
-// Without damping S^T u = x holds for u = diag(w) S M^-1 x.
-void find_dual_without_damping(const Workspace& workspace, const Factorization& factor, Outcome& outcome) {
-  Vector again = outcome.solution.x;
-  factor.solve(again);
-  workspace.rows->multiply(again, outcome.dual);
-  for (std::size_t n = 0; n < outcome.dual.size(); ++n) outcome.dual[n] *= workspace.rows->weight(n);
 }
 
 template <class Real>
@@ -133,8 +128,8 @@ void by_cholesky(const Workspace& workspace, const Use& use, Outcome& outcome) {
   if (kept.factor == nullptr) return;
   tell_of_factor<Real>(workspace, kept.report, outcome);
   const bool settled = solve_primal(workspace, *kept.factor, use, outcome);
-  if (!workspace.targets.empty() && workspace.system->shift() == 0.0) {
-    find_dual_without_damping(workspace, *kept.factor, outcome);
+  if (workspace.sample_weights) {
+    outcome.weights = weights_by_factor(workspace, *kept.factor, outcome.solution);
   }
   outcome.ending = settled ? Ending::converged : Ending::stagnated;
 }
@@ -154,6 +149,9 @@ void by_gram(const Workspace& workspace, const Use& use, Outcome& outcome) {
   // Where the scores' rows are dependent, y has a large part that R^T takes to nothing but rounding, which only the
   // residual of x itself sees.
   if (!settled && shift > 0.0) settled = solve_primal(workspace, *factor, use, outcome);
+  if (workspace.sample_weights && !(outcome.weights.miss <= most_miss) && shift > 0.0) {
+    outcome.weights = weights_by_factor(workspace, *factor, outcome.solution);
+  }
   outcome.ending = settled ? Ending::converged : Ending::stagnated;
 }
 

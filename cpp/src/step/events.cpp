@@ -48,10 +48,11 @@ std::string chosen(const Event& event) {
 
 std::string untrusted(const Event& event) {
   const bool iterative = detail::row_of(event.solver).iterative, second_pass = event.numbers[2] > 0.0;
+  const bool single = event.numbers[4] > 0.0;
   return "The residual is " + short_number(event.numbers[0]) + ": " +
          (iterative ? in_words(event) + " did not solve the system" : "the system is singular to rounding") +
          (second_pass ? ", or a second pass gave other rows than the first;" : ", and") +
-         " the direction is not to be trusted; increase damping" +
+         " the direction is not to be trusted; " + (single ? "use double precision or " : "") + "increase damping" +
          (event.numbers[3] > 0.0 ? " or max_iterations." : ".");
 }
 
@@ -213,8 +214,11 @@ const std::vector<Row>& rows() {
        }},
       {EventCode::zero_gradient,
        "zero_gradient",
-       {},
-       [](const Event&) { return std::string("The gradient is zero, and so is the step."); }},
+       {"of_rounding"},
+       [](const Event& e) {
+         return std::string("The gradient is zero") +
+                (e.numbers[0] > 0.0 ? " to the rounding of the sums that make it" : "") + ", and so is the step.";
+       }},
       {EventCode::momentum_kept,
        "momentum_kept",
        {},
@@ -227,6 +231,13 @@ const std::vector<Row>& rows() {
        {},
        [](const Event& e) {
          return "Without damping " + in_words(e) + " does not find sample weights; they are left out.";
+       }},
+      {EventCode::sample_weights_missed,
+       "sample_weights_missed",
+       {"miss"},
+       [](const Event& e) {
+         return "The sample weights would miss the direction by " + short_number(e.numbers[0]) +
+                " of its norm; they are left out.";
        }},
       {EventCode::outside_span,
        "outside_span",
@@ -242,6 +253,14 @@ const std::vector<Row>& rows() {
        [](const Event& e) {
          return std::string(e.numbers[0] > 0.0 ? "direction^T F" : "gradient^T") +
                 " direction is not positive: no step length gives the KL; the step is zero.";
+       }},
+      {EventCode::kl_exceeded,
+       "kl_exceeded",
+       {"predicted", "asked"},
+       [](const Event& e) {
+         return "The direction does not solve the system to rounding: its predicted KL of " +
+                short_number(e.numbers[0]) + " is above the " + short_number(e.numbers[1]) +
+                " that was asked for; increase damping.";
        }},
       {EventCode::residual_of_matrix,
        "residual_of_matrix",
@@ -260,7 +279,7 @@ const std::vector<Row>& rows() {
        }},
       {EventCode::untrusted,
        "untrusted",
-       {"residual", "trusted", "second_pass", "cut"},
+       {"residual", "trusted", "second_pass", "cut", "single"},
        [](const Event& e) { return untrusted(e); }},
   };
   return table;

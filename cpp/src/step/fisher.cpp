@@ -9,6 +9,7 @@
 #include "fastfisher/linalg.hpp"
 #include "runtime/buffer.hpp"
 #include "scores/checks.hpp"
+#include "step/cost_model.hpp"
 
 namespace fastfisher {
 namespace {
@@ -20,22 +21,24 @@ Context unpolled(const Context& context) { return {context.threads, {}}; }
 
 // The entries of a positive semi-definite matrix are bounded by its trace: where this is finite, so are they.
 void check_range(double trace, double total_weight) {
+  if (!std::isfinite(total_weight)) throw std::invalid_argument("weights: expected a positive finite sum");
   if (!std::isfinite(trace)) {
     throw std::overflow_error("scores: their weighted squares leave the range of float64; rescale the scores");
-  }
-  if (!std::isfinite(total_weight)) {
-    throw std::overflow_error("weights: their sum leaves the range of float64; rescale the weights");
   }
 }
 
 }  // namespace
 
-Fisher::Fisher(Index dimension) : dimension_(dimension) {
+Fisher::Fisher(Index dimension, std::optional<double> memory_limit) : dimension_(dimension) {
   if (dimension <= 0) {
     throw std::invalid_argument("d: expected a positive number of parameters, got " + std::to_string(dimension));
   }
   constexpr Index largest = Index{1} << 30;  // 2^63 bytes of matrix
   if (dimension >= largest) throw std::bad_alloc();
+  detail::SolveShape shape;
+  shape.parameters = static_cast<double>(dimension);
+  shape.memory_limit = memory_limit;
+  detail::check_memory(shape, Solver::cholesky);
   sum_ = std::make_shared<std::vector<double>>(squared(dimension), 0.0);
 }
 

@@ -4,8 +4,10 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <utility>
 
+#include "solvers/carried.hpp"
 #include "solvers/conjugate_gradient.hpp"
 #include "solvers/lsmr.hpp"
 #include "solvers/narrow_product.hpp"
@@ -55,6 +57,32 @@ Outcome begin(const Workspace& workspace, const Rung& rung) {
   return outcome;
 }
 
+// Lets the start carry its sample weights, and with it all that is made of it, where they are asked for and the start
+// has any.  Without damping they are not unique.
+std::optional<Carrier> carry(const Workspace& workspace, const Rung& rung, Vector& start) {
+  if (!workspace.sample_weights || !(workspace.system->shift() > 0.0)) return std::nullopt;
+  Vector u;
+  if (norm(start) == 0.0) {
+    u.assign(workspace.rows->samples(), 0.0);
+  } else if (rung.from != nullptr && rung.from->weights.miss <= most_miss) {
+    u = rung.from->weights.u;
+  } else {
+    return std::nullopt;
+  }
+  start.insert(start.end(), u.begin(), u.end());
+  return Carrier(*workspace.rows, workspace.targets);
+}
+
+// Parts the solution from the sample weights that it carries, if it does.
+void part(const Workspace& workspace, Outcome& outcome) {
+  Vector& x = outcome.solution.x;
+  if (x.size() == workspace.b.size()) return;
+  const auto end = x.begin() + static_cast<std::ptrdiff_t>(workspace.b.size());
+  Vector u(end, x.end());
+  x.erase(end, x.end());
+  outcome.weights = measured(workspace, x, std::move(u));
+}
+
 void precondition(const Workspace& workspace, const Plan& plan, const Rung& rung, Outcome& outcome) {
   if (rung.from != nullptr && rung.from->preconditioner != nullptr) {
     outcome.preconditioner = rung.from->preconditioner;
@@ -75,7 +103,10 @@ ConjugateGradientResult run_conjugate_gradient(const Workspace& workspace, Conju
   const LinearSystem& system = *workspace.system;
   const Preconditioner* preconditioner = outcome.preconditioner.get();
   Vector& x = outcome.solution.x;
-  const Product in_double = [&system](const Vector& p, Vector& y) { system.apply(p, y); };
+  const bool carried = options.carrier != nullptr;
+  const Product in_double = [&, carried](const Vector& p, Vector& y) {
+    carried ? options.carrier->multiply(p, y) : system.apply(p, y);
+  };
   if (outcome.precision == Precision::double_precision) {
     return conjugate_gradient(system, in_double, workspace.b, preconditioner, options, x);
   }
@@ -124,6 +155,8 @@ Outcome attempt_conjugate_gradient(const Workspace& workspace, const Plan& plan,
     options.go_on = [&](Index iterations, double residual) { return prospect.good(iterations, residual); };
   }
   options.max_iterations = outcome.limit;
+  const std::optional<Carrier> carrier = carry(workspace, rung, outcome.solution.x);
+  options.carrier = carrier.has_value() ? &*carrier : nullptr;
   // Where a number of iterations was asked for, the last x is the best in the norm that CG lowers, whose residual may
   // be above those before it, but not without end.
   constexpr double ordinary_rise = 100.0;
@@ -134,6 +167,7 @@ Outcome attempt_conjugate_gradient(const Workspace& workspace, const Plan& plan,
   outcome.solution.residual_vector = std::move(run.residual_vector);
   outcome.solution.scores_times_x = std::move(run.scores_times_x);
   outcome.iterations = run.iterations;
+  part(workspace, outcome);
   outcome.ending = run.converged                     ? Ending::converged
                    : run.given_up                    ? Ending::gave_up
                    : run.iterations >= outcome.limit ? Ending::cut
@@ -148,9 +182,11 @@ Outcome attempt_lsmr(const Workspace& workspace, const Plan& plan, const Rung& r
   for (std::size_t n = 0; n < problem.samples.size(); ++n) {
     problem.samples[n] = std::sqrt(workspace.rows->weight(n)) * workspace.targets[n];
   }
+  carry(workspace, rung, outcome.solution.x);
   const LsmrResult run =
       lsmr(problem, workspace.b, outcome.preconditioner.get(), workspace.tolerance, outcome.limit, outcome.solution);
   outcome.iterations = run.iterations;
+  part(workspace, outcome);
   outcome.ending = run.converged                     ? Ending::converged
                    : run.iterations >= outcome.limit ? Ending::cut
                                                      : Ending::stagnated;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <iterator>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "fastfisher/errors.hpp"
@@ -36,6 +37,12 @@ class Ladder {
     if (best_ == nullptr || (indefinite_ && norm(best_->solution.x) == 0.0)) refuse();  // CG found nothing either
     const bool told = plan_->first.trial && best_ == tried_.front().get();              // before the trial was given up
     if (!told) note_the_end_of(*best_);
+    if (!row_of(best_->solver).iterative && worse_than_none(best_->solution)) {
+      best_->solution = {};
+      best_->solution.x.assign(workspace_->b.size(), 0.0);
+      best_->weights = {};
+      measure(*workspace_->system, workspace_->b, best_->solution);
+    }
     return std::move(*best_);
   }
 
@@ -81,10 +88,17 @@ class Ladder {
     }
   }
 
-  [[noreturn]] static void refuse() {
+  [[noreturn]] void refuse() const {
+    const bool single = plan_->first.precision == Precision::single_precision;
     throw NotPositiveDefinite(
-        "the damped Fisher matrix has no Cholesky factor in this precision, even with jitter, and no positive "
-        "eigenvalue above its rounding; increase damping");
+        std::string("the damped Fisher matrix has no Cholesky factor in this precision, even with jitter, and no "
+                    "positive eigenvalue above its rounding; ") +
+        (single ? "use double precision or " : "") + "increase damping");
+  }
+
+  // A factor that is all rounding may give an x that is against the gradient, or further from the solution than zero.
+  bool worse_than_none(const Solution& solution) const noexcept {
+    return solution.residual > b_norm_ || dot(workspace_->b, solution.x) < 0.0;
   }
 
   std::optional<Rung> again_in_double(const Rung& rung, EventCode why) {

@@ -104,7 +104,7 @@ Plan make_plan(const Workspace& workspace, SolveShape shape, const StepOptions& 
   } else if (!row_of(solver).iterative) {
     check_memory(plan.shape, solver);
   }
-  if (solver == Solver::gram && !plan.shape.dual_possible) {
+  if (solver == Solver::gram && !plan.shape.dual_possible && norm(workspace.b) != 0.0) {
     throw std::invalid_argument("damping: the gram solver with a gradient (not advantages) expects damping > 0, got 0");
   }
   const bool replaced = solver == Solver::lsmr && workspace.targets.empty();

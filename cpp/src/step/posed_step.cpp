@@ -41,6 +41,7 @@ Workspace workspace_of(const StepOptions& options, SharedBatch& shared, const Pr
   workspace.tolerance = options.tolerance;
   workspace.max_iterations = options.max_iterations;
   workspace.precondition = options.precondition;
+  workspace.sample_weights = options.sample_weights && problem.batch->advantages != nullptr;
   workspace.largest_eigenvalue = &shared.largest_eigenvalue;
   return workspace;
 }
@@ -60,7 +61,7 @@ SolveShape posed_shape(const StepOptions& options, const Problem& problem, const
 PosedStep::PosedStep(SharedBatch& shared, const StepOptions& options)
     : options_(options),
       shared_(&shared),
-      problem_(pose(shared.surveyed, options)),
+      problem_(pose(shared.surveyed, options, shared.context)),
       system_(shared.original.scores, problem_.system_weights(), problem_.shift(), problem_.system_mean(),
               shared.context),
       workspace_(workspace_of(options_, shared, problem_, system_)),
@@ -103,32 +104,45 @@ Outcome PosedStep::solve_or_stay(std::vector<Event>& events) {
   outcome.solution.x.assign(workspace_.b.size(), 0.0);
   measure(system_, workspace_.b, outcome.solution);
   const bool prior = norm(shared_->momentum.prior()) != 0.0;
-  events.push_back({prior ? EventCode::momentum_kept : EventCode::zero_gradient, outcome.solver});
+  if (prior) {
+    events.push_back({EventCode::momentum_kept, outcome.solver});
+  } else {
+    events.push_back({EventCode::zero_gradient, outcome.solver, {problem_.gradient_of_rounding ? 1.0 : 0.0}});
+  }
   return outcome;
 }
 
-// The sample weights are u with direction = S^T u.  With damping, u = (A - S x) / (N lambda), weights and count in
-// their places; without, u is what the dual solve found.
+// They are measured against the whole direction, momentum's part included.  May move the solution to what they say.
 std::vector<double> PosedStep::sample_weights(Outcome& outcome, std::vector<Event>& events) const {
-  if (problem_.batch->advantages == nullptr) return {};
-  Vector u = std::move(outcome.dual);
-  if (u.empty()) {
-    u.assign(system_.samples(), 0.0);
-    if (norm(workspace_.b) == 0.0 && system_.shift() == 0.0) return u;
-    if (system_.shift() == 0.0) {
-      events.push_back({EventCode::no_sample_weights, outcome.solver});
-      return {};
-    }
-    for (std::size_t n = 0; n < u.size(); ++n) {
-      u[n] = system_.weight(n) * (workspace_.targets[n] - outcome.solution.scores_times_x[n]) / system_.shift();
-    }
+  if (!workspace_.sample_weights) return {};
+  const double length = norm(outcome.solution.x);
+  if (length == 0.0) return std::vector<double>(system_.samples(), 0.0);
+  Vector direction = outcome.solution.x;
+  const Vector& prior = shared_->momentum.prior();
+  for (std::size_t k = 0; k < prior.size(); ++k) direction[k] += prior[k] / problem_.solution_scale();
+  const double share = length / norm(direction);
+  SampleWeights weights = final_weights(workspace_, most_miss / share, outcome);
+  if (system_.centred()) uncentre(outcome.solution.x, weights);
+  if (weights.miss * share <= most_miss) return scaled(std::move(weights.u), problem_.solution_scale());
+  if (weights.u.empty() && system_.shift() == 0.0) {
+    events.push_back({EventCode::no_sample_weights, outcome.solver});
+  } else {
+    events.push_back({EventCode::sample_weights_missed, outcome.solver, {weights.miss * share}});
   }
-  if (system_.centred()) {  // S^T u with S as it is: (S - 1 m^T)^T u = S^T (u - w sum u / sum w)
-    double sum = 0.0;
-    for (const double value : u) sum += value;
-    for (std::size_t n = 0; n < u.size(); ++n) u[n] -= system_.weight(n) * sum / system_.total_weight();
-  }
-  return scaled(std::move(u), problem_.solution_scale());
+  return {};
+}
+
+// Makes S^T u hold with S as it is: (S - 1 m^T)^T u = S^T (u - w sum u / sum w), whose rounding is that of the mean.
+void PosedStep::uncentre(const Vector& x, SampleWeights& weights) const {
+  Vector& u = weights.u;
+  if (u.empty()) return;
+  double sum = 0.0;
+  for (const double value : u) sum += value;
+  for (std::size_t n = 0; n < u.size(); ++n) u[n] -= system_.weight(n) * sum / system_.total_weight();
+  Vector missed(x.size());
+  rmatvec<double>(system_.scores(), u.data(), missed.data(), system_.context());
+  for (std::size_t k = 0; k < x.size(); ++k) missed[k] = x[k] - missed[k];
+  weights.miss = norm(missed) / norm(x);
 }
 
 void PosedStep::tell_what_the_scores_do_not_span(const Outcome& outcome, std::vector<Event>& events) const {

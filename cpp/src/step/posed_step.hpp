@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "step/gradient.hpp"
 #include "step/momentum.hpp"
 #include "step/plan.hpp"
 #include "step/problem.hpp"
@@ -13,12 +14,17 @@ namespace fastfisher::detail {
 // The steps of several dampings share this, so that the batch is looked through once.
 struct SharedBatch {
   SharedBatch(const Batch& batch, const Context& call)
-      : original(batch), context(call), surveyed(survey(batch, call)), momentum(batch, surveyed, call) {
+      : moderate(batch),
+        original(moderate.batch()),
+        context(call),
+        surveyed(survey(original, call)),
+        momentum(original, surveyed, call) {
     find_gradient(momentum.batch(), call, surveyed);
   }
   SharedBatch(const SharedBatch&) = delete;  // what is surveyed points into the momentum
   SharedBatch& operator=(const SharedBatch&) = delete;
 
+  ModerateBatch moderate;
   const Batch& original;
   const Context& context;
   Survey surveyed;
@@ -44,6 +50,7 @@ class PosedStep {
  private:
   Outcome solve_or_stay(std::vector<Event>& events);
   std::vector<double> sample_weights(Outcome& outcome, std::vector<Event>& events) const;
+  void uncentre(const Vector& x, SampleWeights& weights) const;
   void tell_what_the_scores_do_not_span(const Outcome& outcome, std::vector<Event>& events) const;
   double add_prior(Solution& solution, Vector& gradient) const;
 

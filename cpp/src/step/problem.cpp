@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <string>
-#include <utility>
 
+#include "runtime/buffer.hpp"
+#include "runtime/thread_pool.hpp"
 #include "scores/centred.hpp"
 #include "scores/checks.hpp"
+#include "scores/expand.hpp"
+#include "step/cost_model.hpp"
 
 namespace fastfisher::detail {
 namespace {
@@ -44,8 +48,28 @@ void measure(const Batch& batch, const Context& context, Survey& problem) {
   check_count(problem.count);
   problem.trace = sum / problem.count;
   if (std::isfinite(problem.trace)) return;
+  if (std::isfinite(sum)) {
+    throw std::overflow_error("count: tr(F), of which it is the divisor, leaves the range of float64; increase it");
+  }
   refuse_nonfinite(batch.scores, context);
   throw std::overflow_error("scores: their squares leave the range of float64; rescale the scores");
+}
+
+// Squares that vanish, or have lost digits, make no F beside which the damping is small.
+void check_squares(const Problem& problem, const Context& context) {
+  constexpr double least = std::numeric_limits<double>::min();
+  const double sum = problem.trace * problem.count;
+  if (sum > least || problem.count * problem.damping > sum) return;
+  const ScoresView& scores = problem.batch->scores;
+  Buffer<double> row(problem.parameters);
+  for (Index n = 0; n < problem.samples; ++n) {
+    if (n % 1024 == 0) poll(context);
+    expand<double>(scores, n, 1, nullptr, row.data());
+    for (Index k = 0; k < problem.parameters; ++k) {
+      if (row[k] == 0.0 || weight_of(*problem.batch, static_cast<std::size_t>(n)) == 0.0) continue;
+      throw std::overflow_error("scores: their squares leave the range of float64; rescale the scores");
+    }
+  }
 }
 
 // Finds the mean score, and tr(F) of what it leaves of the scores.
@@ -120,46 +144,35 @@ Vector Problem::right_hand_side() const {
   return b;
 }
 
+ModerateBatch::ModerateBatch(const Batch& batch) : batch_(batch) {
+  const auto samples = static_cast<std::size_t>(std::max<Index>(rows(batch.scores), 0));
+  double total = 0.0;
+  for (std::size_t n = 0; n < samples; ++n) total += weight_of(batch, n);
+  const double count = batch.count.value_or(total);
+  constexpr double least = 0x1p-300, most = 0x1p300;
+  const auto positive = [](double value) { return value > 0.0 && std::isfinite(value); };
+  if (!positive(count) || !positive(total) || (count > least && count < most)) return;
+  const double unit = power_of_two(count);
+  if (!(total / unit > least && total / unit < most)) return;
+  weights_.resize(samples);
+  for (std::size_t n = 0; n < samples; ++n) weights_[n] = weight_of(batch, n) / unit;
+  batch_.weights = weights_.data();
+  if (batch.count.has_value()) batch_.count = count / unit;
+}
+
 Survey survey(const Batch& batch, const Context& context) {
   check(batch);
   Survey result;
   result.batch = &batch;
   result.samples = rows(batch.scores);
   result.parameters = columns(batch.scores);
+  check_vectors(result.parameters);
   measure(batch, context, result);
   find_mean(batch, context, result);
   return result;
 }
 
-void find_gradient(const Batch& batch, const Context& context, Survey& surveyed) {
-  surveyed.batch = &batch;
-  const auto parameters = static_cast<std::size_t>(surveyed.parameters);
-  if (batch.gradient != nullptr) {
-    surveyed.gradient.assign(batch.gradient, batch.gradient + parameters);
-  } else {
-    Vector weighted = weighted_advantages(batch, surveyed.total_weight);
-    surveyed.gradient.resize(parameters);
-    if (surveyed.mean.empty()) {
-      rmatvec<double>(batch.scores, weighted.data(), surveyed.gradient.data(), context);
-    } else {
-      transposed_product(batch.scores, batch.weights, surveyed.total_weight, surveyed.mean, std::move(weighted),
-                         surveyed.gradient, context);
-    }
-  }
-  double largest = 0.0;
-  for (const double value : surveyed.gradient) {
-    if (!std::isfinite(value)) {
-      // A given gradient is finite: momentum has been at it.
-      throw std::overflow_error(batch.gradient != nullptr
-                                    ? "previous: its product with F leaves the range of float64"
-                                    : "advantages: their product with the scores leaves the range of float64");
-    }
-    largest = std::max(largest, std::fabs(value));
-  }
-  surveyed.gradient_scale = unit_of(largest);
-}
-
-Problem pose(const Survey& surveyed, const StepOptions& options) {
+Problem pose(const Survey& surveyed, const StepOptions& options, const Context& context) {
   check(options, surveyed.parameters);
   Problem problem;
   static_cast<Survey&>(problem) = surveyed;
@@ -170,7 +183,13 @@ Problem pose(const Survey& surveyed, const StepOptions& options) {
       throw std::overflow_error("damping: relative to tr(F) it leaves the range of float64; reduce it");
     }
   }
+  check_squares(problem, context);
   scale_matrix(problem);
+  const double weight = problem.matrix_scale * problem.total_weight;
+  if (!std::isfinite(problem.shift()) || !std::isnormal(problem.solution_scale()) || !std::isnormal(weight)) {
+    throw std::overflow_error(
+        "damping, count, weights: their products leave the range of float64; rescale the weights");
+  }
   return problem;
 }
 

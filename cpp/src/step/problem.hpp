@@ -42,13 +42,26 @@ struct Survey {
   Vector gradient;            // g
   Vector mean;                // the mean score, where the batch is to be centred; else empty
   double gradient_scale = 1.0;
+  bool gradient_of_rounding = false;  // it was no more than rounding, and is zero for that (gradient.hpp)
+};
+
+// The same batch with weights and count brought to moderate size by a power of two, which F and g do not see, so that
+// products with the damping stay in range.
+class ModerateBatch {
+ public:
+  explicit ModerateBatch(const Batch& batch);
+  ModerateBatch(const ModerateBatch&) = delete;  // the batch points into it
+  ModerateBatch& operator=(const ModerateBatch&) = delete;
+
+  const Batch& batch() const noexcept { return batch_; }
+
+ private:
+  Batch batch_;
+  Vector weights_;
 };
 
 // Surveys all but the gradient.  Throws std::invalid_argument naming the argument, or std::overflow_error.
 Survey survey(const Batch& batch, const Context& context);
-
-// Adds the gradient of `batch`, which is the one that was surveyed, or what momentum makes of it.  Throws like survey.
-void find_gradient(const Batch& batch, const Context& context, Survey& surveyed);
 
 // The system that is solved is matrix_scale count (F + lambda I) x' = g / gradient_scale, so the direction is
 // x = solution_scale() x'.  The two scales are powers of two: gradient_scale brings the largest entry of g to one, and
@@ -84,6 +97,6 @@ struct Problem : Survey {
 };
 
 // Throws std::invalid_argument naming the argument, or std::overflow_error.
-Problem pose(const Survey& surveyed, const StepOptions& options);
+Problem pose(const Survey& surveyed, const StepOptions& options, const Context& context);
 
 }  // namespace fastfisher::detail

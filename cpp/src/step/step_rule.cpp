@@ -40,13 +40,18 @@ void scale_to_kl(const Vector& solution, const Units& units, const Along& along,
   for (const double value : {result.step_size, result.predicted_kl, result.predicted_improvement}) {
     if (!std::isfinite(value)) out_of_range();
   }
+  constexpr double slack = 1.01;  // x^T F x <= g^T x but for rounding
+  if (max_kl.has_value() && result.predicted_kl > slack * *max_kl) {
+    result.events.push_back({EventCode::kl_exceeded, result.solver, {result.predicted_kl, *max_kl}});
+  }
 }
 
 std::optional<Event> judge(const Workspace& workspace, const Outcome& outcome, double residual, bool second_pass) {
   const double trusted = trusted_residual(workspace, outcome);
   if (residual <= trusted) return std::nullopt;
-  const bool cut = outcome.ending == Ending::cut;
-  return Event{EventCode::untrusted, outcome.solver, {residual, trusted, second_pass ? 1.0 : 0.0, cut ? 1.0 : 0.0}};
+  const auto flag = [](bool value) { return value ? 1.0 : 0.0; };
+  const bool cut = outcome.ending == Ending::cut, single = outcome.precision == Precision::single_precision;
+  return Event{EventCode::untrusted, outcome.solver, {residual, trusted, flag(second_pass), flag(cut), flag(single)}};
 }
 
 NaturalStep told(NaturalStep&& result) {

@@ -36,6 +36,7 @@ struct Workspace {
   double tolerance = 1e-8;
   std::optional<Index> max_iterations;
   bool precondition = true;
+  bool sample_weights = false;  // are to be found
 
   // Solves share what they find through these, each of which may be null: the matrices of several dampings, a factor of
   // several right-hand sides, and the largest eigenvalue of M over its matrix_scale, once it has been estimated.

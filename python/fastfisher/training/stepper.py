@@ -91,6 +91,7 @@ class Stepper:
             max_iterations=config.cg_iterations,
             momentum=config.momentum,
             previous=previous,
+            sample_weights=False,
         )
 
     def carry(self, policy: Policy, shift: Array, scale: Array, obs: Array) -> None:

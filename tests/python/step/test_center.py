@@ -49,8 +49,11 @@ def test_centred(precision: Any, solver: Any, rows: int, weighted: bool) -> None
         exact = reference.natural_direction(dense, A, weights=w, damping=0.1, center=True)
         np.testing.assert_allclose(got.direction, exact, atol=loose * np.abs(exact).max())
         np.testing.assert_allclose(got.predicted_kl, expected.predicted_kl, rtol=max(loose, 1e-8))
-        assert got.sample_weights is not None
-        np.testing.assert_allclose(dense.T @ got.sample_weights, got.direction, atol=1e-3 * scale)
+        if got.sample_weights is None:  # a factor in single precision leaves the span by its rounding
+            assert (got.solver, got.precision) == ("cholesky", "single")
+        else:
+            missed = dense.T @ got.sample_weights - got.direction
+            assert np.linalg.norm(missed) < 1.1e-6 * np.linalg.norm(got.direction)
         if precision != "single":
             assert got.residual < 1e-11
 

@@ -85,7 +85,7 @@ def cancellation(result: NaturalStep, S: Array) -> float:
 
 def oddities(result: NaturalStep) -> list[str]:
     """Return the notes of anything out of the ordinary."""
-    return [note for note in result.notes if not note.startswith("auto chose")]
+    return [note for note in result.notes if not note.startswith(("auto chose", "The sample weights"))]
 
 
 def singular_to_rounding(result: NaturalStep, sigma: Array, shape: tuple[int, int]) -> bool:
