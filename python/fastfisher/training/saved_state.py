@@ -24,7 +24,7 @@ _COUNTER = Bounds(at_least=0, at_most=2**63 - 1)
 _COUNTERS = ("iteration", "steps", "episodes")
 
 _POSITIVE = frozenset({"scale", "bandwidth", "damping"})
-_NOT_NEGATIVE = frozenset({"count", "sum_square", "times", "resets"})
+_NOT_NEGATIVE = frozenset({"count", "sum_square", "time", "times", "resets"})
 _RECENT = re.compile(r"(baseline/recent\d+)/(observations|times|targets)")
 
 

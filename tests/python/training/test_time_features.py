@@ -92,9 +92,22 @@ def test_the_unit_is_kept() -> None:
     one.fit(observations, times, values(30))
     two.load_state({name: np.array(array) for name, array in one.state().items()})
     np.testing.assert_array_equal(two.predict(observations, times), one.predict(observations, times))
-    before = {name: array for name, array in one.state().items() if name != "time"}
-    two.load_state(before)
-    assert two._inner.time_unit == 1000.0  # type: ignore[attr-defined]  # a checkpoint of 0.1.0
+
+
+def test_a_state_of_0_1_goes_on_in_its_unit() -> None:
+    """Its runs keep their bits, saved and loaded again too: time in units of 1,000 steps, however many."""
+    times, observations = np.arange(30), np.zeros((30, 1))
+    one, two = (RidgeBaseline("linear", 1, 1e-5, limit=30) for _ in range(2))
+    one.load_state({name: array for name, array in one.state().items() if name != "time"})
+    one.fit(observations, times, values(30))
+    X = reference.value_features(observations, times, 1000.0, np.zeros(1), np.ones(1), False)
+    expected = reference.natural_direction(X, values(30), damping=1e-5)
+    np.testing.assert_allclose(one.predict(observations, times), X @ expected, rtol=1e-9)
+    two.load_state(one.state())
+    two.fit(observations, times, values(30))
+    np.testing.assert_array_equal(two.coefficients, one.coefficients)
+    far = reference.value_features(observations[:1], [5000], 1000.0, np.zeros(1), np.ones(1), False)
+    np.testing.assert_allclose(one.predict(observations[:1], np.array([5000])), far @ expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ class RidgeBaseline(Baseline):
     trajectory.  A time that the fit has not seen, such as that at which the limit cuts an episode, has the
     value of the middle of the longest: powers of time run off, and what they guess of the end comes back in
     the targets of the next fit, where the discount of half an episode is what makes the guesses converge.
+    A state of 0.1.0, which had none of this, goes on as it did: ``longest`` is 0 then.
     """
 
     def __init__(
@@ -58,12 +59,8 @@ class RidgeBaseline(Baseline):
 
     def fit(self, observations: Array, times: Times, targets: Array) -> None:
         self.shift, self.scale = standardization(observations)
-        self.longest = float(times.max()) + 1.0
-        # The variance of t / limit, (longest / limit)^2 / 12, is what the ridge is held against.
-        if self.limit is None or self.longest < self.limit * math.sqrt(12.0 * self.ridge):
-            self.time_unit = self.longest
-        else:
-            self.time_unit = float(self.limit)
+        if self.longest > 0.0:
+            self._measure_time(float(times.max()) + 1.0)
         if np.ptp(targets) <= ROUNDING * np.abs(targets).max():
             # A constant has no part for the other features to take, as the ridge would have it.
             self.coefficients = np.zeros_like(self.coefficients)
@@ -82,10 +79,18 @@ class RidgeBaseline(Baseline):
         XtX, Xty = value_features_sums(*features, targets)
         (self.coefficients,) = XtX.solve((Xty / len(targets)).reshape(1, -1), self.ridge)
 
+    def _measure_time(self, longest: float) -> None:
+        self.longest = longest
+        # The variance of t / limit, (longest / limit)^2 / 12, is what the ridge is held against.
+        if self.limit is None or longest < self.limit * math.sqrt(12.0 * self.ridge):
+            self.time_unit = longest
+        else:
+            self.time_unit = float(self.limit)
+
     def _features(self, observations: Array, times: Times) -> tuple[Array, Times, float, Array, Array, bool]:
         """Return what the core makes rows of features of."""
         end = self.longest if self.time_unit < _LONG else self.time_unit + 1.0
-        seen = np.where(times < end, times, int(0.5 * end))
+        seen = np.where(times < end, times, int(0.5 * end)) if self.longest > 0.0 else times
         return observations, seen, self.time_unit, self.shift, self.scale, self.kind == "quadratic"
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -99,4 +104,4 @@ class RidgeBaseline(Baseline):
     def load_state(self, values: Mapping[str, NDArray[Any]]) -> None:
         self.coefficients = np.array(values["coefficients"])
         self.shift, self.scale = np.array(values["shift"]), np.array(values["scale"])
-        self.time_unit, self.longest = map(float, values.get("time", (_LONG, _LONG)))
+        self.time_unit, self.longest = map(float, values.get("time", (_LONG, 0.0)))
