@@ -116,7 +116,8 @@ class Trainer(ABC):
         total_steps
             How many; None: what is left of the config's ``steps``.
         callback
-            What is called after each iteration; True stops training.
+            What is called after each iteration; True stops training.  It runs in this process, and what it
+            changes here does not reach environments in workers.
         keep_best
             File for the agent as it is after each evaluation with the largest mean return so far, as
             :meth:`save` writes it; the config's ``evaluate_every`` says when there are evaluations.
