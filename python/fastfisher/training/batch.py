@@ -87,9 +87,8 @@ class Batch:
     def check_range(self) -> None:
         """Raise a UserError where squares of observations or returns are beyond double precision."""
         for seen in (self.observations, self.final_observations[~self.terminated]):
-            size = np.abs(seen)
-            if size.size and size.max() > _LARGEST:
-                row, entry = np.unravel_index(np.argmax(size), size.shape)
+            if seen.size and max(seen.max(), -seen.min()) > _LARGEST:
+                row, entry = np.unravel_index(np.argmax(np.abs(seen)), seen.shape)
                 raise UserError(
                     f"the environment gave an observation whose entry {entry} is {seen[row, entry]:g}, and "
                     "squares of such are beyond double precision: scale the observations "

@@ -98,7 +98,7 @@ def test_an_environment_that_ignores_seeds_is_noted_once(options: dict[str, Any]
     assert not any("for the same seed" in note for note in second)
 
 
-def test_one_that_obeys_is_not_noted_though_it_starts_from_nan_or_reuses_its_array() -> None:
+def test_one_that_obeys_is_not_noted_though_it_reuses_its_array() -> None:
     array = np.zeros(2)
 
     def reuse(rng: Any) -> Any:
