@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <stdexcept>
+#include <string_view>
 
 #include "episode_actor.hpp"
 #include "ndarray.hpp"
@@ -28,12 +29,19 @@ struct MalformedStep : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+bool is_masked(const py::array& array) {
+  // A look at the type, since NumPy's own function takes longer than a step.
+  if (Py_TYPE(array.ptr()) == py::detail::npy_api::get().PyArray_Type_) return false;
+  return py::module_::import("numpy.ma").attr("is_masked")(array).cast<bool>();
+}
+
 // Returns what came in a few words: the shape of an array, the beginning of anything else.
 std::string in_words(py::handle came) {
   const auto type = py::str(py::type::handle_of(came).attr("__name__")).cast<std::string>();
   if (py::isinstance<py::array>(came)) {
     const auto array = py::reinterpret_borrow<py::array>(came);
-    return "an array of shape " + py::str(array.attr("shape")).cast<std::string>() + " and dtype " +
+    return (is_masked(array) ? "a masked array of shape " : "an array of shape ") +
+           py::str(array.attr("shape")).cast<std::string>() + " and dtype " +
            py::str(array.dtype()).cast<std::string>();
   }
   constexpr std::size_t most = 60;
@@ -69,22 +77,42 @@ struct StepResult {
   py::handle operator[](Py_ssize_t i) const { return PySequence_Fast_GET_ITEM(sequence.ptr(), i); }
 
   double reward() const {
-    const double value = PyFloat_AsDouble((*this)[1].ptr());
-    if (value == -1.0 && PyErr_Occurred() != nullptr) refuse_result("a number as reward", (*this)[1]);
+    const py::handle came = (*this)[1];
+    // NumPy would drop an imaginary part.
+    const double value = PyComplex_Check(came.ptr()) ? -1.0 : PyFloat_AsDouble(came.ptr());
+    if (value == -1.0 && (PyErr_Occurred() != nullptr || PyComplex_Check(came.ptr()))) {
+      refuse_result("a number as reward", came);
+    }
     return value;
   }
 
   bool flag(Py_ssize_t i, const char* name) const {
     const py::handle value = (*this)[i];
-    const int truth = value.is_none() || PyUnicode_Check(value.ptr()) != 0 ? -1 : PyObject_IsTrue(value.ptr());
+    int truth = value.is_none() || PyUnicode_Check(value.ptr()) != 0 ? -1 : PyObject_IsTrue(value.ptr());
+    if (truth > 0 && value.ptr() != Py_True && differs_from_itself(value)) truth = -1;
     if (truth < 0) refuse_result(std::string("True or False as ") + name, value);
     return truth != 0;
   }
+
+ private:
+  // Only a NaN does, which Python takes for true.
+  static bool differs_from_itself(py::handle value) {
+    const auto unequal = py::reinterpret_steal<py::object>(PyObject_RichCompare(value.ptr(), value.ptr(), Py_NE));
+    return !unequal || PyObject_IsTrue(unequal.ptr()) != 0;
+  }
 };
+
+// A conversion would take real parts alone, numbers out of text, and what is below a mask.
+bool has_numbers(const py::object& observation) {
+  if (!py::isinstance<py::array>(observation)) return true;  // of which the conversion itself takes only numbers
+  const auto array = py::reinterpret_borrow<py::array>(observation);
+  return std::string_view("cSUmM").find(array.dtype().kind()) == std::string_view::npos && !is_masked(array);
+}
 
 // The entries of a one-dimensional space's observation, which came of env.reset at step 0 and of env.step later.
 Observation entries_of(const py::object& observation, Index size, Index t) {
-  auto entries = Observation::ensure(observation);  // which leaves no error set
+  // The conversion leaves no error set.
+  const auto entries = has_numbers(observation) ? Observation::ensure(observation) : Observation();
   if (!entries || entries.ndim() != 1 || entries.shape(0) != size) {
     throw MalformedStep((t == 0 ? "env.reset" : "env.step") + std::string(": expected an observation of shape (") +
                         std::to_string(size) + ",), got " + in_words(observation));

@@ -140,7 +140,8 @@ def check_fields(instance: object, kind: type, spelled: Callable[[str], str] = s
 
     An annotation is ``float``, ``int``, ``bool``, ``tuple[int, ...]``, a Literal of words, a mapping or
     another class, any of these ``| None``, and any of all these ``Annotated`` with `Bounds`.  A field becomes
-    what its annotation says: integers may stand for reals, NumPy's numbers for Python's, lists for tuples.
+    what its annotation says: integers may stand for reals, reals such as 1e6 for integers, NumPy's numbers
+    for Python's, lists and arrays for tuples.
     `spelled` turns a field's name into what the message calls it.
     """
     for name, expectation in _expectations(kind).items():
@@ -172,6 +173,8 @@ def _check(value: object, name: str, kind: Any, bounds: Bounds, ending: str) -> 
     if kind is bool:
         return flag(value, name, ending=ending)
     if kind is int:
+        if isinstance(value, (float, np.floating)) and float(value).is_integer():
+            value = int(value)
         return whole(value, name, bounds, ending=ending)
     if kind is float:
         return number(value, name, bounds, ending=ending)
@@ -188,7 +191,7 @@ def _check(value: object, name: str, kind: Any, bounds: Bounds, ending: str) -> 
 
 def _wholes(values: object, name: str, bounds: Bounds, ending: str) -> tuple[int, ...]:
     try:
-        if not isinstance(values, (tuple, list)):
+        if not isinstance(values, (tuple, list, np.ndarray)):
             raise TypeError
         return tuple(whole(value, name, bounds) for value in values)
     except (TypeError, ValueError) as error:

@@ -42,7 +42,8 @@ class NPG(Trainer):
     ----------
     env
         A gymnasium environment id, a function that makes an environment, an environment (training
-        then runs in this process alone), or a gymnasium vector environment.
+        then runs in this process alone), or a gymnasium vector environment.  A function makes a new one
+        each time; in workers it sees this process's variables as they were when the workers started.
     policy
         "linear", "rbf", "mlp", or a :class:`~fastfisher.policies.Policy`, which takes the defaults of its
         kind, one of the user's own those of "linear"; None: the preset's where one is asked for and has it,

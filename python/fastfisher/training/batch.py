@@ -13,6 +13,9 @@ from .errors import UserError
 
 Array: TypeAlias = NDArray[np.float64]
 
+_LARGEST = 1e150
+"""Of an observation: squares of what is made of larger ones are beyond double precision."""
+
 
 class Trajectory(NamedTuple):
     """Transitions in a row: a :class:`Batch`'s fields, of one trajectory."""
@@ -81,8 +84,16 @@ class Batch:
         """(K,): undiscounted sum of the rewards of each trajectory."""
         return np.add.reduceat(self.rewards, self.ends - self.lengths)
 
-    def check_rewards(self) -> None:
-        """Raise a UserError where squares of returns are beyond double precision, and variances gone."""
+    def check_range(self) -> None:
+        """Raise a UserError where squares of observations or returns are beyond double precision."""
+        for seen in (self.observations, self.final_observations[~self.terminated]):
+            if seen.size and max(seen.max(), -seen.min()) > _LARGEST:
+                row, entry = np.unravel_index(np.argmax(np.abs(seen)), seen.shape)
+                raise UserError(
+                    f"the environment gave an observation whose entry {entry} is {seen[row, entry]:g}, and "
+                    "squares of such are beyond double precision: scale the observations "
+                    "(gymnasium.wrappers.TransformObservation)"
+                )
         with np.errstate(over="ignore"):
             total = float(np.abs(self.rewards).sum())
         if total > np.sqrt(np.finfo(np.float64).max / len(self.rewards)):

@@ -124,7 +124,7 @@ def _gaussian_head(space: spaces.Box, config: TrainConfig) -> Head:
         return gaussian
     if not (has_bounds(low, high) & (low < high)).all():
         raise UserError(
-            f"squash needs actions with finite bounds, and those of {space} are not; "
+            f"squash needs actions with finite bounds that differ, which {space} does not have; "
             "wrap the environment in RescaleAction or ClipAction, or leave squash out"
         )
     return SquashedHead(gaussian, low, high)

@@ -18,6 +18,7 @@ from ..policies import Policy
 from .batch import Batch
 from .config import TrainConfig
 from .defaults import horizon
+from .environments.interface import seed_notes
 from .environments.recipe import OpenEnvironment
 from .errors import exits_told
 from .evaluation import EvaluationInTraining
@@ -115,7 +116,8 @@ class Trainer(ABC):
         total_steps
             How many; None: what is left of the config's ``steps``.
         callback
-            What is called after each iteration; True stops training.
+            What is called after each iteration; True stops training.  It runs in this process, and what it
+            changes here does not reach environments in workers.
         keep_best
             File for the agent as it is after each evaluation with the largest mean return so far, as
             :meth:`save` writes it; the config's ``evaluate_every`` says when there are evaluations.
@@ -162,7 +164,7 @@ class Trainer(ABC):
             with exits_told():
                 batch = self._rollouts.collect(self.policy, self.iteration)
                 collected = perf_counter()
-                batch.check_rewards()
+                batch.check_range()
                 update = self._learner.update(batch, min(1.0, self.steps / self.config.steps))
                 updated = perf_counter()
                 evaluation = self._evaluations.after(
@@ -195,6 +197,8 @@ class Trainer(ABC):
         """Return what the user should know about how batches are collected."""
         assert self._rollouts is not None
         notes = self._rollouts.notes
+        if self._environment.recipe is not None and self.config.backend == "gymnasium":
+            notes += seed_notes(self._environment.env, self.config.seed)
         if not self._custom_policy:
             notes += unit_notes(self.action_space, self.config)
         longest = self._longest

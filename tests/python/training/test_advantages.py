@@ -85,10 +85,10 @@ def test_times_returns_and_ends_of_a_batch() -> None:
 def test_rewards_whose_squares_overflow_are_named() -> None:
     batch = make_batch([2, 3], [True, True])
     batch.rewards[3] = -1e150
-    batch.check_rewards()
+    batch.check_range()
     batch.rewards[3] = -1e154
     with pytest.raises(UserError, match=r"reward of -1e\+154, and squares of such returns are beyond double"):
-        batch.check_rewards()
+        batch.check_range()
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.9, 0.995, 1.0])

@@ -36,7 +36,10 @@ def test_unknown_keys_are_refused_by_name() -> None:
         ("gamma", float("nan"), ValueError, r"gamma: expected a finite number"),
         ("max_kl", 0.0, ValueError, r"max_kl: expected a finite number > 0 or None, got 0\.0$"),
         ("steps", 0, ValueError, r"steps: expected a whole number >= 1, got 0$"),
-        ("steps", 1e6, TypeError, r"steps: expected a whole number >= 1, got 1000000\.0$"),
+        ("steps", 1.5, TypeError, r"steps: expected a whole number >= 1, got 1\.5$"),
+        ("steps", float("nan"), TypeError, r"steps: expected a whole number >= 1, got nan$"),
+        ("steps", float("inf"), TypeError, r"steps: expected a whole number >= 1, got inf$"),
+        ("steps", 0.0, ValueError, r"steps: expected a whole number >= 1, got 0$"),
         ("seed", -1, ValueError, r"seed"),
         ("seed", True, TypeError, r"seed"),
         ("workers", 0, ValueError, r"workers"),
@@ -44,6 +47,9 @@ def test_unknown_keys_are_refused_by_name() -> None:
         ("solver", "lu", ValueError, r"solver: expected one of"),
         ("hidden", (64, 0), ValueError, r"hidden"),
         ("hidden", 64, TypeError, r"hidden"),
+        ("hidden", np.array(64), TypeError, r"hidden"),
+        ("hidden", np.array([[8, 8]]), TypeError, r"hidden: expected a tuple of whole numbers >= 1, got"),
+        ("hidden", np.array([8.5]), TypeError, r"hidden: expected a tuple of whole numbers >= 1, got"),
         ("normalize_advantages", 1, TypeError, r"normalize_advantages"),
         ("initial_log_std", -5.0, ValueError, r"min_log_std: expected at most initial_log_std"),
         ("algorithm", "ppo", ValueError, r"algorithm: expected one of 'npg', 'trpo', got 'ppo'"),
@@ -178,6 +184,18 @@ def test_noise_of_initial_states_is_out_of_envpools_reach() -> None:
 
 def test_integers_stand_for_reals() -> None:
     assert TrainConfig("X-v0", gamma=1).gamma == 1.0
+
+
+def test_reals_without_a_fraction_stand_for_integers() -> None:
+    config = TrainConfig("X-v0", steps=1e6, batch_steps=np.float32(2e3))  # type: ignore[arg-type]
+    assert config == TrainConfig("X-v0", steps=1_000_000, batch_steps=2_000)
+    assert type(config.steps) is int
+
+
+def test_arrays_stand_for_tuples() -> None:
+    config = TrainConfig("X-v0", hidden=np.array([8, 16]))  # type: ignore[arg-type]
+    assert config.to_dict()["hidden"] == [8, 16]
+    assert json.loads(json.dumps(config.to_dict())) == config.to_dict()
 
 
 def test_numbers_of_numpy_stand_for_pythons() -> None:

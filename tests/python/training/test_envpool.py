@@ -127,3 +127,10 @@ def test_what_cannot_be_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
             NPG("Unknown-v0", **OPTIONS).learn(1)
     finally:
         del gymnasium.registry["Unknown-v0"]
+
+
+@pytest.mark.parametrize("wrapper", [lambda envs: envs, gymnasium.wrappers.vector.RecordEpisodeStatistics])
+def test_an_object_of_envpool_is_refused_with_what_serves(wrapper: Any) -> None:
+    envpool = pytest.importorskip("envpool")
+    with pytest.raises(UserError, match=r"object of EnvPool .* backend='envpool' and num_envs"):
+        NPG(wrapper(envpool.make(NAME, env_type="gymnasium", num_envs=2)))

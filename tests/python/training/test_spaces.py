@@ -167,9 +167,15 @@ def test_what_the_actions_cannot_be_is_one_line() -> None:
             super().__init__("box", "box")
             self.action_space = spaces.Box(-np.inf, np.inf, (2,))
 
-    with pytest.raises(UserError, match="squash needs actions with finite bounds") as caught:
-        NPG(Unbounded, squash=True)
-    assert "\n" not in str(caught.value)
+    class Fixed(Unbounded):
+        def __init__(self) -> None:
+            super().__init__()
+            self.action_space = spaces.Box(np.array([-1.0, 0.5]), np.array([1.0, 0.5]), dtype=np.float64)
+
+    for kind in (Unbounded, Fixed):
+        with pytest.raises(UserError, match="squash needs actions with finite bounds that differ") as caught:
+            NPG(kind, squash=True)
+        assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match=r"squash = True is for actions of a Box, .* Discrete"):
         agent_for("box", "discrete", squash=True)
     with pytest.raises(UserError, match="std = 'dependent' is for actions of a Box"):

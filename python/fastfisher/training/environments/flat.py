@@ -24,10 +24,18 @@ _LONGEST = 60
 def in_words(came: Any) -> str:
     """Return what came in a few words: the shape of an array, the beginning of anything else."""
     if isinstance(came, np.ndarray):
-        return f"an array of shape {came.shape} and dtype {came.dtype}"
+        kind = "a masked array" if np.ma.is_masked(came) else "an array"
+        return f"{kind} of shape {came.shape} and dtype {came.dtype}"
     text = " ".join(repr(came).split())
     text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
     return f"{text} ({type(came).__name__})"
+
+
+def numbers_of(came: Any) -> NDArray[Any] | None:
+    """Return what came as an array of real numbers; None of text, imaginary parts and what a mask covers."""
+    array = np.asarray(came)
+    masked = isinstance(came, np.ma.MaskedArray) and np.ma.is_masked(came)
+    return array if array.dtype.kind not in "cSUmM" and not masked else None
 
 
 def flattener(space: spaces.Space[Any]) -> Flattener:
@@ -57,8 +65,8 @@ def _array(space: spaces.Box | spaces.MultiBinary) -> Flattener:
     whole = not np.issubdtype(dtype, np.floating)
 
     def flat(observation: Any) -> NDArray[Any]:
-        array = np.asarray(observation)
-        if array.shape != shape:
+        array = numbers_of(observation)
+        if array is None or array.shape != shape:
             raise ValueError(f"expected an observation of shape {shape}, got {in_words(observation)}")
         if whole and array.dtype.kind == "f" and not np.isfinite(array).all():
             return array.ravel()  # which as integers would be numbers

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium
+import numpy as np
+from gymnasium.vector import VectorEnv
 
 from ..._core import MalformedStepError
 from ..errors import UserError
@@ -34,6 +36,44 @@ def first_observation(env: gymnasium.Env[Any, Any], seed: int) -> Any:
     if not isinstance(result, tuple) or len(result) != 2:
         raise MalformedStepError(f"env.reset: expected {_RESULTS['reset']}, got {in_words(result)}, {_OLD}")
     return result[0]
+
+
+def seed_notes(env: gymnasium.Env[Any, Any] | VectorEnv[Any, Any, Any], seed: int) -> tuple[str, ...]:
+    """Return what the user should know where two resets from one seed give two observations."""
+    try:
+        first, second = (np.array(env.reset(seed=seed)[0], np.float64) for _ in range(2))
+    except Exception:  # the user's code: whatever it raises, this was no step of training
+        return ()
+    if np.array_equal(first, second, equal_nan=True):
+        return ()
+    return (
+        "env.reset(seed=...) gives another observation each time for the same seed: the same bits are not "
+        "promised, and workers and copies may repeat each other's episodes (random numbers should come from "
+        "self.np_random, which super().reset(seed=seed) seeds)",
+    )
+
+
+def refuse_shared(envs: VectorEnv[Any, Any, Any]) -> None:
+    """Raise a UserError where a vector environment holds one environment as several of its copies."""
+    copies = [
+        copy.unwrapped for copy in getattr(envs.unwrapped, "envs", ()) if isinstance(copy, gymnasium.Env)
+    ]
+    if len({id(copy) for copy in copies}) < len(copies):
+        raise UserError(
+            f"{copies[0]} is one object, and stands for several of {len(copies)} copies: have the function "
+            "make a new environment each time it is called"
+        )
+
+
+def refuse_envpool(env: Any) -> None:
+    """Raise a UserError where an object is EnvPool's, or wraps one: what a config asks for is its backend."""
+    base = getattr(env, "unwrapped", env)
+    # Its classes are made as it goes, and say nothing of their module.
+    if any(kind.__module__.split(".")[0] == "envpool" for kind in type(base).__mro__):
+        raise UserError(
+            "an object of EnvPool cannot be trained on, since it ignores the seeds of a reset: give the "
+            "environment's id, with backend='envpool' and num_envs"
+        )
 
 
 def what_is_malformed(error: ValueError) -> str | None:

@@ -21,7 +21,7 @@ from gymnasium.vector import VectorEnv
 from ..config import TrainConfig
 from ..errors import UserError
 from .flat import FlatObservations
-from .interface import refuse_other_objects
+from .interface import refuse_envpool, refuse_other_objects, refuse_shared
 from .masks import ActionMasked, has_action_masks, refuse_action_masks
 from .running_statistics import refuse_statistics
 from .spaces import check_observations
@@ -201,7 +201,9 @@ class OpenEnvironment:
     @classmethod
     def of(cls, env: EnvLike, config: TrainConfig) -> OpenEnvironment:
         """Make the environment where it is an id or a function, and prepare it as a config has it."""
+        refuse_envpool(env)
         if isinstance(env, VectorEnv):
+            refuse_shared(env)
             if config.init_noise:
                 raise UserError("init_noise is for single environments: wrap the vector's in InitNoise")
             if config.action_masks:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...arguments import refuse_masked
 from ..batch import Array
 from ..errors import UserError
-from .flat import flattener
+from .flat import flattener, in_words, numbers_of
 
 Converter = Callable[[Any], Any]
 
@@ -128,14 +128,24 @@ def observation_rows(space: spaces.Space[Any], observation: Any) -> tuple[Array,
     array of rows, a list, or what a gymnasium vector environment gives, for a Dict or Tuple space a dict or
     tuple of such; anything else is a ValueError, as are masked entries.
     """
+    call = {2: "reset", 5: "step"}.get(len(observation)) if isinstance(observation, tuple) else None
+    if call is not None and isinstance(observation[-1], dict) and not isinstance(space, spaces.Tuple):
+        raise ValueError(f"observation: expected the first of what env.{call} returns, got all of it")
     refuse_masked(observation, "observation")
     if isinstance(space, spaces.Box):
-        array = np.asarray(observation, dtype=np.float64)
+        expected = f"{space.shape} or (n, {', '.join(map(str, space.shape))})"
+        try:
+            array = numbers_of(observation)
+        except ValueError:  # rows of several lengths
+            array = None
+        if array is None:
+            raise ValueError(f"observation: expected numbers, {expected}, got {in_words(observation)}")
         single = array.shape == space.shape
         if not single and array.shape[1:] != space.shape:
-            expected = f"{space.shape} or (n, {', '.join(map(str, space.shape))})"
             raise ValueError(f"observation: expected shape {expected}, got {array.shape}")
-        return array.reshape(1 if single else len(array), -1), single
+        if not single and len(array) == 0:
+            raise ValueError(f"observation: expected at least one, got shape {array.shape}")
+        return array.astype(np.float64).reshape(1 if single else len(array), -1), single
     try:
         composite = isinstance(space, (spaces.Dict, spaces.Tuple))
         if composite and not isinstance(observation, list):
@@ -145,6 +155,8 @@ def observation_rows(space: spaces.Space[Any], observation: Any) -> tuple[Array,
         else:
             single = not composite and np.ndim(observation) == len(space.shape or ())
             several = [observation] if single else list(observation)
+        if not several:
+            raise ValueError
         if composite or all(space.contains(one) for one in several):
             flat = flattener(space)
             return np.array([flat(one) for one in several], dtype=np.float64), single

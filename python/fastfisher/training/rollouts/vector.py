@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...policies import Policy
 from ..batch import Batch, Trajectory
 from ..environments.flat import FlatObservations
-from ..environments.interface import what_is_malformed
+from ..environments.interface import refuse_shared, what_is_malformed
 from ..environments.recipe import Recipe, close_environment
 from ..environments.spaces import action_converter
 from ..errors import UserError
@@ -39,8 +39,6 @@ class VectorRollouts(Rollouts):
     """
 
     def __init__(self, envs: VectorEnv[Any, Any, Any], seed: int, batch_steps: int) -> None:
-        if type(envs).__module__.startswith("envpool"):
-            raise UserError("EnvPool ignores the seeds of a reset; train by id, with backend='envpool'")
         self._mode = autoreset_mode(envs)
         space = envs.single_observation_space
         if not (isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1):
@@ -58,6 +56,7 @@ class VectorRollouts(Rollouts):
         envs = SyncVectorEnv(
             [lambda: FlatObservations(recipe())] * copies, autoreset_mode=AutoresetMode.NEXT_STEP
         )
+        refuse_shared(envs)
         rollouts = cls(envs, seed, batch_steps)
         rollouts._owns_envs = True
         return rollouts
@@ -105,6 +104,8 @@ class VectorRollouts(Rollouts):
                 seen = interface.begin(
                     self._envs.reset(options={"reset_mask": ended}), f"in iteration {iteration}"
                 )
+        if iteration == 0 and self._mode == AutoresetMode.SAME_STEP:
+            self.notes += _loss_notes(steps)
         return Batch.of(_by_lane(steps, int(self._mode == AutoresetMode.NEXT_STEP)), seconds)
 
     def _reset(self, iteration: int) -> Any:
@@ -119,6 +120,24 @@ class VectorRollouts(Rollouts):
     def close(self) -> None:
         if self._owns_envs:
             close_environment(self._envs)
+
+
+def _loss_notes(steps: list[tuple[NDArray[Any], ...]]) -> tuple[str, ...]:
+    """Return what the user should know where the last observations of a vector environment are the next's.
+
+    Gymnasium keeps the environment's own array, in which an environment that writes each observation into one
+    array has put the first of the next episode meanwhile.
+    """
+    seen, _, _, terminated, ended, reached = (np.array(part) for part in zip(*steps, strict=True))
+    cut = (ended & ~terminated)[:-1]
+    moved = reached[:-1][cut] != seen[:-1][cut]
+    if not moved.any() or not np.array_equal(reached[:-1], seen[1:]):
+        return ()
+    return (
+        "the last observation of every episode is the first of the next, whose value then stands for what a "
+        "time limit cuts off: an environment that writes into one array should return copies of it "
+        "(or take AutoresetMode.NEXT_STEP)",
+    )
 
 
 def _by_lane(steps: list[tuple[NDArray[Any], ...]], resetting_steps: int) -> Iterator[Trajectory]:

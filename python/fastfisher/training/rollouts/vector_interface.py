@@ -11,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from ..batch import Array, first_not_finite
-from ..environments.flat import in_words
+from ..environments.flat import in_words, numbers_of
 from ..errors import UserError
 
 _LAST_OBSERVATIONS = ("final_obs", "final_observation")
@@ -77,7 +77,7 @@ class VectorInterface:
 
     def _numbers(self, source: str, name: str, came: Any, shape: tuple[int, ...]) -> Array:
         try:
-            numbers = np.array(came, dtype=np.float64)
+            numbers = None if (given := numbers_of(came)) is None else np.array(given, dtype=np.float64)
         except (TypeError, ValueError):
             numbers = None
         if numbers is None or numbers.shape != shape:
