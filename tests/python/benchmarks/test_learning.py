@@ -63,7 +63,7 @@ def test_interrupted_and_lengthened_runs_have_the_same_results(
     first, second = ({k: v for k, v in record.items() if k not in clock} for record in records)
     assert first == second
     assert first["processes"] == 2
-    assert first["steps"] >= STEPS > first["steps"] - 400
+    assert first["steps"] >= STEPS > first["steps"] - (399 + 500)  # the last batch and its last episode
     assert first["config"]["steps"] == STEPS
     assert first["episodes_to_threshold"] > 0
     curves = [read_curve(job(folder).curve) for folder in (a, b)]

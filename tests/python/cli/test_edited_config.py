@@ -36,7 +36,7 @@ OTHER: dict[str, Any] = {
 
 ALLOWED: dict[str, Any] = {
     "steps": 1600, "workers": 2, "worker_timeout": 60.0, "checkpoint_every": 1, "target_return": 400.0,
-    "skip_bad_episodes": True,
+    "skip_bad_episodes": True, "evaluate_every": 2, "evaluation_episodes": 3,
 }  # fmt: skip
 
 

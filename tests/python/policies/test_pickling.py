@@ -40,7 +40,7 @@ def actors() -> list[Any]:
     bounds = -np.ones(2), np.ones(2)
     return [
         _core.NetworkActor(weights, False),
-        _core.BoxActor(weights, False, noise, observations, np.zeros((5, 2)), *bounds, True),
+        _core.BoxActor(weights, False, noise, observations, np.zeros((5, 2)), *bounds, None, True),
         _core.DiscreteActor(weights, False, noise, observations, np.zeros(5, np.int64), 0),
     ]
 

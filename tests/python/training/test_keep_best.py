@@ -14,7 +14,6 @@ from environments import Countdown
 from gymnasium.vector import SyncVectorEnv
 
 from fastfisher.training import NPG, IterationInfo, UserError
-from fastfisher.training.errors import WorkerError
 from fastfisher.training.seeding import Stream, stream
 
 OPTIONS: dict[str, Any] = {"policy": "linear", "seed": 3, "batch_steps": 400}
@@ -181,10 +180,10 @@ def one_and_the_same(env: Countdown) -> Countdown:
     return env
 
 
-@pytest.mark.parametrize(("workers", "kind"), [(1, UserError), (2, WorkerError)])
-def test_a_function_must_make_another_environment(workers: int, kind: type[Exception]) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_function_must_make_another_environment(workers: int) -> None:
     with NPG(partial(one_and_the_same, Countdown()), **OPTIONS, workers=workers, evaluate_every=1) as agent:
-        with pytest.raises(kind, match="at each call, got one that returns the same one again"):
+        with pytest.raises(UserError, match="at each call, got one that returns the same one again"):
             agent.learn(1)
         assert agent.iteration == 0
 
