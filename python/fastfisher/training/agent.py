@@ -88,7 +88,7 @@ class NPG(Trainer):
         if policy is not None:
             overrides["policy"] = config_name(policy) if isinstance(policy, Policy) else policy
         fields = completed(name, {"algorithm": self.algorithm, **overrides})
-        config = TrainConfig.from_dict({"env": name, "seed": seed, **fields})
+        config = TrainConfig(**{"env": name, "seed": seed, **fields})
         if config.algorithm != self.algorithm:
             other = _class_of(config.algorithm).__name__
             raise ValueError(
