@@ -27,7 +27,8 @@ from fastfisher.training.evaluation import evaluation_seed
 SHARE, OFTEN = 0.15, {"evaluate_every": 0.4, "skip_bad_episodes": 0.3, "action_units": 0.3}
 """The share of cases in which a field is set, and the larger ones of some."""
 LEFT_OUT = (
-    "env", "env_kwargs", "algorithm", "seed", "preset", "backend", "init_noise", "steps", "workers", "target_return"
+    "env", "env_kwargs", "algorithm", "seed", "preset", "backend", "init_noise", "steps", "workers",
+    "target_return",
 )  # fmt: skip
 OF_SMALL_RUNS: dict[str, tuple[Any, ...]] = {
     "batch_steps": (1, 7, 40, 100),
