@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
 import io
 import json
 import sys
@@ -14,12 +16,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from calls import Array, chance, one_of
-from driver import hold
+from driver import BrokenPromiseError, hold
 from environments import Random
 from numpy.random import Generator
 from training import same_state, state_of
 
 import fastfisher as ff
+from fastfisher.training.config import TrainConfig
 from fastfisher.training.errors import UserError
 
 ENVIRONMENTS = (3, 7)
@@ -43,6 +46,7 @@ class Good(NamedTuple):
     environment: functools.partial[Random]
     state: dict[str, Array]
     counters: tuple[int, int, int]
+    config: TrainConfig
 
 
 @functools.cache
@@ -53,7 +57,9 @@ def good(index: int) -> Good:
     with ff.NPG(environment, workers=1, batch_steps=40, **fields) as agent:
         agent.learn(1)
         agent.save("good.zip")
-        return Good(Path("good.zip").read_bytes(), environment, _state_of(agent), _counters(agent))
+        return Good(
+            Path("good.zip").read_bytes(), environment, _state_of(agent), _counters(agent), agent.config
+        )
 
 
 def _state_of(agent: ff.NPG) -> dict[str, Array]:
@@ -125,7 +131,7 @@ def _spoil_an_array(rng: Generator, entries: Entries) -> None:
     spoilt = np.array(array, dtype=float).ravel()
     match rng.integers(13):
         case 0:
-            spoilt[:1] = one_of(rng, (np.nan, np.inf, -np.inf, -1.0, 1e300))
+            spoilt[:1] = one_of(rng, (np.nan, np.inf, -np.inf, -1.0, 1e100))
             entries[name] = _npy(spoilt.reshape(array.shape).astype(array.dtype, casting="unsafe"))
         case 1:
             entries[name] = _npy(-array if array.dtype.kind == "f" else array + 1)
@@ -220,35 +226,60 @@ def _rewritten(rng: Generator, content: bytes) -> bytes:
     return _flipped(rng, written) if chance(rng, 0.2) else written
 
 
+def _sealed(content: bytes) -> bytes:
+    """Return the file with the digest that its bytes have: as made by somebody, and not damaged."""
+    before = content[: -hashlib.sha256().digest_size * 2]
+    return before + hashlib.sha256(before).hexdigest().encode()
+
+
 def run(rng: Generator) -> str:
     """Run a case: damage a checkpoint, and load it."""
     warnings.simplefilter("ignore")
     whole = good(int(rng.integers(len(ENVIRONMENTS) * len(FIELDS))))
-    damage: Damage = one_of(rng, (_flipped, _flipped, _cut, _rewritten, _rewritten, _rewritten))
-    content = damage(rng, whole.content)
+    damage: Damage = one_of(rng, (_flipped, _cut, _rewritten, _rewritten, _rewritten))
+    content, sealed = damage(rng, whole.content), chance(rng, 0.6)
+    content = _sealed(content) if sealed else content
+    what = f"{damage.__name__}{' and sealed' * sealed}"
     path = Path("checkpoint.zip")
     path.write_bytes(content)
     Path(f"{EVIL}.py").write_text(f"open({MARK!r}, 'w').close()\n")
     sys.path.insert(0, "")
     try:
         with ff.NPG.load(path, None if _names_a_module(content) else whole.environment) as agent:
-            state, counters = _state_of(agent), _counters(agent)
+            outcome = _check_loaded(agent, whole, sealed)
     except UserError as error:
-        hold("\n" not in str(error) and path.name in str(error), f"{damage.__name__}: {error}")
+        hold("\n" not in str(error) and path.name in str(error), f"{what}: {error}")
         outcome = "refused"
-    else:
-        outcome = "loaded whole"
-        differing = [
-            n for n in whole.state if n not in state or not same_state({n: whole.state[n]}, {n: state[n]})
-        ]
-        hold(
-            not differing and state.keys() == whole.state.keys(),
-            f"{damage.__name__}: other bits of {differing}",
-        )
-        hold(counters == whole.counters, f"{damage.__name__}: counters {counters}, not {whole.counters}")
+    except BrokenPromiseError as broken:
+        raise BrokenPromiseError(f"{what}: {broken}") from None
     finally:
         sys.path.remove("")
         sys.modules.pop(EVIL, None)
-    hold(not Path(MARK).exists(), "code of the checkpoint was run")
-    hold(path.read_bytes() == content, "loading has changed the file")
+    hold(not Path(MARK).exists(), f"{what}: code of the checkpoint was run")
+    hold(path.read_bytes() == content, f"{what}: loading has changed the file")
     return outcome
+
+
+def _check_loaded(agent: ff.NPG, whole: Good, sealed: bool) -> str:
+    """Hold what was loaded to what was saved; of a file that somebody made, to what a state may be."""
+    state, counters = _state_of(agent), _counters(agent)
+    if same_state(state, whole.state) and counters == whole.counters:
+        return "loaded whole"
+    differing = [
+        name
+        for name in whole.state
+        if name not in state or not same_state(*({name: s[name]} for s in (state, whole.state)))
+    ]
+    hold(sealed, f"other bits of {differing}, counters {counters} for {whole.counters}")
+    hold(min(counters) >= 0 and all(type(counter) is int for counter in counters), f"counters: {counters}")
+    for name, array in state.items():
+        as_saved = whole.state.get(name)
+        hold(np.isfinite(array).all() or "bandwidth" in name, f"{name} is not finite")
+        form = None if as_saved is None else (as_saved.shape, as_saved.dtype)
+        hold(form == (array.shape, array.dtype), f"{name}: {array.shape}, {array.dtype}, saved as {form}")
+    if agent.config == whole.config:
+        with contextlib.suppress(ValueError):  # of scores, say, that have left the range of float64
+            agent.learn(1)
+        wild = [name for name, array in state_of(agent).items() if not np.isfinite(array).all()]
+        hold(not wild, f"of other {differing}; trained it has {wild} that are not finite")
+    return "loaded as made"

@@ -22,6 +22,7 @@ WRONG: dict[str, Callable[[Any, str, Any], Any]] = {
     "observation of text": lambda env, kind, value: "left",
     "observation of none": lambda env, kind, value: None,
     "reward of nan": lambda env, kind, value: np.nan,
+    "reward of nan at times": lambda env, kind, value: np.nan if env.np_random.random() < 0.1 else value,
     "reward of inf": lambda env, kind, value: np.inf,
     "reward of none": lambda env, kind, value: None,
     "reward of text": lambda env, kind, value: "1",
@@ -37,8 +38,8 @@ WRONG: dict[str, Callable[[Any, str, Any], Any]] = {
     "reset of none": lambda env, kind, value: None,
 }
 """What an environment may return in the place of a value; the first word says of which."""
-KILLING = "step that dies"
-HARMLESS = ("observation of one entry", "observation with an axis more", "step of four")
+KILLING, AT_TIMES = "step that dies", "reward of nan at times"
+HARMLESS = (AT_TIMES, "observation of one entry", "observation with an axis more", "step of four")
 """What may be right by chance, where a space has that shape."""
 
 
@@ -119,7 +120,7 @@ class Random(gymnasium.Env[Any, Any]):
         self.masked = bool(self._choices) and masks
         if self.masked:
             self.action_masks = self._masks
-        self.wrong, self.wrong_after, self.steps = wrong, int(rng.integers(2)), 0
+        self.wrong, self.wrong_after = wrong, int(rng.integers(2))
         if limit is not None:
             self._max_episode_steps = limit
         self.limit = limit or 50
@@ -145,7 +146,7 @@ class Random(gymnasium.Env[Any, Any]):
             index for _, index in components(self.action_space, action)
         ]
         assert not self.masked or self._masks()[chosen.astype(int)].all(), f"the action {action!r} is masked"
-        self.t, self.steps = self.t + 1, self.steps + 1
+        self.t += 1
         taken = float(np.tanh(np.asarray(flatten(self.action_space, action), float)).sum())
         reward = self.reward_type(self.reward_scale * (taken + self.np_random.standard_normal()))
         end = bool(self.np_random.random() < self.end)
@@ -160,5 +161,5 @@ class Random(gymnasium.Env[Any, Any]):
         return np.concatenate([np.arange(size) % 2 == self.t % min(2, size) for size in self._choices])
 
     def _value(self, kind: str, value: Any) -> Any:
-        due = self.wrong.split()[:1] == [kind] and (kind == "reset" or self.steps >= self.wrong_after)
+        due = self.wrong.split()[:1] == [kind] and (kind == "reset" or self.t >= self.wrong_after)
         return WRONG[self.wrong](self, kind, value) if due else value

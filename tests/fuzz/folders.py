@@ -24,20 +24,35 @@ from fastfisher.cli import main
 from fastfisher.runs.folder import RESUMABLE
 from fastfisher.training.checkpoint import read_checkpoint
 
-CONFIG, CHECKPOINT, OLDER, TABLE, LINES = (
-    "config.json", "checkpoint.zip", "checkpoint.previous.zip", "progress.csv", "progress.jsonl"
-)  # fmt: skip
+CONFIG, TABLE, LINES = "config.json", "progress.csv", "progress.jsonl"
+CHECKPOINT, OLDER, BEST = "checkpoint.zip", "checkpoint.previous.zip", "best.zip"
 FIRST, WHOLE = 150, 250
 """The steps of the run that is edited, and of the one that it becomes by --resume."""
 SAVED = 3
 """The iterations of the first."""
+NEW = (
+    "train", "CartPole-v1", "--steps", FIRST, "--policy", "linear", "--batch-steps", 50, "--workers", 1,
+    "--checkpoint-every", 1, "--evaluate-every", 1, "--evaluation-episodes", 2, "--quiet", "--out", "run",
+)  # fmt: skip
 COMMANDS: dict[str, tuple[object, ...]] = {
-    "train": ("CartPole-v1", "--steps", WHOLE, "--workers", 1, "--quiet", "--resume", "--out", "run"),
-    "evaluate": ("run", "--episodes", 2, "--json"),
-    "plot": ("run", "--out", "curve.svg"),
-    "export": ("run", "--out", "policy.npz"),
+    "train": (
+        "train",
+        "CartPole-v1",
+        "--steps",
+        WHOLE,
+        "--workers",
+        1,
+        "--quiet",
+        "--resume",
+        "--out",
+        "run",
+    ),
+    "evaluate": ("evaluate", "run", "--episodes", 2, "--json"),
+    "evaluate the best": ("evaluate", "run", "--best", "--episodes", 2, "--json"),
+    "plot": ("plot", "run", "--out", "curve.svg"),
+    "export": ("export", "run", "--out", "policy.npz"),
 }
-"""The commands, with what follows them."""
+"""What is done with the run that is edited."""
 
 
 class Result(NamedTuple):
@@ -48,33 +63,30 @@ class Result(NamedTuple):
     err: str
 
 
-def command(name: str, *words: object) -> Result:
+def command(*words: object) -> Result:
     """Run the command line in this process; a traceback comes through as an exception."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            code = main([name, *map(str, words)])
+            code = main([*map(str, words)])
         except SystemExit as end:
             code = int(end.code or 0)
     return Result(code, out.getvalue(), err.getvalue())
 
 
 @functools.cache
-def model(changed: str = "") -> Path:
+def model() -> Path:
     """Return a folder with a run, and what each command makes of it when nobody has edited it."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz-run-"))
-    small = ("--policy", "linear", "--batch-steps", 50, "--checkpoint-every", 1, "--workers", 1, "--quiet")
     here = Path.cwd()
     os.chdir(folder)
     try:
-        for name in (*COMMANDS, "edited"):
-            result = command("train", "CartPole-v1", "--steps", FIRST, *small, "--out", "run")
-            hold(result == Result(0, "", ""), f"a run that nobody has edited: {result}")
-            shutil.copytree("run", f"{name}/run")
-            shutil.rmtree("run")
+        result = command(*NEW)
+        hold(result == Result(0, "", ""), f"a run that nobody has edited: {result}")
         for name, words in COMMANDS.items():
+            shutil.copytree(folder / "run", folder / name / "run")
             os.chdir(folder / name)
-            result = command(name, *words)
+            result = command(*words)
             hold(result.code == 0, f"{name} of a run that nobody has edited: {result}")
             Path("out").write_text(result.out)
     finally:
@@ -85,13 +97,13 @@ def model(changed: str = "") -> Path:
 def run(rng: Generator) -> str:
     """Run a case: edit a file of a run, or two, and run a command on it."""
     warnings.simplefilter("ignore")
-    shutil.copytree(model() / "edited/run", "run")
+    shutil.copytree(model() / "run", "run")
     edited = {_edit(rng) for _ in range(1 if chance(rng, 0.8) else 2)}
-    name = one_of(rng, ("train", "train", "evaluate", "plot", "export"))
+    name = one_of(rng, ["train", *COMMANDS])
     kept, lies = _rows_of(Path("run")), _lies()
     what = f"fastfisher {name} after {' and '.join(sorted(edited))}"
     try:
-        result = command(name, *COMMANDS[name])
+        result = command(*COMMANDS[name])
     except Exception as error:
         hold(False, f"{what}: {type(error).__name__}: {error}")
     if result.code != 0:
@@ -103,7 +115,7 @@ def run(rng: Generator) -> str:
         return "refused"
     hold(name != "train" or not lies, f"{what}: taken, though the checkpoint has not {lies}")
     try:
-        _check(name, result, kept)
+        _check(name, result, kept, BEST in " ".join(edited))
     except Exception as error:
         hold(False, f"{what}: {type(error).__name__}: {error}")
     return f"{name} done"
@@ -111,11 +123,11 @@ def run(rng: Generator) -> str:
 
 def _edit(rng: Generator) -> str:
     """Edit the folder; return the file's name and, where there is one, the field's, then what was done."""
-    name = one_of(rng, (CONFIG, CONFIG, TABLE, TABLE, LINES, LINES, CHECKPOINT, OLDER))
+    name = one_of(rng, (CONFIG, CONFIG, TABLE, TABLE, LINES, LINES, CHECKPOINT, OLDER, BEST))
     path = Path("run") / name
     if not path.is_file():
         return f"{name} gone"
-    if chance(rng, 0.15) or name in (CHECKPOINT, OLDER):
+    if chance(rng, 0.15) or name in (CHECKPOINT, OLDER, BEST):
         return f"{name} {_away(rng, path)}"
     if chance(rng, 0.7):
         with contextlib.suppress(ValueError, TypeError, LookupError):  # it has been edited before
@@ -236,7 +248,7 @@ def _lies() -> dict[str, Any]:
     """Return what config.json says that the checkpoint does not; null leaves open, and may be right."""
     try:
         config = json.loads(Path("run", CONFIG).read_text())
-        known = json.loads((model() / "edited/run" / CONFIG).read_text())
+        known = json.loads((model() / "run" / CONFIG).read_text())
         return {
             k: v
             for k, v in config.items()
@@ -265,10 +277,10 @@ def _rows_of(folder: Path) -> dict[str, list[str]]:
     return rows
 
 
-def _check(name: str, result: Result, kept: dict[str, list[str]]) -> None:
+def _check(name: str, result: Result, kept: dict[str, list[str]], best_edited: bool) -> None:
     """Hold what a command has done, with success, to what it does of the run as it was."""
     expected = model() / name
-    if name == "evaluate":
+    if name.startswith("evaluate"):
         got, whole = json.loads(result.out), json.loads((expected / "out").read_text())
         hold(got == whole, f"{got}, not {whole}")
     elif name == "plot":
@@ -277,31 +289,31 @@ def _check(name: str, result: Result, kept: dict[str, list[str]]) -> None:
         with np.load("policy.npz") as got, np.load(expected / "policy.npz") as whole:
             hold(same_state(dict(got), dict(whole)), "another policy was exported")
     else:
-        _check_resumed(Path("run"), expected / "run", kept)
+        more = _check_resumed(Path("run"), expected / "run", kept)
+        if not (best_edited or more):
+            best, best0 = (read_checkpoint(path / "run" / BEST) for path in (Path(), expected))
+            hold(same_state(best[1], best0[1]), "another policy is the best")
 
 
-def _check_resumed(folder: Path, expected: Path, kept: dict[str, list[str]]) -> None:
-    """Hold a resumed run to the one that nobody has edited: its bits, its config, and every row."""
+def _check_resumed(folder: Path, expected: Path, kept: dict[str, list[str]]) -> list[str]:
+    """Hold a resumed run to the one that nobody has edited; return the fields that it goes on with."""
     (header, arrays), (header0, arrays0) = (read_checkpoint(path / CHECKPOINT) for path in (folder, expected))
     config, config0 = (json.loads((path / CONFIG).read_text()) for path in (folder, expected))
     hold(not _lies(), f"config.json now says what the run is not: {_lies()}")
     more = [name for name in config if name in RESUMABLE and config[name] != config0[name]]
-    hold(
-        header["counters"] == header0["counters"] or more, f"{header['counters']}, not {header0['counters']}"
-    )
-    if header["counters"] == header0["counters"]:
+    counters, counters0 = header["counters"], header0["counters"]
+    hold(counters == counters0 or more, f"{counters}, not {counters0}")
+    if counters == counters0:
         hold(same_state(arrays, arrays0), "other bits than the run that nobody has edited")
-    last = header["counters"]["iteration"]
+    hold(header["best"] == header0["best"] or more, f"the best is {header['best']}, not {header0['best']}")
+    last = counters["iteration"]
     for name, rows in _rows_of(folder).items():
-        iterations = [_iteration(row) for row in rows]
-        lost = {number for number in map(_iteration, kept[name]) if number and number <= SAVED} - {
-            *iterations
-        }
-        hold(not lost, f"{name} has lost iterations {lost}")
-        new = [iteration for iteration in iterations if iteration and iteration > SAVED]
-        hold(new == list(range(SAVED + 1, last + 1)), f"{name} has iterations {iterations} of {last}")
-        lines = (folder / name).read_bytes().splitlines()
-        hold(
-            len(lines) == len(rows) + (name == TABLE),
-            f"{name} has {len(lines)} lines, {len(rows)} of them rows",
-        )
+        iterations = [number for row in rows if (number := _iteration(row))]
+        hold(iterations == sorted({*iterations}), f"{name}: {iterations} are in no order")
+        before = {number for number in map(_iteration, kept[name]) if number and number <= SAVED}
+        hold(before <= {*iterations}, f"{name} has lost iterations {before - {*iterations}}")
+        new = [number for number in iterations if number > SAVED]
+        hold(new == [*range(SAVED + 1, last + 1)], f"{name} has iterations {iterations} of {last}")
+        lines = len((folder / name).read_bytes().splitlines()) - (name == TABLE)
+        hold(lines == len(rows), f"{name} has {lines} lines, {len(rows)} of them rows")
+    return more

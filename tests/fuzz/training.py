@@ -13,7 +13,7 @@ import gymnasium
 import numpy as np
 from calls import Array, chance, one_of
 from driver import BrokenPromiseError, hold
-from environments import HARMLESS, KILLING, WRONG, Random
+from environments import AT_TIMES, HARMLESS, KILLING, WRONG, Random
 from numpy.random import Generator
 
 import fastfisher as ff
@@ -22,22 +22,14 @@ from fastfisher.exported import NumpyPolicy
 from fastfisher.runs.export import export_policy
 from fastfisher.training.config import TrainConfig
 from fastfisher.training.errors import UserError, WorkerError
+from fastfisher.training.evaluation import evaluation_seed
 
-SHARE = 0.15
-"""The share of the fields that a config sets."""
-LEFT_OUT = {
-    "env",
-    "env_kwargs",
-    "algorithm",
-    "seed",
-    "preset",
-    "backend",
-    "init_noise",
-    "steps",
-    "workers",
+SHARE, OFTEN = 0.15, {"evaluate_every": 0.4, "skip_bad_episodes": 0.3, "action_units": 0.3}
+"""The share of cases in which a field is set, and the larger ones of some."""
+LEFT_OUT = (
+    "env", "env_kwargs", "algorithm", "seed", "preset", "backend", "init_noise", "steps", "workers",
     "target_return",
-    "action_masks",
-}
+)  # fmt: skip
 OF_SMALL_RUNS: dict[str, tuple[Any, ...]] = {
     "batch_steps": (1, 7, 40, 100),
     "gamma": (0.0, 0.9, 1.0),
@@ -52,6 +44,8 @@ OF_SMALL_RUNS: dict[str, tuple[Any, ...]] = {
     "cg_iterations": (1, 5, None),
     "min_log_std": (-3.0, -1.0, -8.0),
     "final_min_log_std": (-4.0, None),
+    "evaluate_every": (1, 1, 2),
+    "evaluation_episodes": (1, 3),
     "initial_log_std": (-1.0, 0.5, None),
 }
 """Values of the fields of which others would make a case long, or senseless."""
@@ -62,7 +56,7 @@ def random_fields(rng: Generator) -> dict[str, Any]:
     fields: dict[str, Any] = {"batch_steps": 40, "hidden": (4,), "rbf_features": 10}
     hints = get_type_hints(TrainConfig, include_extras=True)
     for field in dataclasses.fields(TrainConfig):
-        if field.name in LEFT_OUT or not chance(rng, SHARE):
+        if field.name in LEFT_OUT or not chance(rng, OFTEN.get(field.name, SHARE)):
             continue
         values = OF_SMALL_RUNS.get(field.name)
         fields[field.name] = _value(rng, hints[field.name]) if values is None else one_of(rng, values)
@@ -105,14 +99,13 @@ def run(rng: Generator) -> str:
     """Run a case: a config on an environment, which breaks the rules in one case of four."""
     warnings.simplefilter("ignore")
     wrong = one_of(rng, list(WRONG)) if chance(rng, 0.25) else ""
-    masks = "action_masks" in get_type_hints(TrainConfig) and chance(rng, 0.3)
     environment = functools.partial(
-        Random, int(rng.integers(2**31)), wrong, one_of(rng, (None, None, 5)), masks
+        Random, int(rng.integers(2**31)), wrong, one_of(rng, (None, None, 5)), chance(rng, 0.3)
     )
     kind, fields = one_of(rng, (ff.NPG, ff.TRPO)), random_fields(rng)
     workers = 2 if chance(rng, 0.5) or wrong == KILLING else 1
-    if wrong == KILLING:
-        fields.pop("num_envs", None)  # copies live in this process
+    if wrong in (KILLING, AT_TIMES):  # copies live in this process, and cannot skip an episode
+        fields.pop("num_envs", None)
     told = f"of {_describe(environment, fields)}"
     at_fault = ""  # the environment is, once there is an agent
     try:
@@ -142,41 +135,73 @@ def _is_refused_well(error: Exception, wrong: str) -> bool:
     if not isinstance(error, (UserError, TypeError, ValueError)) or isinstance(error, np.linalg.LinAlgError):
         return False
     words = str(error)
-    return "\n" not in words and (
-        not wrong or any(word in words for word in (wrong.split()[0], "step", "reset"))
-    )
+    named = (wrong.partition(" ")[0], "step", "reset", "asked to end the program")
+    return "\n" not in words and (not wrong or any(word in words for word in named))
 
 
 def _train(
     rng: Generator, agent: ff.NPG, environment: functools.partial[Random], fields: dict[str, Any], wrong: str
 ) -> str:
     """Train two iterations, once through and once with a stop between; look at what comes of it."""
-    agent.learn(1)
+    best = "best.zip" if agent.config.evaluate_every else None
+    agent.learn(1, keep_best=best)
+    agent.save("agent.zip")
     first = state_of(agent)
-    agent.learn(1)
-    due = wrong and wrong not in HARMLESS and fields["batch_steps"] > 1
-    hold(not due, f"trained in spite of an {wrong}")
+    agent.learn(1, keep_best=best)
+    hold(not wrong or wrong in HARMLESS, f"trained in spite of an {wrong}")
     for name, array in state_of(agent).items():
         hold(np.isfinite(array).all(), f"{name} is not finite")
-    _act(rng, agent, environment())
-    if chance(rng, 0.5):
-        evaluation = agent.evaluate(2, deterministic=chance(rng, 0.5))
-        hold(np.isfinite(evaluation.returns).all(), "a return is not finite")
+    if wrong == AT_TIMES:
+        hold(agent.config.skip_bad_episodes, "a NaN was taken for a reward")
+    else:
+        _act(rng, agent, environment())
+        if best is not None:
+            _look_at_the_best(agent, environment())
     _export(agent, environment())
-    with type(agent)(environment, workers=1, **fields) as other:
+    with type(agent)(environment, **{**fields, "workers": 1, "evaluate_every": 0}) as other:
         other.learn(1)
-        hold(same_state(first, state_of(other)), f"{agent.config.workers} workers and one: other bits")
-        other.save("agent.zip")
+        hold(same_state(first, state_of(other)), f"{agent.workers} workers and one, unevaluated: other bits")
     with ff.NPG.load("agent.zip", environment) as loaded:
         hold(same_state(first, state_of(loaded)), "saved and loaded: other bits")
-        hold(loaded.config == agent.config.replace(workers=1), "saved and loaded: another config")
+        hold(loaded.config == agent.config, "saved and loaded: another config")
+        loaded.config = loaded.config.replace(workers=1)
         loaded.learn(1)
         hold(same_state(state_of(agent), state_of(loaded)), "saved, loaded and trained: other bits")
+        for name in ("best_return", "best_iteration", "steps", "episodes"):
+            hold(getattr(agent, name) == getattr(loaded, name), f"saved, loaded and trained: another {name}")
     return "trained"
+
+
+def _look_at_the_best(agent: ff.NPG, env: Random) -> None:
+    """Load the best policy so far; play the episodes of its evaluation by hand."""
+    hold(agent.best_iteration == 0 or np.isfinite(agent.best_return), "the best return is not finite")
+    if agent.best_iteration == 0:  # only the second iteration is evaluated, and was cut
+        hold(not Path("best.zip").exists(), "a policy that was not evaluated is the best")
+        return
+    with ff.NPG.load("best.zip", lambda: env) as best:
+        hold(best.iteration == agent.best_iteration, "best.zip is of another iteration")
+        totals = []
+        for episode in range(best.config.evaluation_episodes):
+            observation, _ = env.reset(seed=evaluation_seed(best.config.seed, best.iteration, episode))
+            total, steps, over = 0.0, 0, False
+            while not over and steps < best._longest:
+                masks = env.action_masks() if env.masked and best.config.action_masks else None
+                action, _ = best.predict(observation, deterministic=True, action_masks=masks)
+                observation, reward, terminated, truncated, _ = env.step(action)
+                total, steps, over = total + float(reward), steps + 1, terminated or truncated
+            totals.append(total)
+        off = abs(np.mean(totals) - agent.best_return)
+        hold(
+            off <= 1e-6 * env.reward_scale * best._longest,
+            f"best.zip returns {totals}, not {agent.best_return}",
+        )
 
 
 def _act(rng: Generator, agent: ff.NPG, env: gymnasium.Env[Any, Any]) -> None:
     """Ask for actions for one observation and for several."""
+    if chance(rng, 0.5):
+        evaluation = agent.evaluate(2, deterministic=chance(rng, 0.5))
+        hold(np.isfinite(evaluation.returns).all(), "a return is not finite")
     env.observation_space.seed(0)
     observations = [env.observation_space.sample() for _ in range(3)]
     for deterministic in (True, False):

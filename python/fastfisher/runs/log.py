@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..arguments import Bounds, whole
 from ..training.errors import UserError
 from ..training.iteration import IterationInfo
 from ..training.whole_files import replacing
 from .events import Events
-from .folder import PROGRESS, PROGRESS_LINES
+from .folder import PROGRESS, PROGRESS_LINES, naming
 
 _Row = TypeVar("_Row")
 _COLUMNS = [field.name for field in dataclasses.fields(IterationInfo)]
@@ -139,21 +140,28 @@ def last_iteration(path: Path) -> IterationInfo | None:
 
 
 def _until(iteration: int, rows: Iterable[tuple[int, _Row]]) -> list[_Row]:
-    """Return the rows up to an iteration; none beyond is read, for it may be anything after a power cut."""
-    kept: list[_Row] = []
-    for count, row in rows if iteration else ():
-        if count <= iteration:
-            kept.append(row)
-        if count >= iteration:
-            break
-    return kept
+    """Return the first row of each iteration up to one, in order, wherever an editor has put them.
+
+    Beyond that one may stand anything after a power cut.
+    """
+    kept: dict[int, _Row] = {}
+    reached = iteration == 0
+    try:
+        for count, row in rows:
+            reached |= count >= iteration
+            if count <= iteration:
+                kept.setdefault(count, row)
+    except UserError:
+        if not reached:
+            raise
+    return [kept[count] for count in sorted(kept)]
 
 
 def _counted(path: Path) -> Iterator[tuple[int, ProgressRow]]:
     """Yield the rows of a ``progress.csv``, each with its iteration."""
     for row in read_progress(path, ("iteration", "steps")):
-        if not all(number.is_integer() for number in row.numbers):
-            raise _unreadable(path, row.line, "expected whole numbers of iteration and steps")
+        if not all(number.is_integer() and number >= 1.0 for number in row.numbers):
+            raise _unreadable(path, row.line, "expected whole numbers of iteration and steps, from 1 on")
         yield int(row.numbers[0]), row
 
 
@@ -162,8 +170,8 @@ def _counted_lines(path: Path) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(_whole_lines(path), 1):
         if line.strip():
             try:
-                yield int(json.loads(line)["iteration"]), line
-            except (LookupError, ValueError, TypeError, OverflowError, RecursionError) as error:
+                yield whole(json.loads(line)["iteration"], "iteration", Bounds(at_least=1)), line
+            except (LookupError, ValueError, TypeError, RecursionError) as error:
                 raise _unreadable(path, number, f"expected an object with an iteration ({error})") from error
 
 
@@ -171,7 +179,10 @@ def _whole_lines(path: Path) -> Iterator[str]:
     """Yield the lines of a file, if there is one, without a last one that a killed run has cut short."""
     if path.exists():
         # Some programs begin a file with a mark of its encoding, and end its lines in a way of their own.
-        with path.open(encoding="utf-8-sig", errors=_ESCAPE) as file:
+        with (
+            naming(path, "restore it, or move it away"),
+            path.open(encoding="utf-8-sig", errors=_ESCAPE) as file,
+        ):
             yield from (line for line in file if line.endswith("\n"))
 
 

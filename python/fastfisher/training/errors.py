@@ -17,6 +17,10 @@ class UserError(ValueError):
     nothing that the message does not.
     """
 
+    def __init__(self, message: str) -> None:
+        # What a message quotes, a space with its bounds for instance, may have lines of its own.
+        super().__init__(" ".join(line.strip() for line in message.splitlines()))
+
 
 class WorkerError(RuntimeError):
     """A rollout worker failed; the message ends with the worker's own traceback where there is one."""
@@ -65,7 +69,7 @@ def exit_code_of(program: Callable[[], int]) -> int:
     try:
         return program()
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "fastfisher":

@@ -57,6 +57,16 @@ def in_line(number: int, old: str, new: str) -> Edit:
     return edit
 
 
+def in_order(*numbers: int) -> Edit:
+    """Put lines in this order, each by its number."""
+
+    def edit(text: str) -> str:
+        lines = text.splitlines(keepends=True)
+        return "".join(lines[number - 1] for number in numbers)
+
+    return edit
+
+
 HARMLESS: dict[str, Edit] = {
     "empty lines": lambda text: text.replace("\n", "\n\n") + "\n\n",
     "line ends": lambda text: text.replace("\n", "\r\n"),
@@ -109,9 +119,46 @@ def test_a_csv_that_no_run_wrote_is_named_with_its_line(run: Run, copy: Path, na
     assert repeatable_rows(copy)[0]["iteration"] == "5"
 
 
+@pytest.mark.parametrize("log", ["progress.csv", "progress.jsonl"])
+@pytest.mark.parametrize("order", [(4, 1, 2, 3), (2, 1, 4, 3), (1, 2, 3, 4, 1, 2, 3, 4), (4, 4, 3, 1, 1, 2)])
+def test_rows_in_another_order_are_put_in_theirs(
+    run: Run, copy: Path, longer: Path, log: str, order: tuple[int, ...]
+) -> None:
+    path = copy / log
+    numbers = (1, *(number + 1 for number in order)) if log == "progress.csv" else order
+    path.write_text(in_order(*numbers)(path.read_text()))
+    assert resume(run) == (0, "")
+    assert_same_run(copy, longer)
+    lines = (copy / "progress.jsonl").read_text().splitlines()
+    assert [json.loads(line)["iteration"] for line in lines] == list(range(1, 8))
+
+
+@pytest.mark.parametrize("name", ["-1", "0"])
+def test_an_iteration_before_the_first_is_named(run: Run, copy: Path, name: str) -> None:
+    path = copy / "progress.csv"
+    path.write_text(in_line(3, "2,", f"{name},")(path.read_text()))
+    code, err = resume(run)
+    assert code == 2
+    assert "copy/progress.csv, line 3: expected whole numbers of iteration and steps, from 1 on" in err
+
+
+@pytest.mark.parametrize("log", ["progress.csv", "progress.jsonl"])
+def test_a_folder_in_the_place_of_a_log_is_named(run: Run, copy: Path, log: str) -> None:
+    (copy / log).unlink()
+    (copy / log).mkdir()
+    code, err = resume(run)
+    assert code == 2
+    message = f"error: cannot use copy/{log}: Is a directory; restore it, or move it away"
+    assert err.splitlines()[-1] == message
+    if log == "progress.csv":
+        plotted = run("plot", copy)
+        assert (plotted.code, plotted.err) == (2, message + "\n")
+
+
 @pytest.mark.parametrize(
-    "line", ["[]", "{}", "{", "3", '{"iteration": null}', '{"iteration": Infinity}', "[" * 100_000, "\0"],
-    ids=range(8),
+    "line", ["[]", "{}", "{", "3", '{"iteration": null}', '{"iteration": Infinity}', "[" * 100_000, "\0",
+             '{"iteration": 0}', '{"iteration": 1.5}', '{"iteration": true}'],
+    ids=range(11),
 )  # fmt: skip
 def test_a_line_of_json_that_no_run_wrote_is_named(run: Run, copy: Path, line: str) -> None:
     path = copy / "progress.jsonl"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from environments import Countdown
+from gymnasium import spaces
 
 from fastfisher.training import NPG, UserError
 from fastfisher.training.errors import WorkerError, exit_code_of, exits_told
@@ -130,3 +131,11 @@ def test_a_run_whose_environment_ends_it_fails_with_a_word(
     assert words in result.stderr
     assert "ending.py" in result.stderr
     assert seeds == 1 or "seed 1 failed with exit code" in result.stderr
+
+
+def test_what_the_user_can_mend_is_one_line_whatever_it_quotes() -> None:
+    space = spaces.Box(np.array([[0.0, 1.0], [2.0, 3.0]]), np.inf, dtype=np.float64)
+    assert "\n" in str(space)
+    assert str(UserError(f"expected  two of {space}")) == (
+        "expected  two of Box([[0. 1.] [2. 3.]], inf, (2, 2), float64)"
+    )

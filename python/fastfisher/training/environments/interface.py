@@ -76,7 +76,7 @@ def refuse_envpool(env: Any) -> None:
         )
 
 
-def what_is_malformed(error: ValueError) -> str | None:
+def what_is_malformed(error: TypeError | ValueError) -> str | None:
     """Return what the environment did wrong where an error says so; None of any other error.
 
     That is a MalformedStepError, or what wrappers and vectors of gymnasium say as they unpack results.

@@ -147,7 +147,7 @@ def run_episode(
         wanted, length, terminated, seconds, defect = run_in_core(
             choose, env.step, observation, slot.rewards, slot.final_observation, *watch
         )
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         reason = what_is_malformed(error)
         if reason is None:
             raise

@@ -64,7 +64,7 @@ class VectorRollouts(Rollouts):
     def collect(self, policy: Policy, iteration: int) -> Batch:
         try:
             return self._collect(policy, iteration)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             reason = what_is_malformed(error)
             if reason is None:
                 raise
