@@ -27,6 +27,10 @@ WRONG: dict[str, Callable[[Any, str, Any], Any]] = {
     "reward of text": lambda env, kind, value: "1",
     "reward of two": lambda env, kind, value: np.ones(2),
     "end of two": lambda env, kind, value: np.zeros(2, bool),
+    "end of nan": lambda env, kind, value: np.nan,
+    "end of none": lambda env, kind, value: None,
+    "observation that is masked": lambda env, kind, value: np.ma.masked_all(env.size),
+    "observation of complex numbers": lambda env, kind, value: np.full(env.size, 1j),
     "step of four": lambda env, kind, value: value[:4],
     "step of none": lambda env, kind, value: None,
     "step that raises": lambda env, kind, value: 1 // 0,
@@ -119,7 +123,7 @@ class Random(gymnasium.Env[Any, Any]):
         self.masked = bool(self._choices) and masks
         if self.masked:
             self.action_masks = self._masks
-        self.wrong, self.wrong_after, self.steps = wrong, int(rng.integers(2)), 0
+        self.wrong, self.wrong_after = wrong, int(rng.integers(2))
         if limit is not None:
             self._max_episode_steps = limit
         self.limit = limit or 50
@@ -145,7 +149,7 @@ class Random(gymnasium.Env[Any, Any]):
             index for _, index in components(self.action_space, action)
         ]
         assert not self.masked or self._masks()[chosen.astype(int)].all(), f"the action {action!r} is masked"
-        self.t, self.steps = self.t + 1, self.steps + 1
+        self.t += 1
         taken = float(np.tanh(np.asarray(flatten(self.action_space, action), float)).sum())
         reward = self.reward_type(self.reward_scale * (taken + self.np_random.standard_normal()))
         end = bool(self.np_random.random() < self.end)
@@ -160,5 +164,5 @@ class Random(gymnasium.Env[Any, Any]):
         return np.concatenate([np.arange(size) % 2 == self.t % min(2, size) for size in self._choices])
 
     def _value(self, kind: str, value: Any) -> Any:
-        due = self.wrong.split()[:1] == [kind] and (kind == "reset" or self.steps >= self.wrong_after)
+        due = self.wrong.split()[:1] == [kind] and (kind == "reset" or self.t >= self.wrong_after)
         return WRONG[self.wrong](self, kind, value) if due else value
