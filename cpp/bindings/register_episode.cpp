@@ -194,10 +194,18 @@ py::tuple run_episode(const py::object& choose, const py::object& step, py::obje
                         std::chrono::duration<double>(inside).count(), defect);
 }
 
+void check_step(const py::object& returned) {
+  const StepResult result(returned);
+  static_cast<void>(result.reward());
+  static_cast<void>(result.flag(2, "terminated"));
+  static_cast<void>(result.flag(3, "truncated"));
+}
+
 }  // namespace
 
 void register_episode(py::module_& module) {
   py::register_exception<MalformedStep>(module, "MalformedStepError", PyExc_ValueError);
+  module.def("check_step", &check_step, py::arg("result"));
   module.def("run_episode", &run_episode, py::arg("choose"), py::arg("step"), py::arg("observation"),
              py::arg("rewards"), py::arg("final_observation"), py::arg("index"), py::arg("length"),
              py::arg("unwanted_from"));

@@ -99,6 +99,7 @@ class DiscreteActor(EpisodeActor):
 
 class MalformedStepError(ValueError): ...
 
+def check_step(result: object) -> None: ...
 def run_episode(
     choose: Callable[[int, Any], Any],
     step: Callable[[Any], Any],

@@ -33,7 +33,7 @@ BELOW = {
 
 KERNELS = {
     "network_forward", "network_backward", "NetworkActor",
-    "BoxActor", "DiscreteActor", "MalformedStepError", "run_episode",
+    "BoxActor", "DiscreteActor", "MalformedStepError", "check_step", "run_episode",
     "column_moments", "value_features_sums", "value_features_rows", "value_features_matvec",
     "simd_level", "usable_processors", "end_with_parent",
 }  # fmt: skip

@@ -162,19 +162,34 @@ def test_rewards_of_a_vector_that_are_no_real_numbers_are_refused(change: Callab
     )  # of which nothing is masked
 
 
-def test_a_reward_with_an_imaginary_part_is_refused() -> None:
-    class Complex(Toy):
-        def step(self, action: Any) -> Any:
-            seen, _, *rest = super().step(action)
-            return seen, np.complex128(1 + 2j), *rest
+class Paying(Toy):
+    def __init__(self, reward: Any) -> None:
+        super().__init__()
+        self._reward = reward
 
-    assert "expected a number as reward, got np.complex128(1+2j) (complex128)" in message_of(Complex)
+    def step(self, action: Any) -> Any:
+        seen, _, *rest = super().step(action)
+        return seen, self._reward, *rest
+
+
+@pytest.mark.parametrize("options", [{}, {"num_envs": 2}])
+@pytest.mark.parametrize("reward", [None, "1", 1j, np.complex128(1 + 2j), np.array([1.0]), np.ones(2)])
+def test_rewards_that_are_no_numbers_are_named(reward: Any, options: dict[str, Any]) -> None:
+    assert "expected a number as reward, got " in message_of(lambda: Paying(reward), **options)
 
 
 @pytest.mark.parametrize("nan", [float("nan"), np.float64("nan"), np.float32("nan"), np.array(np.nan)])
 @pytest.mark.parametrize("name", ["terminated", "truncated"])
-def test_a_nan_is_no_end_of_an_episode(name: str, nan: Any) -> None:
-    assert f"env.step: expected True or False as {name}, got " in message_of(lambda: Toy(**{name: nan}))
+@pytest.mark.parametrize("options", [{}, {"num_envs": 2}])
+def test_a_nan_is_no_end_of_an_episode(name: str, nan: Any, options: dict[str, Any]) -> None:
+    words = f"env.step: expected True or False as {name}, got "
+    assert words in message_of(lambda: Toy(**{name: nan}), **options)
+
+
+@pytest.mark.parametrize("end", [None, "False", np.array([True, False])])
+def test_copies_that_step_together_say_what_is_no_end(end: Any) -> None:
+    words = "env.step: expected True or False as terminated, got "
+    assert words in message_of(lambda: Toy(terminated=end), num_envs=2)
 
 
 @pytest.mark.parametrize("true", [True, np.True_, 1, np.int64(1), 1.0, np.array([True])])

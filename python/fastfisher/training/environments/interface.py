@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import VectorEnv
 
-from ..._core import MalformedStepError
+from ..._core import MalformedStepError, check_step
 from ..errors import UserError
 from .flat import in_words
 
@@ -74,6 +74,16 @@ def refuse_envpool(env: Any) -> None:
             "an object of EnvPool cannot be trained on, since it ignores the seeds of a reset: give the "
             "environment's id, with backend='envpool' and num_envs"
         )
+
+
+class CheckedResults(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """An environment whose rewards and flags are checked before a vector makes numbers and truths of them."""
+
+    def step(self, action: Any) -> Any:
+        """Take a step."""
+        result = self.env.step(action)
+        check_step(result)
+        return result
 
 
 def what_is_malformed(error: TypeError | ValueError) -> str | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...policies import Policy
 from ..batch import Batch, Trajectory
 from ..environments.flat import FlatObservations
-from ..environments.interface import refuse_shared, what_is_malformed
+from ..environments.interface import CheckedResults, refuse_shared, what_is_malformed
 from ..environments.recipe import Recipe, close_environment
 from ..environments.spaces import action_converter
 from ..errors import UserError
@@ -52,9 +52,10 @@ class VectorRollouts(Rollouts):
     @classmethod
     def from_recipe(cls, recipe: Recipe, copies: int, seed: int, batch_steps: int) -> VectorRollouts:
         """Make the copies in one synchronous vector environment."""
-        # What a copy observes is checked before the others' observations are put beside it.
+        # What a copy gives is checked before it is put beside what the others give.
         envs = SyncVectorEnv(
-            [lambda: FlatObservations(recipe())] * copies, autoreset_mode=AutoresetMode.NEXT_STEP
+            [lambda: CheckedResults(FlatObservations(recipe()))] * copies,
+            autoreset_mode=AutoresetMode.NEXT_STEP,
         )
         refuse_shared(envs)
         rollouts = cls(envs, seed, batch_steps)
