@@ -158,6 +158,11 @@ def test_predictions_and_exports_take_masks(name: str, tmp_path: Path) -> None:
         agent.predict(observation, action_masks=[True])
     with pytest.raises(ValueError, match=rf"^action_masks: expected {len(mask)} entries, got 1"):
         exported.predict(observation, [True])
+    for way in (agent, exported):
+        with pytest.raises(ValueError, match=r"^action_masks: expected at least one choice that is allowed"):
+            way.predict(observation, action_masks=np.zeros(len(mask)))
+    halves = [mask[:1].tolist(), mask[1:].tolist()]
+    assert chosen(space, exported.predict(observation, halves)) == chosen(space, action)
     with pytest.raises(ValueError, match=r"^action_masks: expected 40, one for each observation, got 1"):
         agent.predict(np.array(observations), action_masks=[mask])
 
