@@ -75,11 +75,11 @@ class NumpyPolicy:
         Raises
         ------
         ValueError
-            Where the observation or the mask does not have its size.
+            Where the observation or the mask does not have its size, or the mask leaves nothing to choose.
         """
         z = self._outputs(self._features(flatten(self.header["observation"], observation)))
         if action_masks is not None:
-            allowed = np.asarray(action_masks).ravel()
+            allowed = np.concatenate([np.ravel(component) for component in action_masks])
             if len(allowed) != self.header["masks"]:
                 raise ValueError(f"action_masks: expected {self.header['masks']} entries, got {len(allowed)}")
             z = _masked(self.header["action"], z, allowed != 0)
@@ -140,10 +140,16 @@ def _masked(space: dict[str, Any], z: Array, allowed: NDArray[np.bool_]) -> Arra
             strict=True,
         )
         return np.concatenate([_masked(*part) for part in each])
+    if kind == "box":
+        return z
+    size = 2 if kind == "multi_binary" else len(allowed)
+    sizes = space["sizes"] if kind == "multi_discrete" else [size] * (len(allowed) // size)
+    if not np.logical_or.reduceat(allowed, np.cumsum([0, *sizes[:-1]])).all():
+        raise ValueError("action_masks: expected at least one choice that is allowed, got none")
     if kind == "multi_binary":
         zero, one = allowed.reshape(-1, 2).T
         return np.where(zero & one, z, np.where(one, np.inf, -np.inf))
-    return z if kind == "box" else np.where(allowed, z, -np.inf)
+    return np.where(allowed, z, -np.inf)
 
 
 def _bring_to_version_2(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:

@@ -115,7 +115,8 @@ class Scores:
         else:
             dense = as_float_array(blocks, "scores")
             if dense.ndim != 2:
-                raise ValueError(f"scores: expected a two-dimensional array (N, d), got {describe(dense)}")
+                expected = "a two-dimensional array (N, d), or a list of blocks"
+                raise ValueError(f"scores: expected {expected}, got {describe(dense)}")
             self._blocks = (dense,)
         shapes = [_shape(block) for block in self._blocks]
         if not shapes:

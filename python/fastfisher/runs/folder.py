@@ -130,8 +130,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: IO[str] | None = None
-        self._directory: int | None = None
-        """A descriptor of the folder that was locked, wherever it is by now."""
+        """The file of the lock, wherever the folder is by now."""
 
     @classmethod
     def create(cls, path: Path, config: TrainConfig) -> RunFolder:
@@ -182,7 +181,6 @@ class RunFolder:
         except ModuleNotFoundError:  # Windows
             return
         with naming(self.path):
-            self._directory = os.open(self.path, os.O_RDONLY)
             self._lock = (self.path / LOCK).open("w")
         try:
             # A POSIX record lock: dies with the process, and forked rollout workers do not inherit it.
@@ -198,16 +196,13 @@ class RunFolder:
         if self._lock is not None:
             self._lock.close()
             self._lock = None
-        if self._directory is not None:
-            os.close(self._directory)
-            self._directory = None
 
     def is_there(self) -> bool:
-        """Tell whether the path still leads to the folder that was locked: not moved, deleted or replaced."""
-        if self._directory is None:
+        """Tell whether the path still leads to the lock's file: not moved, deleted, emptied or replaced."""
+        if self._lock is None:
             return self.path.is_dir()
         try:
-            return os.path.samestat(os.fstat(self._directory), os.stat(self.path))
+            return os.path.samestat(os.fstat(self._lock.fileno()), os.stat(self.path / LOCK))
         except OSError:
             return False
 

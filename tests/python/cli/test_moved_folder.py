@@ -71,6 +71,20 @@ def test_a_deleted_run_stops_and_leaves_nothing(train: Run, monkeypatch: pytest.
     assert not Path("a").exists()
 
 
+def test_an_emptied_folder_is_a_deleted_run(train: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``rm -r`` leaves where the run writes a file while it deletes the others."""
+
+    def empty() -> None:
+        for path in Path("a").iterdir():
+            path.unlink()
+
+    after_row(monkeypatch, 3, empty)
+    result = train("--steps", STEPS, "--out", "a")
+    assert result.code == 2
+    assert "a is no longer the folder of this run" in result.err
+    assert list(Path("a").iterdir()) == []
+
+
 def test_a_run_does_not_write_into_the_folder_that_took_its_place(
     train: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

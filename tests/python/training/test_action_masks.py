@@ -158,6 +158,11 @@ def test_predictions_and_exports_take_masks(name: str, tmp_path: Path) -> None:
         agent.predict(observation, action_masks=[True])
     with pytest.raises(ValueError, match=rf"^action_masks: expected {len(mask)} entries, got 1"):
         exported.predict(observation, [True])
+    for way in (agent, exported):
+        with pytest.raises(ValueError, match=r"^action_masks: expected at least one choice that is allowed"):
+            way.predict(observation, action_masks=np.zeros(len(mask)))
+    halves = [mask[:1].tolist(), mask[1:].tolist()]
+    assert chosen(space, exported.predict(observation, halves)) == chosen(space, action)
     with pytest.raises(ValueError, match=r"^action_masks: expected 40, one for each observation, got 1"):
         agent.predict(np.array(observations), action_masks=[mask])
 
@@ -195,9 +200,7 @@ def test_environments_without_masks_are_as_they_were() -> None:
             super().__init__(spaces.Box(-1.0, 1.0, (1,)))
 
     class Maskless(Lenient):
-        @property
-        def action_masks(self) -> Any:
-            raise AttributeError("action_masks")
+        action_masks = None
 
     for make in (Box, Maskless):
         env = make()
@@ -226,6 +229,22 @@ def test_masks_can_be_left_out_and_policies_that_take_none_say_so() -> None:
     ):
         NPG(Masked, **{**OPTIONS, "policy": unaware})
     NPG(Lenient, **{**OPTIONS, "policy": unaware, "action_masks": False}).learn(300)
+
+
+def test_masks_that_are_no_method_are_refused() -> None:
+    """They were passed over, and what they forbid was chosen."""
+
+    class Property(Lenient):
+        @property
+        def action_masks(self) -> Any:
+            raise AttributeError("not before a reset")
+
+    class Attribute(Lenient):
+        action_masks = (True, True, True, False)
+
+    for kind in (Property, Attribute):
+        with pytest.raises(UserError, match=r"^env.action_masks: expected a method that returns the mask"):
+            NPG(lambda kind=kind: gymnasium.wrappers.TimeLimit(kind(), 5), **OPTIONS)
 
 
 def test_a_vector_environment_with_masks_is_refused_by_name() -> None:

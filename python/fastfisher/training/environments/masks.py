@@ -35,9 +35,23 @@ def choices(space: spaces.Space[Any]) -> list[int]:
 
 
 def has_action_masks(env: gymnasium.Env[Any, Any]) -> bool:
-    """Return whether a wrapper or the environment itself has ``action_masks()``, and choices to forbid."""
-    has = env.has_wrapper_attr("action_masks") and callable(env.get_wrapper_attr("action_masks"))
-    return has and bool(choices(env.action_space))
+    """Return whether a wrapper or the environment itself has ``action_masks()``, and choices to forbid.
+
+    It is a UserError where ``action_masks`` is something else, which would be passed over, but for None.
+    """
+    name = "action_masks"
+    if not choices(env.action_space):
+        return False
+    layer = env
+    while isinstance(layer, gymnasium.Wrapper) and not hasattr(type(layer), name):
+        layer = layer.env
+    # What computes a property may be there only after a reset.
+    masks: Any = getattr(type(layer), name, None)
+    if not isinstance(masks, property):
+        masks = env.get_wrapper_attr(name) if env.has_wrapper_attr(name) else None
+    if masks is not None and not callable(masks):
+        raise UserError(f"env.{name}: expected a method that returns the mask, got a {type(masks).__name__}")
+    return masks is not None
 
 
 def refuse_action_masks(envs: VectorEnv[Any, Any, Any]) -> None:
