@@ -274,7 +274,8 @@ class RunFolder:
         if best:
             if not (self.path / BEST).exists():
                 raise UserError(
-                    f"{self.path} has no {BEST}: no policy was evaluated yet (--evaluate-every says when)"
+                    f"{self.path} has no {BEST}: it was deleted, or no policy was evaluated yet "
+                    "(--evaluate-every says when)"
                 )
             return self._load(self.path / BEST, env)
         agent = self.load_agent(env)
