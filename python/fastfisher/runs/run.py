@@ -195,7 +195,8 @@ def _results(config: TrainConfig, where: Path, rows: Rows, curve: _Curve) -> dic
         mean = sum(best) / len(best)
         results["best"] = f"{number(mean)} in evaluations, {number(best[0])} to {number(best[-1])}"
     elif best:
-        results["best"] = f"{number(best[0])} in an evaluation: {where / BEST}"
+        path = f": {where / BEST}" if (where / BEST).exists() else ""
+        results["best"] = f"{number(best[0])} in an evaluation{path}"
     results["folder"] = str(where)
     curve.draw()
     if curve.undrawn:
