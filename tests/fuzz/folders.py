@@ -31,8 +31,9 @@ FIRST, WHOLE = 150, 250
 SAVED = 3
 """The iterations of the first."""
 NEW = (
-    "train", "CartPole-v1", "--steps", FIRST, "--policy", "linear", "--batch-steps", 50, "--workers", 1,
-    "--checkpoint-every", 1, "--evaluate-every", 1, "--evaluation-episodes", 2, "--quiet", "--out", "run",
+    "train", "CartPole-v1", "--seed", 4, "--steps", FIRST, "--policy", "linear", "--batch-steps", 50,
+    "--workers", 1, "--checkpoint-every", 1, "--evaluate-every", 1, "--evaluation-episodes", 2, "--quiet",
+    "--out", "run",
 )  # fmt: skip
 COMMANDS: dict[str, tuple[object, ...]] = {
     "train": (
@@ -99,8 +100,14 @@ def run(rng: Generator) -> str:
     warnings.simplefilter("ignore")
     shutil.copytree(model() / "run", "run")
     edited = {_edit(rng) for _ in range(1 if chance(rng, 0.8) else 2)}
+    if chance(rng, 0.05):
+        edited |= {f"{CHECKPOINT} deleted", f"{OLDER} deleted"}
+        for name in (CHECKPOINT, OLDER):
+            if not Path("run", name).is_dir():
+                Path("run", name).unlink(missing_ok=True)
     name = one_of(rng, ["train", *COMMANDS])
     kept, lies = _rows_of(Path("run")), _lies()
+    lost = any(kept.values()) and not any(Path("run", zipped).exists() for zipped in (CHECKPOINT, OLDER))
     what = f"fastfisher {name} after {' and '.join(sorted(edited))}"
     try:
         result = command(*COMMANDS[name])
@@ -113,6 +120,7 @@ def run(rng: Generator) -> str:
         names = {word for words in edited for word in words.split()[:2]} | {"run folder", "run has no"}
         hold(any(word in result.err for word in names), f"{what}: names no file: {result.err}")
         return "refused"
+    hold(not lost or name == "plot", f"{what}: taken, though its checkpoints are gone")
     hold(name != "train" or not lies, f"{what}: taken, though the checkpoint has not {lies}")
     try:
         _check(name, result, kept, BEST in " ".join(edited))
@@ -293,6 +301,8 @@ def _check(name: str, result: Result, kept: dict[str, list[str]], best_edited: b
         if not (best_edited or more):
             best, best0 = (read_checkpoint(path / "run" / BEST) for path in (Path(), expected))
             hold(same_state(best[1], best0[1]), "another policy is the best")
+            last = read_checkpoint(Path("run", CHECKPOINT))[0]["best"]["iteration"]
+            hold(best[0]["counters"]["iteration"] == last, f"best.zip is not that of iteration {last}")
 
 
 def _check_resumed(folder: Path, expected: Path, kept: dict[str, list[str]]) -> list[str]:
