@@ -248,7 +248,8 @@ def run(rng: Generator) -> str:
         with ff.NPG.load(path, None if _names_a_module(content) else whole.environment) as agent:
             outcome = _check_loaded(agent, whole, sealed)
     except UserError as error:
-        hold("\n" not in str(error) and path.name in str(error), f"{what}: {error}")
+        named = any(name in str(error) for name in (path.name, "init_noise"))  # which the environment refuses
+        hold("\n" not in str(error) and named, f"{what}: {error}")
         outcome = "refused"
     except BrokenPromiseError as broken:
         raise BrokenPromiseError(f"{what}: {broken}") from None
