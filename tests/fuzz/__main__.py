@@ -15,6 +15,7 @@ import argparse
 import itertools
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 
 from driver import KINDS, Case, drive
@@ -60,7 +61,9 @@ def main() -> int:
         chosen = iter([Case(options.only[0], options.case)])
     else:
         parser.error("--case: expected together with --only and one kind")
-    return drive(chosen, jobs=options.jobs, seconds=options.minutes and 60.0 * options.minutes)
+    with tempfile.TemporaryDirectory(prefix="fuzz-", ignore_cleanup_errors=True) as folder:
+        os.environ["TMPDIR"] = folder  # for the processes of the cases, which are killed
+        return drive(chosen, jobs=options.jobs, seconds=options.minutes and 60.0 * options.minutes)
 
 
 if __name__ == "__main__":

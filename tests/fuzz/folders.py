@@ -31,26 +31,15 @@ FIRST, WHOLE = 150, 250
 SAVED = 3
 """The iterations of the first."""
 NEW = (
-    "train", "CartPole-v1", "--steps", FIRST, "--policy", "linear", "--batch-steps", 50, "--workers", 1,
-    "--checkpoint-every", 1, "--evaluate-every", 1, "--evaluation-episodes", 2, "--quiet", "--out", "run",
-)  # fmt: skip
-COMMANDS: dict[str, tuple[object, ...]] = {
-    "train": (
-        "train",
-        "CartPole-v1",
-        "--steps",
-        WHOLE,
-        "--workers",
-        1,
-        "--quiet",
-        "--resume",
-        "--out",
-        "run",
-    ),
-    "evaluate": ("evaluate", "run", "--episodes", 2, "--json"),
-    "evaluate the best": ("evaluate", "run", "--best", "--episodes", 2, "--json"),
-    "plot": ("plot", "run", "--out", "curve.svg"),
-    "export": ("export", "run", "--out", "policy.npz"),
+    f"train CartPole-v1 --seed 4 --steps {FIRST} --policy linear --batch-steps 50 --workers 1 --quiet "
+    "--checkpoint-every 1 --evaluate-every 1 --evaluation-episodes 2 --out run"
+)
+COMMANDS = {
+    "train": f"train CartPole-v1 --steps {WHOLE} --workers 1 --quiet --resume --out run",
+    "evaluate": "evaluate run --episodes 2 --json",
+    "evaluate the best": "evaluate run --best --episodes 2 --json",
+    "plot": "plot run --out curve.svg",
+    "export": "export run --out policy.npz",
 }
 """What is done with the run that is edited."""
 
@@ -63,12 +52,12 @@ class Result(NamedTuple):
     err: str
 
 
-def command(*words: object) -> Result:
+def command(words: str) -> Result:
     """Run the command line in this process; a traceback comes through as an exception."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            code = main([*map(str, words)])
+            code = main(words.split())
         except SystemExit as end:
             code = int(end.code or 0)
     return Result(code, out.getvalue(), err.getvalue())
@@ -81,12 +70,12 @@ def model() -> Path:
     here = Path.cwd()
     os.chdir(folder)
     try:
-        result = command(*NEW)
+        result = command(NEW)
         hold(result == Result(0, "", ""), f"a run that nobody has edited: {result}")
         for name, words in COMMANDS.items():
             shutil.copytree(folder / "run", folder / name / "run")
             os.chdir(folder / name)
-            result = command(*words)
+            result = command(words)
             hold(result.code == 0, f"{name} of a run that nobody has edited: {result}")
             Path("out").write_text(result.out)
     finally:
@@ -99,11 +88,17 @@ def run(rng: Generator) -> str:
     warnings.simplefilter("ignore")
     shutil.copytree(model() / "run", "run")
     edited = {_edit(rng) for _ in range(1 if chance(rng, 0.8) else 2)}
+    if chance(rng, 0.05):
+        edited |= {f"{CHECKPOINT} deleted", f"{OLDER} deleted"}
+        for name in (CHECKPOINT, OLDER):
+            if not Path("run", name).is_dir():
+                Path("run", name).unlink(missing_ok=True)
     name = one_of(rng, ["train", *COMMANDS])
     kept, lies = _rows_of(Path("run")), _lies()
+    lost = any(kept.values()) and not any(Path("run", zipped).exists() for zipped in (CHECKPOINT, OLDER))
     what = f"fastfisher {name} after {' and '.join(sorted(edited))}"
     try:
-        result = command(*COMMANDS[name])
+        result = command(COMMANDS[name])
     except Exception as error:
         hold(False, f"{what}: {type(error).__name__}: {error}")
     if result.code != 0:
@@ -113,6 +108,7 @@ def run(rng: Generator) -> str:
         names = {word for words in edited for word in words.split()[:2]} | {"run folder", "run has no"}
         hold(any(word in result.err for word in names), f"{what}: names no file: {result.err}")
         return "refused"
+    hold(not lost or name in ("plot", "evaluate the best"), f"{what}: taken, though its checkpoints are gone")
     hold(name != "train" or not lies, f"{what}: taken, though the checkpoint has not {lies}")
     try:
         _check(name, result, kept, BEST in " ".join(edited))
@@ -159,25 +155,17 @@ def _away(rng: Generator, path: Path) -> str:
 def _torn(rng: Generator, path: Path) -> str:
     """Change the bytes of a file, whatever they mean."""
     data, place = path.read_bytes(), int(rng.integers(path.stat().st_size + 1))
-    names = (
-        "cut",
-        "with a byte that is no text",
-        "with a mark at its start",
-        "with CRLF",
-        "with blank lines",
-        "twice",
-    )
-    changed = (
-        data[:place],
-        data[:place] + b"\xff" + data[place + 1 :],
-        b"\xef\xbb\xbf" + data,
-        data.replace(b"\n", b"\r\n"),
-        data.replace(b"\n", b"\n\n"),
-        data + data,
-    )
-    index = int(rng.integers(len(names)))
-    path.write_bytes(changed[index])
-    return names[index]
+    changes = {
+        "cut": data[:place],
+        "with a byte that is no text": data[:place] + b"\xff" + data[place + 1 :],
+        "with a mark at its start": b"\xef\xbb\xbf" + data,
+        "with CRLF": data.replace(b"\n", b"\r\n"),
+        "with blank lines": data.replace(b"\n", b"\n\n"),
+        "twice": data + data,
+    }
+    name = one_of(rng, list(changes))
+    path.write_bytes(changes[name])
+    return str(name)
 
 
 def _changed(rng: Generator, path: Path) -> str:
@@ -293,6 +281,8 @@ def _check(name: str, result: Result, kept: dict[str, list[str]], best_edited: b
         if not (best_edited or more):
             best, best0 = (read_checkpoint(path / "run" / BEST) for path in (Path(), expected))
             hold(same_state(best[1], best0[1]), "another policy is the best")
+            last = read_checkpoint(Path("run", CHECKPOINT))[0]["best"]["iteration"]
+            hold(best[0]["counters"]["iteration"] == last, f"best.zip is not that of iteration {last}")
 
 
 def _check_resumed(folder: Path, expected: Path, kept: dict[str, list[str]]) -> list[str]:

@@ -106,6 +106,8 @@ def run(rng: Generator) -> str:
     workers = 2 if chance(rng, 0.5) or wrong == KILLING else 1
     if wrong in (KILLING, AT_TIMES):  # copies live in this process, and cannot skip an episode
         fields.pop("num_envs", None)
+    if environment.args[-1]:  # what it forbids is an error of its own
+        fields.pop("action_masks", None)
     told = f"of {_describe(environment, fields)}"
     at_fault = ""  # the environment is, once there is an agent
     try:
