@@ -89,11 +89,12 @@ class Ladder {
   }
 
   [[noreturn]] void refuse() const {
-    const bool single = plan_->first.precision == Precision::single_precision;
+    const bool single = plan_->first.precision == Precision::single_precision, of_sums = workspace_->rows == nullptr;
     throw NotPositiveDefinite(
         std::string("the damped Fisher matrix has no Cholesky factor in this precision, even with jitter, and no "
                     "positive eigenvalue above its rounding; ") +
-        (single ? "use double precision or " : "") + "increase damping");
+        (single ? "use double precision or " : "") + "increase damping" +
+        (of_sums && workspace_->trace == 0.0 ? ", or rescale scores whose squares leave the range of float64" : ""));
   }
 
   // A factor that is all rounding may give an x that is against the gradient, or further from the solution than zero.

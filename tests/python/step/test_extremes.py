@@ -141,8 +141,39 @@ def test_scores_whose_squares_vanish_are_to_be_rescaled(solver: Any, call: dict[
     """Reported: the advice to increase the damping."""
     S, A, _, _ = batch(20, 3)
     for scale in (1e-170, 1e-300):
-        with pytest.raises(OverflowError, match=r"^scores: their squares .*; rescale the scores$"):
-            ff.natural_step(S * scale, A, solver=solver, **call)
+        for center in (False, True):
+            with pytest.raises(OverflowError, match=r"^scores: their squares .*; rescale the scores$"):
+                ff.natural_step(S * scale, A, solver=solver, center=center, **call)
+
+
+@pytest.mark.parametrize("call", [{"damping": 0.0}, {"damping": 1e-3, "relative_damping": True}])
+def test_a_stream_and_a_fisher_say_so_too(call: dict[str, Any]) -> None:
+    """Reported: the advice to increase the damping.  Of a given gradient the sums do not tell which is right."""
+    S, A, _, _ = batch(20, 3)
+    for scale in (1e-160, 1e-170, 1e-300):  # squares of a few digits, or of none
+        with pytest.raises(OverflowError, match=r"^scores: their weighted squares .*; rescale the scores$"):
+            ff.natural_step(iter([(S * scale, A)]), **call)
+        F = ff.Fisher(3)
+        F.update(S * scale)
+        for solve in (
+            lambda: ff.natural_step(iter([(S * scale, None)]), gradient=np.ones(3), **call),  # noqa: B023
+            lambda: F.solve(np.ones(3), damping=0.0),  # noqa: B023
+        ):
+            with pytest.raises((OverflowError, np.linalg.LinAlgError), match="rescale"):
+                solve()
+    result = ff.natural_step(iter([(S * 1e-170, A)]), damping=1.0)
+    np.testing.assert_allclose(result.direction, S.T @ (A / len(S)) * 1e-170, rtol=1e-12)
+
+
+@by_solver
+@pytest.mark.parametrize("call", [{"damping": 0.0}, {"damping": 1.0, "relative_damping": True}])
+def test_scores_that_are_all_equal_have_no_covariance(solver: Any, call: dict[str, Any]) -> None:
+    """Reported: they were to be rescaled."""
+    for S in ([[1.0, 2.0]], np.full((4, 2), 0.5)):
+        result = ff.natural_step(S, np.arange(1.0, len(S) + 1.0), center=True, solver=solver, **call)
+        np.testing.assert_array_equal(result.step, [0.0, 0.0])
+        assert result.damping == 0.0
+        assert "zero_gradient" in [event.code for event in result.events]
 
 
 @pytest.mark.parametrize("solver", ["cholesky", "gram"])
@@ -237,13 +268,30 @@ def test_a_predicted_kl_above_max_kl_is_noted() -> None:
 
 def test_streams_and_batches_raise_the_same_error() -> None:
     S, A = np.ones((4, 2)), np.ones(4)
-    for scores, weights in ((S, np.full(4, 1e308)), (S * 1e200, np.ones(4))):
+    rng = np.random.default_rng(0)
+    large = rng.standard_normal((17, 8)), 1e292 * rng.standard_normal(17)  # whose squares leave the range
+    for scores, advantages, weights in (
+        (S, A, np.full(4, 1e308)),
+        (S * 1e200, A, np.ones(4)),
+        (*large, np.ones(17)),
+    ):
         errors = []
         for call in (
-            lambda: ff.natural_step(scores, A, weights=weights),  # noqa: B023
-            lambda: ff.natural_step(iter([(scores, A, weights)])),  # noqa: B023
+            lambda: ff.natural_step(scores, advantages, weights=weights),  # noqa: B023
+            lambda: ff.natural_step(iter([(scores, advantages, weights)])),  # noqa: B023
         ):
             with pytest.raises((OverflowError, ValueError)) as caught:
                 call()
             errors.append((caught.type, str(caught.value).removeprefix("item 0: ").split(":")[0]))
         assert errors[0] == errors[1]
+
+
+def test_a_singular_stream_whose_best_is_no_step_takes_none() -> None:
+    """Reported: the step left the range of float64."""
+    S, g = np.vstack([np.zeros(33), np.full(33, 0.58)]), np.random.default_rng(0).standard_normal(33)
+    g -= g.mean()  # orthogonal to the only score
+    for scores in (S, lambda: iter([(S, None)])):
+        result = ff.natural_step(scores, gradient=g, damping=0.0, max_kl=0.01)
+        np.testing.assert_array_equal(result.step, np.zeros(33))
+        assert result.residual == pytest.approx(1.0)
+        assert "untrusted" in [event.code for event in result.events]
