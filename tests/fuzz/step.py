@@ -196,9 +196,10 @@ def _check(call: Call, damping: float, result: ff.NaturalStep) -> None:
     hold(untrusted or true <= 2 * trusted + blur, f"{words}: not marked as not to be trusted")
     if known and "initial" not in options:
         y = x - prior
-        value, off_value = y @ (F(y) + lam * y) / 2 - b @ y, np.abs(y) @ carried * rounding
+        off_y = rounding * np.abs(y) + 2 * EPS * (np.abs(x) + np.abs(prior))
+        value, off_value = y @ (F(y) + lam * y) / 2 - b @ y, off_y @ carried
         hold(value <= off_value + UNDERFLOW, f"{words}: no step is better by {float(value):.2e}")
-    if _norm(g) <= 1e-2 * EPS * _norm(size_of_g) and not options.get("momentum"):
+    if (np.abs(g) <= 1e-2 * EPS * size_of_g).all() and not options.get("momentum"):
         hold(
             result.predicted_kl == 0.0,
             f"a step of KL {result.predicted_kl} along rounding: the gradient is zero",
@@ -272,6 +273,8 @@ def _wrong_call(rng: Generator) -> str:
             wrong = wrong[..., None]
         case 2:
             wrong = wrong.astype(one_of(rng, (complex, object, str)))
+            if wrong.dtype == object:
+                wrong.flat[rng.integers(wrong.size)] = None
         case 3:
             wrong = np.ma.array(wrong, mask=rng.random(wrong.shape) < 0.5)
             wrong[(0,) * wrong.ndim] = np.ma.masked
