@@ -106,7 +106,8 @@ def _describe(call: Call) -> str:
 def _may_be_refused(call: Call, error: Exception) -> bool:
     """Tell whether a call is one that the documentation says is refused in this way."""
     options, solver = call.options, call.options.get("solver", "auto")
-    if isinstance(error, np.linalg.LinAlgError) and 0 < np.abs(call.S).max() < UNDERFLOW:
+    largest = np.abs(call.S - call.mean).max()
+    if isinstance(error, np.linalg.LinAlgError) and EPS * np.abs(call.S).max() < largest < UNDERFLOW:
         return "rescale" in str(error)
     dampings = np.atleast_1d(options["damping"])
     if isinstance(error, MemoryError):
@@ -245,6 +246,7 @@ def _check(call: Call, damping: float, result: ff.NaturalStep) -> None:
         hold(u.shape == (rows,), "sample_weights: one a row")
         missed = _norm(x - call.S.T @ u - prior)
         least = 2e-6 * _norm(x) + _norm(TINY * size.sum(axis=0) + rounding * np.abs(prior) + TINY)
+        least += EPS * _norm(size.T @ np.abs(u))  # by which it is measured in float64
         share = float(missed / _norm(x)) if _norm(x) else np.inf
         hold(
             missed <= least or _noted(result, "sample_weights"),

@@ -111,8 +111,8 @@ bool is_rounding(const Fisher::Snapshot& sums, double norm_advantages, const Vec
   return true;
 }
 
-// Refuses sums of which a part has vanished.  Where all has, only a `gradient` that is made of the scores, and not zero,
-// tells them from scores that are zero.
+// Refuses sums of which a part has vanished.  Where all has, only a `gradient` that is made of the scores, and not
+// zero, tells them from scores that are zero.
 void check_squares(const Fisher::Snapshot& sums, double shift, const Vector* gradient) {
   const double sum = sums.trace() * sums.weight();
   if (!squares_vanish(sum, shift) || (sum == 0.0 && (gradient == nullptr || norm(*gradient) == 0.0))) return;
@@ -182,12 +182,10 @@ class AccumulatedStep {
 
   // Finds x' for b, of any size; the direction is gradient_scale x'.
   Outcome solve_for(const Vector& b, std::vector<Event>& events) {
-    double largest = 0.0;
-    for (const double value : b) largest = std::max(largest, std::fabs(value));
-    gradient_scale_ = unit_of(largest);
+    gradient_scale_ = unit_of(b);
     workspace_.b = b;
     for (double& value : workspace_.b) value = value / gradient_scale_ / scale_;
-    if (largest > 0.0) return solve(workspace_, plan_, events);
+    if (norm(b) > 0.0) return solve(workspace_, plan_, events);
     Outcome outcome;
     outcome.solver = Solver::cholesky;
     outcome.precision = Precision::double_precision;
@@ -321,9 +319,10 @@ std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std:
     const double part = step.gradient_scale();
     Vector solution = x;
     detail::Along along;
+    along.slope_unit = detail::unit_of(gradient);
     for (std::size_t i = 0; i < size; ++i) {
       solution[i] /= part;
-      along.slope += gradient[i] / part * solution[i];
+      along.slope += gradient[i] / along.slope_unit * solution[i];
       along.curvature += solution[i] * (product[i] / part);
     }
     along.curvature = std::max(along.curvature, 0.0);

@@ -27,6 +27,12 @@ inline double unit_of(double largest) noexcept {
   return largest > 0.0 ? power_of_two(std::max(largest, 0x1p-1000)) : 1.0;  // a subnormal unit would have no reciprocal
 }
 
+inline double unit_of(const Vector& values) noexcept {
+  double largest = 0.0;
+  for (const double value : values) largest = std::max(largest, std::fabs(value));
+  return unit_of(largest);
+}
+
 // Returns w_n, which is one where no weights were given.
 inline double weight_of(const Batch& batch, std::size_t n) noexcept {
   return batch.weights == nullptr ? 1.0 : batch.weights[n];

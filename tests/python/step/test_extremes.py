@@ -295,3 +295,15 @@ def test_a_singular_stream_whose_best_is_no_step_takes_none() -> None:
         np.testing.assert_array_equal(result.step, np.zeros(33))
         assert result.residual == pytest.approx(1.0)
         assert "untrusted" in [event.code for event in result.events]
+
+
+@pytest.mark.parametrize("scale", [1e-120, 1e120])
+def test_an_improvement_beside_a_far_larger_momentum(scale: float) -> None:
+    """Reported: zero, since it was measured in the units of momentum's right-hand side."""
+    S, A, _, _ = batch(20, 3)
+    previous = np.random.default_rng(1).standard_normal(3)
+    expected = ff.natural_step(S, A, momentum=0.9, previous=previous * 1e8).predicted_improvement * 1e-8
+    for scores in (S, lambda: iter([(S, A / scale)])):
+        rows = {"advantages": A / scale} if scores is S else {}
+        result = ff.natural_step(scores, momentum=0.9, previous=previous * scale, **rows)
+        assert result.predicted_improvement == pytest.approx(expected, rel=1e-4)

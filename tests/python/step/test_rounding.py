@@ -130,7 +130,7 @@ def test_one_column_of_rounding_does_not_hide_the_gradient_of_another() -> None:
 def test_an_entry_of_rounding_is_zero_beside_one_far_smaller() -> None:
     """Reported: of centred scores, the entries of equal ones made the whole step."""
     rng = np.random.default_rng(0)
-    S = np.hstack([1e-40 * rng.standard_normal((7, 2)), np.full((7, 3), 0.1)])
+    S = np.hstack([1e-40 * rng.standard_normal((7, 2)), np.tile(rng.standard_normal(3), (7, 1))])
     result = ff.natural_step(S, rng.standard_normal(7), center=True, max_kl=0.01)
     np.testing.assert_array_equal(result.gradient[2:], np.zeros(3))
     np.testing.assert_array_equal(result.step[2:], np.zeros(3))
