@@ -21,8 +21,6 @@ from .scores import Scores, as_scores, as_weights, optional_vector
 Vector: TypeAlias = NDArray[np.float64]
 Stream: TypeAlias = Iterable[Any] | Callable[[], Iterable[Any]]
 
-_LEAST, _MOST = 2.0**-300, 2.0**300  # of weights that need no unit, as in the core
-
 # An object with one of these is an array, or like `Scores` stands for one.
 _OF_ARRAYS = ("shape", "__array__", "__dlpack__", "__array_interface__", "__array_struct__")
 
@@ -128,8 +126,8 @@ class _Sums:
     """
 
     unit: float | None = None
-    """A power of two near the first weights, where they are so far from one that products with them would
-    leave the range of float64; F and g do not see it.  It is None before the first weight above zero."""
+    """A power of two near the first weights, so that products with them stay in the range of float64; F and g
+    do not see it.  It is None before the first weight above zero."""
 
     def __init__(
         self, d: int | None, expects_advantages: bool, memory_limit: float | None, threads: int
@@ -172,8 +170,8 @@ class _Sums:
         weights = None if given is None else as_weights(given, rows, zeros=True)
         largest = 1.0 if weights is None else float(weights.max())
         if self.unit is None and largest > 0.0:
-            moderate = _LEAST < largest < _MOST or not largest * rows < math.inf
-            self.unit = 1.0 if moderate else math.ldexp(1.0, max(math.frexp(largest)[1], -1000))
+            exponent = math.frexp(largest)[1] - 1
+            self.unit = math.ldexp(1.0, max(exponent, -1000)) if largest * rows < math.inf else 1.0
         if self.unit in (None, 1.0):
             return weights
         return (np.ones(rows) if weights is None else weights) / self.unit

@@ -106,9 +106,12 @@ def _describe(call: Call) -> str:
 def _may_be_refused(call: Call, error: Exception) -> bool:
     """Tell whether a call is one that the documentation says is refused in this way."""
     options, solver = call.options, call.options.get("solver", "auto")
-    largest = np.abs(call.S - call.mean).max()
-    if isinstance(error, np.linalg.LinAlgError) and EPS * np.abs(call.S).max() < largest < UNDERFLOW:
+    largest, refused = np.abs(call.S).max(), isinstance(error, np.linalg.LinAlgError)
+    deviation = np.abs(call.S - call.mean).max()
+    if refused and EPS * largest < deviation and deviation**2 * call.S.size < np.finfo(np.float64).tiny:
         return "rescale" in str(error)
+    if refused and options.get("precision") == "single" and largest > np.finfo(np.float32).max:
+        return "use double" in str(error)
     dampings = np.atleast_1d(options["damping"])
     if isinstance(error, MemoryError):
         return "memory_limit" in options
@@ -157,7 +160,9 @@ def _check(call: Call, damping: float, result: ff.NaturalStep) -> None:
     for name in ("step", "direction", "gradient"):
         value = getattr(result, name)
         hold(value.shape == (columns,) and value.dtype == np.float64, f"{name} has shape {value.shape}")
-    off_damping = 1e-12 * lam + rounding * damping * _trace(call, size) + TINY
+    off_damping = (
+        1e-12 * lam + rounding * damping * _trace(call, size) + TINY * (1 + damping * rows * columns)
+    )
     hold(abs(result.damping - lam) <= off_damping, f"damping: expected {lam}")
 
     def F(v: Array) -> Any:

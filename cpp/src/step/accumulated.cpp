@@ -315,20 +315,22 @@ std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std:
       result.events.push_back(std::move(zero));
     }
 
-    // The rule works in units of x' = x / gradient_scale, so that no product of two vectors leaves the range of double.
+    // The rule works in units of x', so that no product of two vectors leaves the range of double.
     const double part = step.gradient_scale();
+    double own = detail::unit_of(x);
+    if (!std::isnormal(own / part)) own = part;
     Vector solution = x;
     detail::Along along;
     along.slope_unit = detail::unit_of(gradient);
     for (std::size_t i = 0; i < size; ++i) {
-      solution[i] /= part;
+      solution[i] /= own;
       along.slope += gradient[i] / along.slope_unit * solution[i];
       along.curvature += solution[i] * (product[i] / part);
     }
     along.curvature = std::max(along.curvature, 0.0);
     along.momentum = momentum;
     along.zero = b_norm == 0.0 && detail::norm(solution) == 0.0;
-    detail::scale_to_kl(solution, {part, 1.0}, along, options.max_kl, result);
+    detail::scale_to_kl(solution, {part, own / part}, along, options.max_kl, result);
     result = detail::told(std::move(result));
   }
   return steps;

@@ -297,13 +297,38 @@ def test_a_singular_stream_whose_best_is_no_step_takes_none() -> None:
         assert "untrusted" in [event.code for event in result.events]
 
 
-@pytest.mark.parametrize("scale", [1e-120, 1e120])
+@pytest.mark.parametrize("scale", [1e120, 1e150])
 def test_an_improvement_beside_a_far_larger_momentum(scale: float) -> None:
     """Reported: zero, since it was measured in the units of momentum's right-hand side."""
     S, A, _, _ = batch(20, 3)
     previous = np.random.default_rng(1).standard_normal(3)
-    expected = ff.natural_step(S, A, momentum=0.9, previous=previous * 1e8).predicted_improvement * 1e-8
+    call: dict[str, Any] = {"momentum": 0.9, "damping": 1.0}
+    expected = ff.natural_step(S, A, previous=previous * 1e8, **call).predicted_improvement * 1e-8
     for scores in (S, lambda: iter([(S, A / scale)])):
         rows = {"advantages": A / scale} if scores is S else {}
-        result = ff.natural_step(scores, momentum=0.9, previous=previous * scale, **rows)
+        result = ff.natural_step(scores, previous=previous * scale, **rows, **call)
         assert result.predicted_improvement == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e72])
+def test_a_kl_far_below_its_damping(scale: float) -> None:
+    """Reported: zero of a stream, since it was measured in the units of the gradient."""
+    S, A, _, _ = batch(20, 3)
+    S *= scale
+    for damping in (1e60, 1e139):
+        results = [
+            ff.natural_step(scores, *rest, damping=damping, relative_damping=True, max_kl=0.01)  # type: ignore[call-overload]
+            for scores, *rest in ((S, A), (lambda: iter([(S, A)]),))
+        ]
+        assert results[0].predicted_kl > 0.0
+        assert results[1].predicted_kl == pytest.approx(results[0].predicted_kl, rel=1e-8)
+
+
+def test_a_gram_matrix_below_rounding_gives_no_worse_than_no_step() -> None:
+    """Reported: its residual was below one, but x^T (F + lambda I) x / 2 - g^T x above zero."""
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        S, A = 10.0 ** rng.uniform(3, 7) * rng.standard_normal((31, 3)), rng.standard_normal(31)
+        result = ff.natural_step(S, A, solver="gram")
+        x, g = result.direction, result.gradient
+        assert x @ (S.T @ (S @ x) / 31 + 1e-4 * x) / 2 <= (g @ x) * (1 + 1e-6)

@@ -306,6 +306,10 @@ def test_weights_of_any_size_are_those_of_a_batch(unit: float) -> None:
 
 
 def test_blocks_without_weights_and_of_weights_of_zero_beside_others() -> None:
-    blocks = [(S[:50], A[:50], np.zeros(50)), (S[50:150], A[50:150], np.full(100, 1e-100)), (S[150:], A[150:])]
+    blocks = [
+        (S[:50], A[:50], np.zeros(50)),
+        (S[50:150], A[50:150], np.full(100, 1e-100)),
+        (S[150:], A[150:]),
+    ]
     result = ff.natural_step(iter(blocks))
     np.testing.assert_allclose(result.direction, ff.natural_step(S[150:], A[150:]).direction, rtol=1e-10)
