@@ -148,7 +148,7 @@ def test_scores_whose_squares_vanish_are_to_be_rescaled(solver: Any, call: dict[
 
 @pytest.mark.parametrize("call", [{"damping": 0.0}, {"damping": 1e-3, "relative_damping": True}])
 def test_a_stream_and_a_fisher_say_so_too(call: dict[str, Any]) -> None:
-    """Reported: the advice to increase the damping.  Of a given gradient the sums do not tell which is right."""
+    """Reported: advice to increase the damping.  Of a given gradient the sums do not tell which is right."""
     S, A, _, _ = batch(20, 3)
     for scale in (1e-160, 1e-170, 1e-300):  # squares of a few digits, or of none
         with pytest.raises(OverflowError, match=r"^scores: their weighted squares .*; rescale the scores$"):
