@@ -177,7 +177,7 @@ def _check(call: Call, damping: float, result: ff.NaturalStep) -> None:
     else:
         A = call.advantages.astype(Long)
         g, size_of_g = C.T @ (w * A) / w.sum(), size.T @ (w * np.abs(A)) / w.sum()
-    off = np.abs(result.gradient - g) > rounding * size_of_g + TINY * (4 + size.sum(axis=0) / w.sum())
+    off = np.abs(result.gradient - g) > rounding * size_of_g + TINY * (4 + rows + size.sum(axis=0) / w.sum())
     hold(not off.any(), f"gradient: off by {float(_norm(result.gradient - g) / _norm(g)):.1e}")
 
     # The system is that of momentum: (F + lambda I) (x - mu previous) = g - mu F previous.
