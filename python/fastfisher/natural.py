@@ -81,9 +81,9 @@ class NaturalStep:
     sample_weights : (N,) float64 or None
         u with direction = S^T u (and momentum's part), where advantages were given: the natural gradient is
         the plain policy gradient with u in place of advantages / N.  With damping, of a system that is
-        solved, u = (A - S x) / (N lambda).  S^T u holds to 1e-6 of the direction's norm, as measured, where
-        CG was cut short too; where it cannot, as from a start outside the span of the scores, an event of
-        the code "sample_weights_missed" says so, and this is None.
+        solved, u = (A - S x) / (N lambda).  S^T u holds to 1e-6 of the direction's norm, measured or
+        bounded, where CG was cut short too; where it cannot, as from a start outside the span of the scores,
+        an event of the code "sample_weights_missed" says so, and this is None.
     events : tuple of Event
         What happened on the way, in that order: why solver="auto" chose what it did, and anything out of the
         ordinary: a fallback taken, a jitter added, part of the gradient outside the span of the scores.  One

@@ -90,6 +90,8 @@ def steps_of_stream(
     total = sums.fisher.total_weight
     if not total > 0.0:
         raise ValueError("weights: expected a positive sum, got all zeros")
+    if options["count"] is not None:
+        options["count"] /= sums.unit or 1.0
     divisor = total if options["count"] is None else options["count"]
     return accumulated_steps(
         sums.fisher,
@@ -118,10 +120,14 @@ def _refuse_what_needs_rows(solver: str, precision: str, center: bool) -> None:
 
 
 class _Sums:
-    """The sums that a pass leaves of the blocks: those of w s s^T and of w A s.
+    """The sums that a pass leaves of the blocks: those of w s s^T and of w A s, the weights in `unit`.
 
     The number of parameters `d` is None where only the first block tells it.
     """
+
+    unit: float | None = None
+    """A power of two near the first weights, so that products with them stay in the range of float64; F and g
+    do not see it.  It is None before the first weight above zero."""
 
     def __init__(
         self, d: int | None, expects_advantages: bool, memory_limit: float | None, threads: int
@@ -158,7 +164,17 @@ class _Sums:
             raise TypeError(f"advantages: expected {expected}, got {type(item[1]).__name__}")
         advantages = optional_vector(item[1], rows, "advantages", "row")
         weights = item[2] if len(item) == 3 else None
-        return matrix, advantages, None if weights is None else as_weights(weights, rows, zeros=True)
+        return matrix, advantages, self._in_units(weights, rows)
+
+    def _in_units(self, given: object, rows: int) -> Vector | None:
+        weights = None if given is None else as_weights(given, rows, zeros=True)
+        largest = 1.0 if weights is None else float(weights.max())
+        if self.unit is None and largest > 0.0:
+            exponent = math.frexp(largest)[1] - 1
+            self.unit = math.ldexp(1.0, max(exponent, -1000)) if largest * rows < math.inf else 1.0
+        if self.unit in (None, 1.0):
+            return weights
+        return (np.ones(rows) if weights is None else weights) / self.unit
 
     def add(self, item: object) -> None:
         matrix, advantages, weights = self.read(item)

@@ -111,6 +111,14 @@ bool is_rounding(const Fisher::Snapshot& sums, double norm_advantages, const Vec
   return true;
 }
 
+// Refuses sums of which a part has vanished.  Where all has, only a `gradient` that is made of the scores, and not
+// zero, tells them from scores that are zero.
+void check_squares(const Fisher::Snapshot& sums, double shift, const Vector* gradient) {
+  const double sum = sums.trace() * sums.weight();
+  if (!squares_vanish(sum, shift) || (sum == 0.0 && (gradient == nullptr || norm(*gradient) == 0.0))) return;
+  throw std::overflow_error("scores: their weighted squares leave the range of float64; rescale the scores");
+}
+
 void check_sums_suffice(const StepOptions& options) {
   if (options.solver != Solver::automatic && options.solver != Solver::cholesky) {
     throw std::invalid_argument("solver: expected 'auto' or 'cholesky' where only sums of the rows are kept, got '" +
@@ -174,12 +182,10 @@ class AccumulatedStep {
 
   // Finds x' for b, of any size; the direction is gradient_scale x'.
   Outcome solve_for(const Vector& b, std::vector<Event>& events) {
-    double largest = 0.0;
-    for (const double value : b) largest = std::max(largest, std::fabs(value));
-    gradient_scale_ = unit_of(largest);
+    gradient_scale_ = unit_of(b);
     workspace_.b = b;
     for (double& value : workspace_.b) value = value / gradient_scale_ / scale_;
-    if (largest > 0.0) return solve(workspace_, plan_, events);
+    if (norm(b) > 0.0) return solve(workspace_, plan_, events);
     Outcome outcome;
     outcome.solver = Solver::cholesky;
     outcome.precision = Precision::double_precision;
@@ -202,6 +208,7 @@ class AccumulatedStep {
 void Fisher::solve(double* x, Index right_hand_sides, double damping, const Context& context) const {
   detail::check_damping(damping);
   const Snapshot sums(*this);
+  detail::check_squares(sums, sums.weight() * damping, nullptr);
   detail::AccumulatedStep step(sums, 1.0, damping, {}, context);
   step.keep_factor();
   const auto size = static_cast<std::size_t>(dimension_);
@@ -235,8 +242,8 @@ std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std:
   const double scale = batch.count.has_value() ? sums.weight() / *batch.count : 1.0;
   const auto size = static_cast<std::size_t>(sums.dimension());
   Vector gradient(batch.gradient, batch.gradient + size);
-  const bool of_rounding =
-      batch.norm_advantages.has_value() && detail::is_rounding(sums, *batch.norm_advantages, gradient);
+  const bool of_scores = batch.norm_advantages.has_value();
+  const bool of_rounding = of_scores && detail::is_rounding(sums, *batch.norm_advantages, gradient);
   if (of_rounding) std::fill(gradient.begin(), gradient.end(), 0.0);
   const bool momentum = batch.previous != nullptr && batch.momentum > 0.0;
   const double unit = options.relative_damping
@@ -260,11 +267,16 @@ std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std:
   for (std::size_t k = 0; k < dampings.size(); ++k) {
     const double damping = dampings[k] * unit;
     detail::check_damping(damping);
+    detail::check_squares(sums, sums.weight() / scale * damping, of_scores ? &gradient : nullptr);
     posed.push_back(std::make_unique<AccumulatedStep>(sums, scale, damping, options, context));
     steps[k].events = posed[k]->planned();
     outcomes.push_back(posed[k]->solve_for(b, steps[k].events));
     // The solution is 1 / gradient_scale of y.
     directions.push_back(detail::scaled(outcomes[k].solution.x, posed[k]->gradient_scale()));
+    if (detail::norm(directions[k]) == 0.0 && detail::norm(outcomes[k].solution.x) != 0.0) {
+      throw std::overflow_error(
+          "the step leaves the range of float64; increase damping or rescale scores or advantages");
+    }
     for (std::size_t i = 0; i < size; ++i) directions[k][i] += prior[i];
   }
 
@@ -303,23 +315,22 @@ std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std:
       result.events.push_back(std::move(zero));
     }
 
-    // The rule works in units of x' = x / gradient_scale, so that no product of two vectors leaves the range of double.
+    // The rule works in units of x', so that no product of two vectors leaves the range of double.
     const double part = step.gradient_scale();
+    double own = detail::unit_of(x);
+    if (!std::isnormal(own / part)) own = part;
     Vector solution = x;
     detail::Along along;
+    along.slope_unit = detail::unit_of(gradient);
     for (std::size_t i = 0; i < size; ++i) {
-      solution[i] /= part;
-      along.slope += gradient[i] / part * solution[i];
+      solution[i] /= own;
+      along.slope += gradient[i] / along.slope_unit * solution[i];
       along.curvature += solution[i] * (product[i] / part);
     }
     along.curvature = std::max(along.curvature, 0.0);
     along.momentum = momentum;
     along.zero = b_norm == 0.0 && detail::norm(solution) == 0.0;
-    if (b_norm != 0.0 && detail::norm(x) == 0.0) {
-      throw std::overflow_error(
-          "the step leaves the range of float64; increase damping or rescale scores or advantages");
-    }
-    detail::scale_to_kl(solution, {part, 1.0}, along, options.max_kl, result);
+    detail::scale_to_kl(solution, {part, own / part}, along, options.max_kl, result);
     result = detail::told(std::move(result));
   }
   return steps;

@@ -36,8 +36,8 @@ double bound_on_terms(const Batch& batch, const Survey& surveyed) {
   return (scores + norm(surveyed.mean)) * norm(roots);
 }
 
-// Returns the gradient again, in long double from the rows, or zero where all of it is zero against rounding.  What is
-// centred rounds as the advantages and the scores less their means do, and these are subtracted in long double.
+// Returns the gradient again, in long double from the rows, with entries of zero where it is zero against rounding.
+// What is centred rounds as the advantages and the scores less their means do, and these are subtracted in long double.
 Vector told_from_rounding(const Batch& batch, const Survey& surveyed, const Context& context) {
   using Long = long double;
   const auto d = static_cast<std::size_t>(surveyed.parameters);
@@ -71,9 +71,9 @@ Vector told_from_rounding(const Batch& batch, const Survey& surveyed, const Cont
     }
   });
   Vector gradient(d, 0.0);
-  bool zero = true;
-  for (std::size_t k = 0; k < d; ++k) zero = zero && std::fabs(sum[k]) <= rounding_of_terms * terms[k];
-  for (std::size_t k = 0; !zero && k < d; ++k) gradient[k] = static_cast<double>(sum[k]);
+  for (std::size_t k = 0; k < d; ++k) {
+    if (std::fabs(sum[k]) > rounding_of_terms * terms[k]) gradient[k] = static_cast<double>(sum[k]);
+  }
   return gradient;
 }
 

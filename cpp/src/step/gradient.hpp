@@ -9,8 +9,9 @@ namespace fastfisher::detail {
 // the terms that it sums, |s| w |A| / sum w: the same advantages in another order might have another sign there.
 inline constexpr double rounding_of_terms = 8.0 * 0x1p-53;
 
-// Adds the gradient of `batch`, which is the one that was surveyed, or what momentum makes of it.  A gradient all of
-// whose entries are zero against rounding is zero: scaled to a KL divergence it would be a step in a random direction.
+// Adds the gradient of `batch`, which is the one that was surveyed, or what momentum makes of it.  A gradient that
+// is no more than rounding as a whole loses the entries that are: scaled to a KL divergence they would be a step in a
+// random direction.
 // Throws like survey.
 void find_gradient(const Batch& batch, const Context& context, Survey& surveyed);
 

@@ -89,16 +89,19 @@ class Ladder {
   }
 
   [[noreturn]] void refuse() const {
-    const bool single = plan_->first.precision == Precision::single_precision;
+    const bool single = plan_->first.precision == Precision::single_precision, of_sums = workspace_->rows == nullptr;
     throw NotPositiveDefinite(
         std::string("the damped Fisher matrix has no Cholesky factor in this precision, even with jitter, and no "
                     "positive eigenvalue above its rounding; ") +
-        (single ? "use double precision or " : "") + "increase damping");
+        (single ? "use double precision or " : "") + "increase damping" +
+        (of_sums && workspace_->trace == 0.0 ? ", or rescale scores whose squares leave the range of float64" : ""));
   }
 
-  // A factor that is all rounding may give an x that is against the gradient, or further from the solution than zero.
+  // A factor that is all rounding may give an x that is further from the solution than zero, by the residual or by
+  // x^T M x / 2 - b^T x, of which M x = b - r.
   bool worse_than_none(const Solution& solution) const noexcept {
-    return solution.residual > b_norm_ || dot(workspace_->b, solution.x) < 0.0;
+    return solution.residual > b_norm_ ||
+           dot(workspace_->b, solution.x) + dot(solution.residual_vector, solution.x) < 0.0;
   }
 
   std::optional<Rung> again_in_double(const Rung& rung, EventCode why) {

@@ -87,8 +87,13 @@ NaturalStep PosedStep::take(MatrixProvider* matrices) {
   Along along;
   along.momentum = shared_->momentum.active();
   along.slope = dot(workspace_.b, outcome.solution.x);
+  along.slope_unit = problem_.gradient_scale;
   result.gradient = problem_.gradient;
-  if (along.momentum) along.slope = add_prior(outcome.solution, result.gradient);
+  if (along.momentum) {
+    add_prior(outcome.solution, result.gradient);
+    along.slope_unit = unit_of(result.gradient);
+    along.slope = dot(scaled(result.gradient, 1.0 / along.slope_unit), outcome.solution.x);
+  }
   const Vector& products = outcome.solution.scores_times_x;  // x'^T M x' without the shift: sum w (S x')^2
   for (std::size_t n = 0; n < products.size(); ++n) along.curvature += system_.weight(n) * products[n] * products[n];
   along.zero = b_norm == 0.0 && norm(outcome.solution.x) == 0.0;
@@ -153,8 +158,8 @@ void PosedStep::tell_what_the_scores_do_not_span(const Outcome& outcome, std::ve
   if (share > 0.01) events.push_back({EventCode::outside_span, outcome.solver, {std::min(share, 1.0)}});
 }
 
-// Turns x' into the whole direction, and g into what it was without momentum; returns g^T x in the scaled units.
-double PosedStep::add_prior(Solution& solution, Vector& gradient) const {
+// Turns x' into the whole direction, and g into what it was without momentum.
+void PosedStep::add_prior(Solution& solution, Vector& gradient) const {
   const double unit = problem_.solution_scale();
   const Momentum& momentum = shared_->momentum;
   const Vector& prior = momentum.prior();
@@ -169,7 +174,6 @@ double PosedStep::add_prior(Solution& solution, Vector& gradient) const {
     const Vector weighted = weighted_advantages(original, problem_.total_weight);
     rmatvec<double>(system_.scores(), weighted.data(), gradient.data(), shared_->context);
   }
-  return dot(gradient, solution.x) / problem_.gradient_scale;
 }
 
 }  // namespace fastfisher::detail

@@ -55,16 +55,18 @@ void measure(const Batch& batch, const Context& context, Survey& problem) {
   throw std::overflow_error("scores: their squares leave the range of float64; rescale the scores");
 }
 
-// Squares that vanish, or have lost digits, make no F beside which the damping is small.
+// Of scores, less their mean where that is taken from them, that are all zero, so are the squares.
 void check_squares(const Problem& problem, const Context& context) {
-  constexpr double least = std::numeric_limits<double>::min();
-  const double sum = problem.trace * problem.count;
-  if (sum > least || problem.count * problem.damping > sum) return;
+  if (!squares_vanish(problem.trace * problem.count, problem.count * problem.damping)) return;
   const ScoresView& scores = problem.batch->scores;
   Buffer<double> row(problem.parameters);
   for (Index n = 0; n < problem.samples; ++n) {
     if (n % 1024 == 0) poll(context);
-    expand<double>(scores, n, 1, nullptr, row.data());
+    if (problem.mean.empty()) {
+      expand<double>(scores, n, 1, nullptr, row.data());
+    } else {
+      centred_rows<double>(scores, problem.mean, n, 1, nullptr, row.data());
+    }
     for (Index k = 0; k < problem.parameters; ++k) {
       if (row[k] == 0.0 || weight_of(*problem.batch, static_cast<std::size_t>(n)) == 0.0) continue;
       throw std::overflow_error("scores: their squares leave the range of float64; rescale the scores");
@@ -101,6 +103,11 @@ void scale_matrix(Problem& problem) {
 }
 
 }  // namespace
+
+bool squares_vanish(double sum, double shift) noexcept {
+  constexpr double least = std::numeric_limits<double>::min();
+  return !(sum > least) && !(shift > sum);
+}
 
 void check_damping(double damping) {
   if (damping >= 0.0 && std::isfinite(damping)) return;

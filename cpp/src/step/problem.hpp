@@ -18,9 +18,19 @@ void check_damping(double damping);
 void check_momentum(double momentum);
 void check_count(double count);
 
+// Tells whether squares of scores, which add up to `sum`, vanish or have lost digits, and so make no F beside which the
+// damping, which adds `shift` to it, is small.
+bool squares_vanish(double sum, double shift) noexcept;
+
 // The power of two that a right-hand side whose largest entry is this is measured in.
 inline double unit_of(double largest) noexcept {
   return largest > 0.0 ? power_of_two(std::max(largest, 0x1p-1000)) : 1.0;  // a subnormal unit would have no reciprocal
+}
+
+inline double unit_of(const Vector& values) noexcept {
+  double largest = 0.0;
+  for (const double value : values) largest = std::max(largest, std::fabs(value));
+  return unit_of(largest);
 }
 
 // Returns w_n, which is one where no weights were given.

@@ -1,6 +1,7 @@
 #include "step/sample_weights.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "solvers/conjugate_gradient.hpp"
@@ -26,6 +27,24 @@ Vector of_residual(const Workspace& workspace, const Solution& solution) {
     u[n] = system.weight(n) * (workspace.targets[n] - solution.scores_times_x[n]) / system.shift();
   }
   return u;
+}
+
+// Bounds what the weights of the residual r miss without a product: r / shift, and the rounding of the sums between.
+// These round by the square root of the number of their terms, at most, at random.
+double bound_on_miss(const Workspace& workspace, const Solution& solution) {
+  const NormalSystem& system = *workspace.rows;
+  Vector targets(system.samples()), remainders(system.samples());
+  for (std::size_t n = 0; n < targets.size(); ++n) {
+    const double root = std::sqrt(system.weight(n));
+    targets[n] = root * workspace.targets[n];
+    remainders[n] = root * (workspace.targets[n] - solution.scores_times_x[n]);
+  }
+  const double samples = std::sqrt(static_cast<double>(workspace.samples)), length = norm(solution.x);
+  const double parameters = std::sqrt(static_cast<double>(workspace.parameters));
+  const double size = std::sqrt(workspace.matrix_trace);
+  const double sums = 2.0 * samples * size * (norm(targets) + norm(remainders));
+  const double products = parameters * workspace.matrix_trace * length;
+  return (solution.residual + double_rounding * (sums + products)) / (system.shift() * length);
 }
 
 void take_better(SampleWeights& best, const SampleWeights& other) {
@@ -104,7 +123,9 @@ SampleWeights weights_by_factor(const Workspace& workspace, const Factorization&
   const auto solve = [&](Vector& c) { factor.solve(c); };
   SampleWeights best;
   if (workspace.system->shift() > 0.0) {
-    correct(workspace, solution.x, measured(workspace, solution.x, of_residual(workspace, solution)), solve, best);
+    SampleWeights first{of_residual(workspace, solution), bound_on_miss(workspace, solution)};
+    if (first.miss <= most_miss) return first;
+    correct(workspace, solution.x, measured(workspace, solution.x, std::move(first.u)), solve, best);
   }
   if (!(best.miss <= most_miss)) {
     correct(workspace, solution.x, {Vector(workspace.rows->samples(), 0.0), 1.0}, solve, best);

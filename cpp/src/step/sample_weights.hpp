@@ -16,7 +16,7 @@ inline constexpr double most_miss = 1e-6;
 
 struct SampleWeights {
   Vector u;                                               // empty: none were found
-  double miss = std::numeric_limits<double>::infinity();  // ||x - S^T u|| / ||x||, measured
+  double miss = std::numeric_limits<double>::infinity();  // ||x - S^T u|| / ||x||, measured or bounded from above
 };
 
 // Returns the weights with what they miss, which takes a product with S^T.
@@ -24,7 +24,8 @@ SampleWeights measured(const Workspace& workspace, const Vector& x, Vector u);
 
 // Returns the weights of a solution by a factor, corrected by that factor while they miss x and that helps.
 //
-// With shift, they start from the residual; without, S^T u = x holds for u = diag(w) S M^-1 x.
+// With shift, they start from the residual, which bounds what they miss; without, S^T u = x holds for u = diag(w) S
+// M^-1 x.
 SampleWeights weights_by_factor(const Workspace& workspace, const Factorization& factor, const Solution& solution);
 
 // Returns the weights of the outcome that the ladder came to, good to `most` where that can be had: of a solution by

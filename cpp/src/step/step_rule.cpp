@@ -34,7 +34,7 @@ void scale_to_kl(const Vector& solution, const Units& units, const Along& along,
   }
   result.step_size = length / units.solution_scale();
   result.predicted_kl = 0.5 * (length / units.system_scale) * (length * along.curvature);
-  result.predicted_improvement = length * along.slope * units.gradient_scale;
+  result.predicted_improvement = length * along.slope * along.slope_unit;
   result.direction = scaled(solution, units.solution_scale());
   result.step = scaled(result.direction, result.step_size);
   for (const double value : {result.step_size, result.predicted_kl, result.predicted_improvement}) {

@@ -21,10 +21,11 @@ Vector scaled(Vector values, double factor);
 
 // The step rule goes by these properties of x'.
 struct Along {
-  double slope = 0.0;      // b^T x'
-  double curvature = 0.0;  // x'^T M x' without the shift
-  bool momentum = false;   // x' is not M^-1 b, so that its own curvature scales it
-  bool zero = false;       // both b and x' are zero
+  double slope = 0.0;       // g^T x' / slope_unit
+  double curvature = 0.0;   // x'^T M x' without the shift
+  bool momentum = false;    // x' is not M^-1 b, so that its own curvature scales it
+  bool zero = false;        // both b and x' are zero
+  double slope_unit = 1.0;  // a power of two; without momentum gradient_scale
 };
 
 // Fills step, direction, step_size, predicted_kl and predicted_improvement in, and tells where no length gives the KL.

@@ -141,8 +141,39 @@ def test_scores_whose_squares_vanish_are_to_be_rescaled(solver: Any, call: dict[
     """Reported: the advice to increase the damping."""
     S, A, _, _ = batch(20, 3)
     for scale in (1e-170, 1e-300):
-        with pytest.raises(OverflowError, match=r"^scores: their squares .*; rescale the scores$"):
-            ff.natural_step(S * scale, A, solver=solver, **call)
+        for center in (False, True):
+            with pytest.raises(OverflowError, match=r"^scores: their squares .*; rescale the scores$"):
+                ff.natural_step(S * scale, A, solver=solver, center=center, **call)
+
+
+@pytest.mark.parametrize("call", [{"damping": 0.0}, {"damping": 1e-3, "relative_damping": True}])
+def test_a_stream_and_a_fisher_say_so_too(call: dict[str, Any]) -> None:
+    """Reported: advice to increase the damping.  Of a given gradient the sums do not tell which is right."""
+    S, A, _, _ = batch(20, 3)
+    for scale in (1e-160, 1e-170, 1e-300):  # squares of a few digits, or of none
+        with pytest.raises(OverflowError, match=r"^scores: their weighted squares .*; rescale the scores$"):
+            ff.natural_step(iter([(S * scale, A)]), **call)
+        F = ff.Fisher(3)
+        F.update(S * scale)
+        for solve in (
+            lambda: ff.natural_step(iter([(S * scale, None)]), gradient=np.ones(3), **call),  # noqa: B023
+            lambda: F.solve(np.ones(3), damping=0.0),  # noqa: B023
+        ):
+            with pytest.raises((OverflowError, np.linalg.LinAlgError), match="rescale"):
+                solve()
+    result = ff.natural_step(iter([(S * 1e-170, A)]), damping=1.0)
+    np.testing.assert_allclose(result.direction, S.T @ (A / len(S)) * 1e-170, rtol=1e-12)
+
+
+@by_solver
+@pytest.mark.parametrize("call", [{"damping": 0.0}, {"damping": 1.0, "relative_damping": True}])
+def test_scores_that_are_all_equal_have_no_covariance(solver: Any, call: dict[str, Any]) -> None:
+    """Reported: they were to be rescaled."""
+    for S in ([[1.0, 2.0]], np.full((4, 2), 0.5)):
+        result = ff.natural_step(S, np.arange(1.0, len(S) + 1.0), center=True, solver=solver, **call)
+        np.testing.assert_array_equal(result.step, [0.0, 0.0])
+        assert result.damping == 0.0
+        assert "zero_gradient" in [event.code for event in result.events]
 
 
 @pytest.mark.parametrize("solver", ["cholesky", "gram"])
@@ -237,13 +268,67 @@ def test_a_predicted_kl_above_max_kl_is_noted() -> None:
 
 def test_streams_and_batches_raise_the_same_error() -> None:
     S, A = np.ones((4, 2)), np.ones(4)
-    for scores, weights in ((S, np.full(4, 1e308)), (S * 1e200, np.ones(4))):
+    rng = np.random.default_rng(0)
+    large = rng.standard_normal((17, 8)), 1e292 * rng.standard_normal(17)  # whose squares leave the range
+    for scores, advantages, weights in (
+        (S, A, np.full(4, 1e308)),
+        (S * 1e200, A, np.ones(4)),
+        (*large, np.ones(17)),
+    ):
         errors = []
         for call in (
-            lambda: ff.natural_step(scores, A, weights=weights),  # noqa: B023
-            lambda: ff.natural_step(iter([(scores, A, weights)])),  # noqa: B023
+            lambda: ff.natural_step(scores, advantages, weights=weights),  # noqa: B023
+            lambda: ff.natural_step(iter([(scores, advantages, weights)])),  # noqa: B023
         ):
             with pytest.raises((OverflowError, ValueError)) as caught:
                 call()
             errors.append((caught.type, str(caught.value).removeprefix("item 0: ").split(":")[0]))
         assert errors[0] == errors[1]
+
+
+def test_a_singular_stream_whose_best_is_no_step_takes_none() -> None:
+    """Reported: the step left the range of float64."""
+    S, g = np.vstack([np.zeros(33), np.full(33, 0.58)]), np.random.default_rng(0).standard_normal(33)
+    g -= g.mean()  # orthogonal to the only score
+    for scores in (S, lambda: iter([(S, None)])):
+        result = ff.natural_step(scores, gradient=g, damping=0.0, max_kl=0.01)
+        np.testing.assert_array_equal(result.step, np.zeros(33))
+        assert result.residual == pytest.approx(1.0)
+        assert "untrusted" in [event.code for event in result.events]
+
+
+@pytest.mark.parametrize("scale", [1e120, 1e150])
+def test_an_improvement_beside_a_far_larger_momentum(scale: float) -> None:
+    """Reported: zero, since it was measured in the units of momentum's right-hand side."""
+    S, A, _, _ = batch(20, 3)
+    previous = np.random.default_rng(1).standard_normal(3)
+    call: dict[str, Any] = {"momentum": 0.9, "damping": 1.0}
+    expected = ff.natural_step(S, A, previous=previous * 1e8, **call).predicted_improvement * 1e-8
+    for scores in (S, lambda: iter([(S, A / scale)])):
+        rows = {"advantages": A / scale} if scores is S else {}
+        result = ff.natural_step(scores, previous=previous * scale, **rows, **call)
+        assert result.predicted_improvement == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e72])
+def test_a_kl_far_below_its_damping(scale: float) -> None:
+    """Reported: zero of a stream, since it was measured in the units of the gradient."""
+    S, A, _, _ = batch(20, 3)
+    S *= scale
+    for damping in (1e60, 1e139):
+        results = [
+            ff.natural_step(scores, *rest, damping=damping, relative_damping=True, max_kl=0.01)  # type: ignore[call-overload]
+            for scores, *rest in ((S, A), (lambda: iter([(S, A)]),))
+        ]
+        assert results[0].predicted_kl > 0.0
+        assert results[1].predicted_kl == pytest.approx(results[0].predicted_kl, rel=1e-8)
+
+
+def test_a_gram_matrix_below_rounding_gives_no_worse_than_no_step() -> None:
+    """Reported: its residual was below one, but x^T (F + lambda I) x / 2 - g^T x above zero."""
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        S, A = 10.0 ** rng.uniform(3, 7) * rng.standard_normal((31, 3)), rng.standard_normal(31)
+        result = ff.natural_step(S, A, solver="gram")
+        x, g = result.direction, result.gradient
+        assert x @ (S.T @ (S @ x) / 31 + 1e-4 * x) / 2 <= (g @ x) * (1 + 1e-6)

@@ -127,6 +127,16 @@ def test_one_column_of_rounding_does_not_hide_the_gradient_of_another() -> None:
     assert ff.natural_step(iter(Z), damping=1e-3).gradient[1] == 1.0
 
 
+def test_an_entry_of_rounding_is_zero_beside_one_far_smaller() -> None:
+    """Reported: of centred scores, the entries of equal ones made the whole step."""
+    rng = np.random.default_rng(0)
+    S = np.hstack([1e-40 * rng.standard_normal((7, 2)), np.tile(rng.standard_normal(3), (7, 1))])
+    result = ff.natural_step(S, rng.standard_normal(7), center=True, max_kl=0.01)
+    np.testing.assert_array_equal(result.gradient[2:], np.zeros(3))
+    np.testing.assert_array_equal(result.step[2:], np.zeros(3))
+    assert result.gradient[:2].all()
+
+
 def test_a_gradient_that_is_given_is_taken_as_it_is() -> None:
     S, _, _, _ = batch(20, 3)
     result = ff.natural_step(S, gradient=np.full(3, 1e-30), max_kl=0.01)

@@ -287,3 +287,29 @@ def test_a_row_that_is_not_finite_in_the_second_pass_is_named() -> None:
         ValueError, match="item 0: scores: expected finite values, as in the first pass, row 7"
     ):
         ff.natural_step(blocks)
+
+
+@pytest.mark.parametrize("unit", [1e-290, 1e-250, 1e250, 1e290])
+def test_weights_of_any_size_are_those_of_a_batch(unit: float) -> None:
+    """Reported: products of small weights with small advantages were zero, and so was the step."""
+    moderate = ff.natural_step(S, A, weights=W, damping=1e-2)
+    for scale in (1e-200, 1.0):
+        for stream in (Fresh(S, A * scale, W * unit), parts(S, A * scale, W * unit)):
+            result = ff.natural_step(stream, damping=1e-2)
+            assert result.residual < 1e-10
+            np.testing.assert_allclose(result.gradient, moderate.gradient * scale, rtol=1e-10)
+            np.testing.assert_allclose(result.direction, moderate.direction * scale, rtol=1e-8)
+        result = ff.natural_step(Fresh(S, None, W * unit), gradient=G * scale, count=W.sum() * unit)
+        exact = ff.natural_step(S, gradient=G, weights=W)
+        assert result.residual < 1e-10
+        np.testing.assert_allclose(result.direction, exact.direction * scale, rtol=1e-8)
+
+
+def test_blocks_without_weights_and_of_weights_of_zero_beside_others() -> None:
+    blocks = [
+        (S[:50], A[:50], np.zeros(50)),
+        (S[50:150], A[50:150], np.full(100, 1e-100)),
+        (S[150:], A[150:]),
+    ]
+    result = ff.natural_step(iter(blocks))
+    np.testing.assert_allclose(result.direction, ff.natural_step(S[150:], A[150:]).direction, rtol=1e-10)
