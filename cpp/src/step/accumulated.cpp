@@ -330,7 +330,7 @@ std::vector<NaturalStep> natural_steps(const AccumulatedBatch& batch, const std:
     along.curvature = std::max(along.curvature, 0.0);
     along.momentum = momentum;
     along.zero = b_norm == 0.0 && detail::norm(solution) == 0.0;
-    detail::scale_to_kl(solution, {part, own / part}, along, options.max_kl, result);
+    detail::scale_to_kl(solution, {own, own / part}, along, options.max_kl, result);
     result = detail::told(std::move(result));
   }
   return steps;

@@ -1,6 +1,7 @@
 #include "step/posed_step.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -84,20 +85,25 @@ NaturalStep PosedStep::take(MatrixProvider* matrices) {
     result.events.push_back(std::move(*untrusted));
   }
 
+  Units units{problem_.solution_scale(), problem_.system_scale()};
   Along along;
   along.momentum = shared_->momentum.active();
   along.slope = dot(workspace_.b, outcome.solution.x);
   along.slope_unit = problem_.gradient_scale;
   result.gradient = problem_.gradient;
   if (along.momentum) {
-    add_prior(outcome.solution, result.gradient);
+    units.solution_scale = add_prior(outcome.solution, result.gradient);
     along.slope_unit = unit_of(result.gradient);
     along.slope = dot(scaled(result.gradient, 1.0 / along.slope_unit), outcome.solution.x);
   }
   const Vector& products = outcome.solution.scores_times_x;  // x'^T M x' without the shift: sum w (S x')^2
-  for (std::size_t n = 0; n < products.size(); ++n) along.curvature += system_.weight(n) * products[n] * products[n];
+  along.curvature_unit = unit_of(products);
+  for (std::size_t n = 0; n < products.size(); ++n) {
+    const double product = products[n] / along.curvature_unit;
+    along.curvature += system_.weight(n) * product * product;
+  }
   along.zero = b_norm == 0.0 && norm(outcome.solution.x) == 0.0;
-  scale_to_kl(outcome.solution.x, {problem_.gradient_scale, problem_.system_scale()}, along, options_.max_kl, result);
+  scale_to_kl(outcome.solution.x, units, along, options_.max_kl, result);
   return told(std::move(result));
 }
 
@@ -128,7 +134,11 @@ std::vector<double> PosedStep::sample_weights(Outcome& outcome, std::vector<Even
   const double share = length / norm(direction);
   SampleWeights weights = final_weights(workspace_, most_miss / share, outcome);
   if (system_.centred()) uncentre(outcome.solution.x, weights);
-  if (weights.miss * share <= most_miss) return scaled(std::move(weights.u), problem_.solution_scale());
+  if (weights.miss * share <= most_miss) {
+    Vector u = scaled(std::move(weights.u), problem_.solution_scale());
+    if (std::isnormal(norm(u))) return u;
+    weights.miss = 1.0;  // what underflows is lost
+  }
   if (weights.u.empty() && system_.shift() == 0.0) {
     events.push_back({EventCode::no_sample_weights, outcome.solver});
   } else {
@@ -158,11 +168,19 @@ void PosedStep::tell_what_the_scores_do_not_span(const Outcome& outcome, std::ve
   if (share > 0.01) events.push_back({EventCode::outside_span, outcome.solver, {std::min(share, 1.0)}});
 }
 
-// Turns x' into the whole direction, and g into what it was without momentum.
-void PosedStep::add_prior(Solution& solution, Vector& gradient) const {
-  const double unit = problem_.solution_scale();
+// Turns x' into the whole direction, and g into what it was without momentum.  Returns the unit of the direction: that
+// of x', or where the direction would vanish in it, the prior's, a power of two away.
+double PosedStep::add_prior(Solution& solution, Vector& gradient) const {
+  double unit = problem_.solution_scale();
   const Momentum& momentum = shared_->momentum;
   const Vector& prior = momentum.prior();
+  constexpr double small = 0x1p-900;
+  if (norm(prior) > 0.0 && norm(solution.x) < small && unit_of(prior) / unit < small) {
+    const int lift = std::ilogb(unit) - std::ilogb(unit_of(prior));
+    unit = std::scalbn(unit, -lift);
+    for (double& value : solution.x) value = std::scalbn(value, lift);
+    for (double& value : solution.scores_times_x) value = std::scalbn(value, lift);
+  }
   for (std::size_t k = 0; k < prior.size(); ++k) solution.x[k] += prior[k] / unit;
   for (std::size_t n = 0; n < solution.scores_times_x.size(); ++n) {
     solution.scores_times_x[n] += momentum.scores_times_prior()[n] / unit;
@@ -174,6 +192,7 @@ void PosedStep::add_prior(Solution& solution, Vector& gradient) const {
     const Vector weighted = weighted_advantages(original, problem_.total_weight);
     rmatvec<double>(system_.scores(), weighted.data(), gradient.data(), shared_->context);
   }
+  return unit;
 }
 
 }  // namespace fastfisher::detail

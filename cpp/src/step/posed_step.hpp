@@ -52,7 +52,7 @@ class PosedStep {
   std::vector<double> sample_weights(Outcome& outcome, std::vector<Event>& events) const;
   void uncentre(const Vector& x, SampleWeights& weights) const;
   void tell_what_the_scores_do_not_span(const Outcome& outcome, std::vector<Event>& events) const;
-  void add_prior(Solution& solution, Vector& gradient) const;
+  double add_prior(Solution& solution, Vector& gradient) const;
 
   StepOptions options_;
   SharedBatch* shared_;

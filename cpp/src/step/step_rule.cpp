@@ -21,21 +21,22 @@ Vector scaled(Vector values, double factor) {
   return values;
 }
 
-// In the units of x', g^T x = gradient_scale^2 system_scale slope, and x^T F x likewise.
 void scale_to_kl(const Vector& solution, const Units& units, const Along& along, std::optional<double> max_kl,
                  NaturalStep& result) {
-  double length = units.solution_scale();  // of the step, in units of x'
+  double length = units.solution_scale;  // of the step, in units of x'
   if (max_kl.has_value()) {
     const double square = along.momentum ? along.curvature : along.slope;
     length = square > 0.0 ? std::sqrt(2.0 * *max_kl * units.system_scale / square) : 0.0;
+    if (along.momentum) length /= along.curvature_unit;
     if (length == 0.0 && !along.zero) {
       result.events.push_back({EventCode::no_step_length, result.solver, {along.momentum ? 1.0 : 0.0}});
     }
   }
-  result.step_size = length / units.solution_scale();
-  result.predicted_kl = 0.5 * (length / units.system_scale) * (length * along.curvature);
+  result.step_size = length / units.solution_scale;
+  const double unit = along.curvature_unit;
+  result.predicted_kl = 0.5 * (length * unit / units.system_scale) * (length * unit * along.curvature);
   result.predicted_improvement = length * along.slope * along.slope_unit;
-  result.direction = scaled(solution, units.solution_scale());
+  result.direction = scaled(solution, units.solution_scale);
   result.step = scaled(result.direction, result.step_size);
   for (const double value : {result.step_size, result.predicted_kl, result.predicted_improvement}) {
     if (!std::isfinite(value)) out_of_range();

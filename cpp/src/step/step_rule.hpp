@@ -7,13 +7,10 @@
 
 namespace fastfisher::detail {
 
-// A solution x' of M x' = b stands for x = gradient_scale system_scale x', where M = system_scale (F + lambda I) and
-// b = g / gradient_scale.
+// x' stands for x = solution_scale x', and M for system_scale (F + lambda I).
 struct Units {
-  double gradient_scale = 1.0;
+  double solution_scale = 1.0;
   double system_scale = 1.0;
-
-  double solution_scale() const noexcept { return gradient_scale * system_scale; }
 };
 
 // Returns values * factor.  Throws std::overflow_error where that leaves the range of double.
@@ -21,11 +18,12 @@ Vector scaled(Vector values, double factor);
 
 // The step rule goes by these properties of x'.
 struct Along {
-  double slope = 0.0;       // g^T x' / slope_unit
-  double curvature = 0.0;   // x'^T M x' without the shift
-  bool momentum = false;    // x' is not M^-1 b, so that its own curvature scales it
-  bool zero = false;        // both b and x' are zero
-  double slope_unit = 1.0;  // a power of two; without momentum gradient_scale
+  double slope = 0.0;           // g^T x' / slope_unit
+  double curvature = 0.0;       // x'^T M x' without the shift, / curvature_unit^2
+  bool momentum = false;        // x' is not M^-1 b, so that its own curvature scales it
+  bool zero = false;            // both b and x' are zero
+  double slope_unit = 1.0;      // a power of two; without momentum that of b
+  double curvature_unit = 1.0;  // a power of two, so that no square underflows
 };
 
 // Fills step, direction, step_size, predicted_kl and predicted_improvement in, and tells where no length gives the KL.
