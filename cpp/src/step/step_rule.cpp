@@ -11,6 +11,16 @@ namespace {
   throw std::overflow_error("the step leaves the range of float64; increase damping or rescale scores or advantages");
 }
 
+// Returns length^2 x'^T M x' / (2 system_scale).  The factors may be further apart than float64 reaches, so that their
+// exponents are added up apart.
+double half_square(double length, const Units& units, const Along& along) {
+  int of_length = 0, of_scale = 0, of_curvature = 0;
+  const double part = std::frexp(length, &of_length), scale = std::frexp(units.system_scale, &of_scale);
+  const double curvature = std::frexp(along.curvature, &of_curvature);
+  const int exponent = 2 * (of_length + std::ilogb(along.curvature_unit)) - of_scale + of_curvature;
+  return std::ldexp(0.5 * (part / scale) * (part * curvature), exponent);
+}
+
 }  // namespace
 
 Vector scaled(Vector values, double factor) {
@@ -33,8 +43,7 @@ void scale_to_kl(const Vector& solution, const Units& units, const Along& along,
     }
   }
   result.step_size = length / units.solution_scale;
-  const double unit = along.curvature_unit;
-  result.predicted_kl = 0.5 * (length * unit / units.system_scale) * (length * unit * along.curvature);
+  result.predicted_kl = half_square(length, units, along);
   result.predicted_improvement = length * along.slope * along.slope_unit;
   result.direction = scaled(solution, units.solution_scale);
   result.step = scaled(result.direction, result.step_size);
