@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,20 +14,20 @@ from ..arguments import check_fields
 from ..training.errors import UserError
 from ..training.whole_files import user_path
 
-KINDS = ConstructorRegistry()
-"""How words become whole numbers, of which ``1e6`` is one, and paths, in which ``~`` is the home folder."""
+Switch = Annotated[bool, FlagCreatePairsOff]
+"""A flag without its ``--no-`` twin."""
 
 
-@KINDS.primitive_rule
-def _whole_numbers(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[int] | None:
-    if info.type is not int:
-        return None
+def _one_word(
+    kind: type, metavar: str, read: Callable[[str], Any], shown: Callable[[Any], str] = str
+) -> PrimitiveConstructorSpec[Any]:
+    """Return how one word becomes a value of this kind, and how that is shown."""
     return PrimitiveConstructorSpec(
         nargs=1,
-        metavar="INT",
-        instance_from_str=lambda words: _whole_number(words[0]),
-        is_instance=lambda value: isinstance(value, int),
-        str_from_instance=lambda value: [str(value)],
+        metavar=metavar,
+        instance_from_str=lambda words: read(words[0]),
+        is_instance=lambda value: isinstance(value, kind),
+        str_from_instance=lambda value: [shown(value)],
     )
 
 
@@ -40,40 +41,23 @@ def _whole_number(word: str) -> int:
         return int(value)
 
 
-@KINDS.primitive_rule
-def _paths(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Path] | None:
-    if info.type is not Path:
-        return None
-    return PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="PATH",
-        instance_from_str=lambda words: user_path(words[0]),
-        is_instance=lambda value: isinstance(value, Path),
-        str_from_instance=lambda value: [str(value)],
-    )
-
-
-Switch = Annotated[bool, FlagCreatePairsOff]
-"""A flag without its ``--no-`` twin."""
-
-
-def _json_object(words: list[str]) -> dict[str, Any]:
-    value = json.loads(words[0])
+def _json_object(word: str) -> dict[str, Any]:
+    value = json.loads(word)
     if not isinstance(value, dict):
-        raise ValueError(f"expected a JSON object, got {words[0]}")
+        raise ValueError(f"expected a JSON object, got {word}")
     return value
 
 
-JsonObject = Annotated[
-    dict[str, Any],
-    PrimitiveConstructorSpec(
-        nargs=1,
-        metavar="JSON",
-        instance_from_str=_json_object,
-        is_instance=lambda value: isinstance(value, dict),
-        str_from_instance=lambda value: [json.dumps(value)],
-    ),
-]
+JsonObject = Annotated[dict[str, Any], _one_word(dict, "JSON", _json_object, json.dumps)]
+
+KINDS = ConstructorRegistry()
+"""How words become whole numbers, of which ``1e6`` is one, and paths, in which ``~`` is the home folder."""
+_BY_TYPE = {int: _one_word(int, "INT", _whole_number), Path: _one_word(Path, "PATH", user_path)}
+
+
+@KINDS.primitive_rule
+def _by_type(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    return _BY_TYPE.get(info.type)
 
 
 def check_flags(command: object) -> None:
