@@ -17,7 +17,8 @@ from ...policies import Policy
 from ..batch import Batch, Trajectory
 from ..environments.flat import FlatObservations
 from ..environments.interface import CheckedResults, refuse_shared, what_is_malformed
-from ..environments.recipe import Recipe, close_environment
+from ..environments.masks import ActionMasked
+from ..environments.recipe import Env, Recipe, close_environment
 from ..environments.spaces import action_converter
 from ..errors import UserError
 from ..seeding import Stream, stream
@@ -52,11 +53,7 @@ class VectorRollouts(Rollouts):
     @classmethod
     def from_recipe(cls, recipe: Recipe, copies: int, seed: int, batch_steps: int) -> VectorRollouts:
         """Make the copies in one synchronous vector environment."""
-        # What a copy gives is checked before it is put beside what the others give.
-        envs = SyncVectorEnv(
-            [lambda: CheckedResults(FlatObservations(recipe()))] * copies,
-            autoreset_mode=AutoresetMode.NEXT_STEP,
-        )
+        envs = SyncVectorEnv([lambda: _checked(recipe())] * copies, autoreset_mode=AutoresetMode.NEXT_STEP)
         refuse_shared(envs)
         rollouts = cls(envs, seed, batch_steps)
         rollouts._owns_envs = True
@@ -139,6 +136,15 @@ def _loss_notes(steps: list[tuple[NDArray[Any], ...]]) -> tuple[str, ...]:
         "time limit cuts off: an environment that writes into one array should return copies of it "
         "(or take AutoresetMode.NEXT_STEP)",
     )
+
+
+def _checked(env: Env) -> Env:
+    """Return a copy whose results are checked before they are put beside those of the others.
+
+    One whose observations had to be flattened, or have a mask behind them, has these checked already.
+    """
+    flat = env if isinstance(env, (ActionMasked, FlatObservations)) else FlatObservations(env)
+    return CheckedResults(flat)
 
 
 def _by_lane(steps: list[tuple[NDArray[Any], ...]], resetting_steps: int) -> Iterator[Trajectory]:
