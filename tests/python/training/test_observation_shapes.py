@@ -135,7 +135,15 @@ def test_entries_are_those_of_gymnasium(name: str) -> None:
     flat = flattener(space)
     for _ in range(20):
         observation = space.sample()
-        np.testing.assert_array_equal(flat(observation), flatten(space, observation))
+        entries, expected = flat(observation), flatten(space, observation)
+        np.testing.assert_array_equal(entries, expected)
+        assert entries.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_copies_in_one_vector_environment_observe_every_space(name: str) -> None:
+    with NPG(lambda: Wrong(None, -1, SPACES[name]), batch_steps=20, num_envs=2, workers=1) as agent:
+        assert agent.learn(20).steps == 20
 
 
 def test_entries_are_in_the_precision_of_the_space() -> None:

@@ -85,8 +85,8 @@ def _one_hot(space: spaces.Discrete) -> Flattener:
             place = -1
         if not 0 <= place < n:
             raise ValueError(f"expected an observation of {space}, got {in_words(observation)}")
-        entries = np.zeros(n)
-        entries[place] = 1.0
+        entries = np.zeros(n, space.dtype)
+        entries[place] = 1
         return entries
 
     return flat
@@ -103,8 +103,8 @@ def _one_hots(space: spaces.MultiDiscrete) -> Flattener:
         places = array - starts if fits else array
         if not fits or (places < 0).any() or (places >= counts).any():
             raise ValueError(f"expected an observation of {space}, got {' '.join(repr(observation).split())}")
-        entries = np.zeros(size)
-        entries[offsets + places.ravel()] = 1.0
+        entries = np.zeros(size, space.dtype)
+        entries[offsets + places.ravel()] = 1
         return entries
 
     return flat
