@@ -1,0 +1,127 @@
+"""Hooks that note what goes into each layer, and where its output is in the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_map, tree_unflatten
+from torch.utils.hooks import RemovableHandle
+
+from .loose import Batch, LooseParameter, Source
+from .rules import Call
+from .survey import Layer, Survey
+
+
+@dataclass(frozen=True)
+class Record:
+    """One call of a layer.
+
+    An output is held by its edge in the graph, not as a tensor: where the next operation works in place, as
+    ``nn.ReLU(inplace=True)`` does, the tensor becomes that operation's, and its edge stays the layer's.
+    """
+
+    layer: Layer
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    versions: tuple[tuple[Tensor, int], ...]
+    edges: tuple[GradientEdge | None, ...]
+    outputs: tuple[tuple[torch.Size, torch.dtype], ...]
+    form: TreeSpec
+
+    def call(self, errors: list[Tensor | None]) -> Call:
+        """Return the call with the errors of its outputs."""
+        for tensor, version in self.versions:
+            if tensor._version != version:
+                raise RuntimeError(
+                    f"{self.layer}: expected its input as it was in the forward pass, got one that was changed "
+                    "in place after it"
+                )
+        return Call(self.args, self.kwargs, tree_unflatten(errors, self.form))
+
+
+class Recorder:
+    """Watches the forward passes of a module while it is entered."""
+
+    def __init__(self, module: nn.Module, parts: Survey) -> None:
+        self.records: list[Record] = []
+        self.batch = Batch()
+        self.sources: dict[str, Source] = {
+            name: Source(name, parts.parameters[name], self.batch) for _, _, name in parts.loose
+        }
+        self._module, self._parts = module, parts
+        self._undo: list[Callable[[], None]] = []
+
+    def start(self) -> None:
+        """Put the hooks and the loose parameters' stand-ins in place."""
+        try:
+            self._hook(
+                self._module.register_forward_pre_hook(self._see_batch, prepend=True, with_kwargs=True)
+            )
+            for layer in self._parts.layers:
+                note = self._noting(layer)
+                self._hook(layer.module.register_forward_hook(note, prepend=True, with_kwargs=True))
+            stand_ins = {name: source.stand_in() for name, source in self.sources.items()}
+            for module, name, full in self._parts.loose:
+                self._replace(module, name, stand_ins[full])
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Take them away again."""
+        while self._undo:
+            self._undo.pop()()
+
+    def _hook(self, handle: RemovableHandle) -> None:
+        self._undo.append(handle.remove)
+
+    def _replace(self, module: nn.Module, name: str, stand_in: LooseParameter) -> None:
+        before = module._parameters[name]
+
+        def restore() -> None:
+            if module._parameters.get(name) is stand_in:
+                module._parameters[name] = before
+
+        module._parameters[name] = stand_in  # type: ignore[assignment]
+        self._undo.append(restore)
+
+    def _see_batch(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.batch.see((args, kwargs))
+
+    def _noting(self, layer: Layer) -> Callable[..., None]:
+        def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            self.batch.see((args, kwargs))
+            if not torch.is_grad_enabled():
+                return
+            outputs, form = tree_flatten(output)
+            edges = tuple(_edge(value) for value in outputs)
+            if not any(edges):
+                return
+            args, kwargs = tree_map(_detached, (args, kwargs))
+            inputs = tree_flatten((args, kwargs))[0]
+            self.records.append(
+                Record(
+                    layer,
+                    args,
+                    kwargs,
+                    tuple((t, t._version) for t in inputs if isinstance(t, Tensor) and not t.is_inference()),
+                    edges,
+                    tuple((o.shape, o.dtype) for o in outputs if isinstance(o, Tensor)),
+                    form,
+                )
+            )
+
+        return note
+
+
+def _edge(value: Any) -> GradientEdge | None:
+    return get_gradient_edge(value) if isinstance(value, Tensor) and value.requires_grad else None
+
+
+def _detached(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value

@@ -1,0 +1,226 @@
+"""Rows of an exact Fisher matrix: several for each sample, put together from what each root gave.
+
+A layer's inputs are the same for all m rows of a sample, so that they are stored once, as the left side of a
+pair (N, p), (N, m, q).  The columns of such a block are those of the weight's transpose, and of the bias below
+it where the inputs have a column of ones.  A parameter that does not depend on the input, such as log_std,
+has the same m rows for every sample: they are kept once, with the weight sqrt(N).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .rules import Factor, Pair
+
+_ROUNDINGS = 16.0
+
+
+class Rows(NamedTuple):
+    """What m rows a sample of one parameter are: (N, m, k) `dense`, or `inputs` (N, p) and `errors` (N, m, q).
+
+    `bias_of` names the weight whose errors the rows are, `constant` tells that all samples have the same.
+    """
+
+    dense: Tensor | None = None
+    inputs: Tensor | None = None
+    errors: Tensor | None = None
+    bias_of: str | None = None
+    constant: bool = False
+
+    def written_out(self) -> Tensor:
+        """Return the rows as (N, m, k), in the order of the parameter's own entries."""
+        if self.dense is not None:
+            return self.dense
+        assert self.errors is not None
+        assert self.inputs is not None
+        return (self.errors.unsqueeze(-1) * self.inputs[:, None, None, :]).flatten(2)
+
+
+def rows_of(factors: Sequence[Mapping[str, Factor]]) -> dict[str, Rows]:
+    """Return the rows of each parameter from the factors of one root, of which there are m."""
+    found: dict[str, Rows] = {}
+    weights: dict[int, str] = {}
+    for name, first in factors[0].items():
+        if _is_product(first):
+            assert isinstance(first, Pair)
+            pairs = [each[name] for each in factors]
+            if all(_is_product(pair) and _is_same(pair.right, first.right) for pair in pairs):  # type: ignore[union-attr]
+                errors = torch.stack([pair.left[:, 0] for pair in pairs], dim=1)  # type: ignore[union-attr]
+                found[name] = Rows(inputs=first.right[:, 0], errors=errors)
+                weights[first.left.data_ptr()] = name
+    for name, first in factors[0].items():
+        if name in found:
+            continue
+        if isinstance(first, Tensor) and (weight := weights.get(first.data_ptr())) is not None:
+            errors = found[weight].errors
+            assert errors is not None
+            if errors[:, 0].shape == first.shape:
+                found[name] = Rows(dense=errors, bias_of=weight)
+                continue
+        dense = torch.stack([_flat(each[name]) for each in factors], dim=1)
+        found[name] = Rows(dense=dense, constant=_is_constant(dense))
+    return found
+
+
+def joined(
+    roots: Sequence[Mapping[str, Rows]], sizes: Sequence[tuple[str, int]]
+) -> tuple[list[Tensor | tuple[Tensor, Tensor]], NDArray[np.intp]]:
+    """Put the rows of several roots below one another, and the parameters' columns side by side.
+
+    Parameters
+    ----------
+    roots : sequence of mappings
+        The rows of each parameter that the root reaches, by name.
+    sizes : sequence of (str, int)
+        The parameters, in torch's order, and how many entries each has.
+
+    Returns
+    -------
+    list of blocks, (d,) array
+        The blocks, and where among their columns those of torch's order are.
+    """
+    layout = _Layout.of(roots)
+    blocks: list[Tensor | tuple[Tensor, Tensor]] = []
+    places: dict[str, NDArray[np.intp]] = {}
+    biases = {
+        rows.bias_of: name for found in roots for name, rows in found.items() if rows.bias_of is not None
+    }
+    start = 0
+    for name, size in sizes:
+        if name in places:
+            continue
+        each = [found.get(name) for found in roots]
+        inputs = _shared_inputs(each)
+        if inputs is None:
+            blocks.append(layout.dense(each, size))
+            places[name] = np.arange(start, start + size)
+            start += size
+            continue
+        bias = biases.get(name)
+        if bias is not None and not all(
+            found.get(bias) is None or found[bias].bias_of == name for found in roots
+        ):
+            bias = None
+        left, right = layout.pair(each, inputs, ones=bias is not None)
+        blocks.append((left, right))
+        q, p = right.shape[2], inputs.shape[1]
+        places[name] = start + np.arange(p * q).reshape(p, q).T.reshape(-1)
+        start += p * q
+        if bias is not None:
+            places[bias] = np.arange(start, start + q)
+            start += q
+    return blocks, np.concatenate([places[name] for name, _ in sizes])
+
+
+class _Layout(NamedTuple):
+    """Where the rows of each root are: `first` is its first among the m of a sample, None where constant."""
+
+    samples: int
+    repeats: int
+    counts: tuple[int, ...]
+    first: tuple[int | None, ...]
+    constants: int
+    padding: int
+    """Samples of zeros, whose rows hold those of the constant roots."""
+
+    @classmethod
+    def of(cls, roots: Sequence[Mapping[str, Rows]]) -> _Layout:
+        first: list[int | None] = []
+        counts: list[int] = []
+        repeats = constants = samples = 0
+        for found in roots:
+            sides = [rows.dense if rows.dense is not None else rows.errors for rows in found.values()]
+            shapes = [side.shape for side in sides if side is not None]
+            if not shapes:
+                first.append(None)
+                counts.append(0)
+                continue
+            samples, m = shapes[0][:2]
+            counts.append(m)
+            if all(rows.constant for rows in found.values()):
+                first.append(None)
+                constants += m
+            else:
+                first.append(repeats)
+                repeats += m
+        padding = -(-constants // repeats) if repeats else 0
+        return cls(samples, repeats, tuple(counts), tuple(first), constants, padding)
+
+    def dense(self, each: Sequence[Rows | None], size: int) -> Tensor:
+        """Return the block of a parameter with `size` entries, all rows below one another."""
+        given = [rows.written_out() for rows in each if rows is not None]
+        if len(each) == 1 and not self.constants:
+            return given[0].flatten(0, 1)
+        varying = self.samples * self.repeats
+        rows_ = varying + (self.padding * self.repeats if self.repeats else self.constants)
+        block = given[0].new_zeros(rows_, size)
+        per_sample = block[:varying].view(self.samples, self.repeats, size) if varying else None
+        at = varying
+        for rows, first, m in zip(each, self.first, self.counts, strict=True):
+            if rows is None:
+                at += m if first is None else 0
+                continue
+            dense = rows.written_out()
+            if first is None:
+                block[at : at + m] = math.sqrt(self.samples) * dense[0]
+                at += m
+            else:
+                assert per_sample is not None
+                per_sample[:, first : first + dense.shape[1]] = dense
+        return block
+
+    def pair(self, each: Sequence[Rows | None], inputs: Tensor, *, ones: bool) -> tuple[Tensor, Tensor]:
+        """Return the block of a weight whose inputs are the same for all roots."""
+        p = inputs.shape[1]
+        left = inputs
+        if ones or self.padding:
+            left = inputs.new_zeros(self.samples + self.padding, p + ones)
+            left[: self.samples, :p] = inputs
+            if ones:
+                left[: self.samples, p] = 1.0
+        given = [rows for rows in each if rows is not None]
+        assert given[0].errors is not None
+        if len(each) == 1 and not self.padding:
+            return left, given[0].errors
+        right = given[0].errors.new_zeros(self.samples + self.padding, self.repeats, given[0].errors.shape[2])
+        for rows, first in zip(each, self.first, strict=True):
+            if rows is not None:
+                assert rows.errors is not None
+                assert first is not None
+                right[: self.samples, first : first + rows.errors.shape[1]] = rows.errors
+        return left, right
+
+
+def _is_product(factor: Factor) -> bool:
+    return isinstance(factor, Pair) and factor.left.shape[1] == 1
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    return one.data_ptr() == other.data_ptr() and one.shape == other.shape and one.stride() == other.stride()
+
+
+def _flat(factor: Factor) -> Tensor:
+    return (factor.dense() if isinstance(factor, Pair) else factor).flatten(1)
+
+
+def _is_constant(dense: Tensor) -> bool:
+    """Tell whether all samples have the same rows, but for the rounding of packets and their remainders."""
+    first = dense[:1]
+    bound = _ROUNDINGS * torch.finfo(dense.dtype).eps * float(first.abs().amax())
+    return bool(((dense - first).abs() <= bound).all())
+
+
+def _shared_inputs(each: Sequence[Rows | None]) -> Tensor | None:
+    """Return the inputs that the rows of all roots are products with, None where there are none such."""
+    given = [rows for rows in each if rows is not None]
+    first = given[0].inputs
+    if first is None or any(rows.inputs is None or not _is_same(rows.inputs, first) for rows in given):
+        return None
+    return first

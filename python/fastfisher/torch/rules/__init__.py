@@ -1,0 +1,11 @@
+"""Rules: how the scores of a layer's parameters follow from its inputs and the errors of its outputs.
+
+One table, from the type of a module to its rule; one file a family of layers.  `register` adds to it.
+"""
+
+from __future__ import annotations
+
+from . import linear
+from .table import Call, Factor, Pair, Rule, register, rule_for
+
+__all__ = ["Call", "Factor", "Pair", "Rule", "linear", "register", "rule_for"]

@@ -1,0 +1,320 @@
+"""The tape of one capture: from log-probabilities to per-sample scores by one backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from .certificate import certify
+from .errors import UnsupportedModuleError
+from .recorder import Recorder
+from .rules import Factor, Pair
+from .rows import joined, rows_of
+from .scores import Column, TorchScores
+from .survey import Survey
+
+_certified: WeakKeyDictionary[nn.Module, set[Any]] = WeakKeyDictionary()
+"""The ways in which each module was called when its scores were compared with autograd's gradient."""
+
+
+class Tape:
+    """What `capture` returns: a context manager that watches a module's forward passes.
+
+    Several calls of one layer within a block are uses of the same parameters, whose scores are added.  A
+    block that is entered again starts anew.
+    """
+
+    def __init__(self, module: nn.Module, parts: Survey, check: bool | None) -> None:
+        self.module, self.check = module, check
+        self._parts = parts
+        self._recorder = Recorder(module, parts)
+
+    def __enter__(self) -> Tape:
+        self._recorder = Recorder(self.module, self._parts)
+        self._recorder.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._recorder.stop()
+
+    def scores(
+        self, log_prob: Tensor, *, retain_graph: bool = False, check: bool | None = None
+    ) -> TorchScores:
+        """Return the scores of the module's parameters, by one backward pass that forms no weight's gradient.
+
+        Parameters
+        ----------
+        log_prob : (N,) tensor
+            The log-probabilities of the samples, computed inside of the block.
+        retain_graph : bool
+            Keep the graph for another backward pass.
+        check : bool, optional
+            As that of `capture`, which is the default.
+
+        Returns
+        -------
+        TorchScores
+            (N, d): row n is the gradient of ``log_prob[n]`` by the trainable parameters that log_prob depends
+            on.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If log_prob is not as above, or no trainable parameter of the module is behind it.
+        UnsupportedModuleError
+            If a module was called in a way that has no per-sample scores.
+        ScoresMismatchError
+            If the scores do not add up to autograd's own gradient.
+        """
+        self._check_log_prob(log_prob)
+        ones = [torch.ones_like(log_prob)]
+        certifying = self._is_to_certify(check, log_prob.dtype)
+        factors = self._differentiate([log_prob], ones, retain_graph=retain_graph or certifying)
+        if certifying:
+            self._certify(factors, [log_prob], ones, retain_graph)
+        columns = self._columns(factors)
+        return TorchScores(columns, [_block(factors[name]) for name, _ in columns])
+
+    def fisher_scores(
+        self, distribution: Any, *, retain_graph: bool = False, check: bool | None = None
+    ) -> TorchScores:
+        """Return scores whose Gram matrix over N is the exact Fisher matrix, the expectation over actions.
+
+        Parameters
+        ----------
+        distribution : torch.distributions.Distribution, or list of them
+            The policy's for N states, computed inside of the block.
+        retain_graph : bool
+            Keep the graph for another backward pass, such as that of `scores`.
+        check : bool, optional
+            As that of `capture`, which is the default.
+
+        Returns
+        -------
+        TorchScores
+            With several rows for each state, and N for its `count`; it takes a `gradient`, such as that of
+            `TorchScores.mean_gradient`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the distribution is of another kind, or has no parameters in the graph.
+        """
+        from .fisher import fisher_roots
+
+        return self.root_scores(fisher_roots(distribution), retain_graph=retain_graph, check=check)
+
+    def root_scores(
+        self, roots: Sequence[tuple[Tensor, Tensor]], *, retain_graph: bool = False, check: bool | None = None
+    ) -> TorchScores:
+        """Return the rows J^T E_k of roots of a Fisher matrix, given in tensors z of the graph.
+
+        Parameters
+        ----------
+        roots : sequence of pairs of tensors
+            z, (N, ...), a tensor of the graph, and E, (m, N, ...): sum_k E[k, n] E[k, n]^T is the Fisher
+            matrix in z[n].  Several z are orthogonal in the Fisher metric.
+        retain_graph : bool
+            Keep the graph for another backward pass.
+        check : bool, optional
+            As that of `capture`, which is the default.
+
+        Returns
+        -------
+        TorchScores
+            Whose S^T S / N is sum over z and k of J^T E_k E_k^T J / N, the exact Fisher matrix; its `count`
+            is N.
+
+        Raises
+        ------
+        ValueError, UnsupportedModuleError, ScoresMismatchError
+            As `scores` does.
+        """
+        certifying = self._is_to_certify(check, roots[0][0].dtype)
+        each = []
+        for place, (z, factors) in enumerate(roots):
+            keep = retain_graph or certifying or place < len(roots) - 1
+            each.append(rows_of(self._root_factors(z, factors, retain_graph=keep)))
+        if certifying:
+            self._certify_roots(roots, retain_graph)
+        present = {name for found in each for name in found}
+        columns = self._columns(present)
+        blocks, order = joined(each, [(name, parameter.numel()) for name, parameter in columns])
+        return TorchScores(columns, blocks, order=order, count=len(roots[0][0]))
+
+    # Backward passes
+
+    def _differentiate(
+        self, outputs: Sequence[Tensor], errors: Sequence[Tensor], *, retain_graph: bool
+    ) -> dict[str, Factor]:
+        """Return the factors of each parameter, by one backward pass."""
+        found = self._backward(outputs, errors, retain_graph=retain_graph)
+        return self._factors(found, len(outputs[0]))
+
+    def _inputs(self) -> list[Any]:
+        """Return what to differentiate by: the layers' outputs, and the loose parameters' copies."""
+        edges = [edge for record in self._recorder.records for edge in record.edges if edge is not None]
+        inputs = [*edges, *(copies for _, copies in self._copies())]
+        if not inputs:
+            raise ValueError(
+                "log_prob: expected it to depend on the module's parameters, but the module was not called "
+                "within the capture, or only under torch.no_grad()"
+            )
+        return inputs
+
+    def _copies(self) -> list[tuple[str, Tensor]]:
+        return [
+            (name, copies)
+            for name, source in self._recorder.sources.items()
+            for copies in source.copies.values()
+        ]
+
+    def _backward(
+        self,
+        outputs: Sequence[Tensor],
+        errors: Sequence[Tensor],
+        *,
+        retain_graph: bool,
+        batched: bool = False,
+    ) -> list[Tensor | None]:
+        found = torch.autograd.grad(
+            outputs,
+            self._inputs(),
+            errors,
+            retain_graph=retain_graph,
+            allow_unused=True,
+            is_grads_batched=batched,
+        )
+        return list(found)
+
+    def _root_factors(self, z: Tensor, factors: Tensor, *, retain_graph: bool) -> list[dict[str, Factor]]:
+        """Return the factors of each parameter for each of the m factors of one root."""
+        try:
+            found = self._backward([z], [factors], retain_graph=True, batched=True)
+            each = [[None if g is None else g[k] for g in found] for k in range(len(factors))]
+        except RuntimeError:  # an operation whose backward pass cannot be batched
+            each = [self._backward([z], [factor], retain_graph=True) for factor in factors]
+        if not retain_graph:
+            del found
+        return [self._factors(errors, len(z)) for errors in each]
+
+    def _factors(self, errors: Sequence[Tensor | None], size: int) -> dict[str, Factor]:
+        """Return the factors of each parameter, the sum of its uses."""
+        uses: dict[str, list[Factor]] = {}
+        rest = iter(errors)
+        for record in self._recorder.records:
+            ours = [None if edge is None else next(rest) for edge in record.edges]
+            found = [error for error in ours if error is not None]
+            if not found:
+                continue
+            for error in found:
+                if error.ndim == 0 or len(error) != size:
+                    raise UnsupportedModuleError(
+                        f"{record.layer}: expected a batch of {size} samples, as log_prob has, along the first "
+                        f"axis of its output, got shape {tuple(error.shape)}"
+                    )
+            for name, factor in record.layer.rule(record.layer.module, record.call(ours)).items():
+                if name in record.layer.names:
+                    uses.setdefault(record.layer.names[name], []).append(factor)
+        for (name, copies), error in zip(self._copies(), rest, strict=True):
+            if error is None:
+                continue
+            if len(copies) != size:
+                raise UnsupportedModuleError(
+                    f"{name} of {self._parts.modules[name]}: expected it to be used with a batch of {size} "
+                    f"samples, as log_prob has, got {len(copies)}"
+                )
+            uses.setdefault(name, []).append(error)
+        return {name: _sum(factors, self._parts.parameters[name]) for name, factors in uses.items()}
+
+    # Checks
+
+    @staticmethod
+    def _check_log_prob(log_prob: Tensor) -> None:
+        if not isinstance(log_prob, Tensor):
+            raise TypeError(f"log_prob: expected a tensor, got {type(log_prob).__name__}")
+        if log_prob.ndim != 1:
+            hint = ": sum it over the actions' axes" if log_prob.ndim > 1 else ": leave it as one a sample"
+            raise ValueError(
+                f"log_prob: expected shape (N,), one entry a sample, got {tuple(log_prob.shape)}{hint}"
+            )
+        if not log_prob.requires_grad:
+            raise ValueError(
+                "log_prob: expected a tensor of autograd's graph, got one without: it was computed under "
+                "torch.no_grad() or inference_mode(), detached, or does not depend on the module"
+            )
+
+    def _way(self, dtype: torch.dtype) -> Any:
+        """Return what tells one way of calling the module from another."""
+        calls = tuple(
+            (
+                record.layer.path,
+                tuple((size[1:], dtype) for size, dtype in record.outputs),
+                record.layer.module.training,
+            )
+            for record in self._recorder.records
+        )
+        return calls, tuple(self._parts.parameters), dtype
+
+    def _is_to_certify(self, check: bool | None, dtype: torch.dtype) -> bool:
+        check = self.check if check is None else check
+        return check is not False and (bool(check) or self._way(dtype) not in _certified.get(self.module, ()))
+
+    def _certify(
+        self,
+        factors: Mapping[str, Factor],
+        outputs: Sequence[Tensor],
+        errors: Sequence[Tensor],
+        retain_graph: bool,
+    ) -> None:
+        parameters, modules = self._parts.parameters, self._parts.modules
+        certify(factors, parameters, modules, outputs, errors, retain_graph=retain_graph)
+        _certified.setdefault(self.module, set()).add(self._way(outputs[0].dtype))
+
+    def _certify_roots(self, roots: Sequence[tuple[Tensor, Tensor]], retain_graph: bool) -> None:
+        """Certify the sum of all roots' factors by random weights, as one vector for each sample."""
+        generator = torch.Generator().manual_seed(1)
+        outputs = [z for z, _ in roots]
+        errors = [
+            torch.tensordot(torch.randn(len(E), generator=generator).to(E), E, dims=1) for _, E in roots
+        ]
+        factors = self._differentiate(outputs, errors, retain_graph=True)
+        self._certify(factors, outputs, errors, retain_graph)
+
+    def _columns(self, names: Collection[str]) -> list[Column]:
+        return [
+            Column(name, parameter) for name, parameter in self._parts.parameters.items() if name in names
+        ]
+
+
+def _sum(factors: list[Factor], parameter: nn.Parameter) -> Factor:
+    """Return the sum of a parameter's uses: of pairs, all their positions; else written out."""
+    if len(factors) == 1:
+        return factors[0]
+    if all(isinstance(factor, Pair) for factor in factors):
+        return Pair(*(torch.cat(sides, dim=1) for sides in zip(*factors, strict=True)))
+    total = _dense(factors[0], parameter)
+    for factor in factors[1:]:
+        total = total + _dense(factor, parameter)
+    return total
+
+
+def _dense(factor: Factor, parameter: nn.Parameter) -> Tensor:
+    rows = factor.dense() if isinstance(factor, Pair) else factor
+    return rows.reshape(len(rows), *parameter.shape)
+
+
+def _block(factor: Factor) -> Tensor | tuple[Tensor, Tensor]:
+    """Return the columns of a factor: a pair where it has one position, else an array."""
+    if isinstance(factor, Pair):
+        if factor.left.shape[1] == 1:
+            return factor.left[:, 0], factor.right[:, 0]
+        factor = factor.dense()
+    return factor.reshape(len(factor), -1)
