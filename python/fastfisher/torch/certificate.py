@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,28 +21,43 @@ _ROUNDINGS = 4096.0
 _COARSEST = 0.125
 
 
+class Sum(NamedTuple):
+    """A weighted sum of a parameter's scores, and the root of the sum of their squares."""
+
+    total: Tensor
+    scale: float
+
+
+def random_weights(*shape: int) -> Tensor:
+    """Return weights for the rows of scores, the same ones every time."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
 def certify(
-    factors: Mapping[str, Factor],
+    sums: Mapping[str, Sum],
     parameters: Mapping[str, nn.Parameter],
     modules: Mapping[str, str],
     outputs: Sequence[Tensor],
     errors: Sequence[Tensor],
     *,
+    eps: float,
     retain_graph: bool,
 ) -> None:
     """Compare weighted sums of the scores with autograd's gradient.
 
     Parameters
     ----------
-    factors : mapping
-        The scores of each parameter, by name.
+    sums : mapping
+        The sum of each parameter's scores by random weights, by the parameter's name.
     parameters : mapping
         All trainable parameters of the module, by name.
     modules : mapping
         What a message calls the module that a parameter, by its name, belongs to.
     outputs, errors : sequences of (N, ...) tensors
-        What the scores are the derivatives of, and by which weights its entries are summed: log_prob and
-        ones.  The graph of `outputs` must still be there.
+        What the scores are the derivatives of, and the weights by which its entries are summed.  The graph of
+        `outputs` must still be there.
+    eps : float
+        The relative rounding of the coarsest dtype on the way.
     retain_graph : bool
         Leave it there for others.
 
@@ -50,17 +66,14 @@ def certify(
     ScoresMismatchError
         If a parameter's sums differ by more than rounding, or the outputs depend on one that has no scores.
     """
-    size = len(outputs[0])
-    weights = torch.randn(size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    weighted = [error * weights.to(error).reshape(size, *(1,) * (error.ndim - 1)) for error in errors]
     gradients = torch.autograd.grad(
-        outputs, list(parameters.values()), weighted, retain_graph=retain_graph, allow_unused=True
+        outputs, list(parameters.values()), errors, retain_graph=retain_graph, allow_unused=True
     )
-    eps = max(torch.finfo(tensor.dtype).eps for tensor in (*outputs, *parameters.values()))
-    tolerance = min(_ROUNDINGS * eps, _COARSEST) + 16.0 * eps * math.sqrt(size)
+    tolerance = min(_ROUNDINGS * eps, _COARSEST) + 16.0 * eps * math.sqrt(len(outputs[0]))
     for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
-        factor = factors.get(name)
-        if factor is None:
+        if gradient is not None and gradient.is_sparse:
+            gradient = gradient.to_dense()
+        if name not in sums:
             if gradient is not None and gradient.any():
                 raise ScoresMismatchError(
                     f"{name} of {modules[name]}: expected scores, since log_prob depends on it (its gradient "
@@ -68,8 +81,7 @@ def certify(
                     "module, or before the capture began"
                 )
             continue
-        found, scale = _weighted_sum(factor, weights)
-        found = found.reshape(parameter.shape)
+        found, scale = sums[name].total.reshape(parameter.shape), sums[name].scale
         expected = torch.zeros_like(found) if gradient is None else gradient.detach().to(found)
         difference = float((found - expected).norm())
         if math.isfinite(scale) and not difference <= tolerance * scale:
@@ -80,16 +92,22 @@ def certify(
             )
 
 
-def _weighted_sum(factor: Factor, weights: Tensor) -> tuple[Tensor, float]:
-    """Return the weighted sum of a parameter's scores, and the root of the sum of their squares."""
+def sum_of_products(left: Tensor, right: Tensor, weights: Tensor) -> Sum:
+    """Return the weighted sum of left[n] right[n]^T."""
+    w = weights.to(left)
+    squares = (w * w) @ ((left * left).sum(1) * (right * right).sum(1))
+    return Sum((left * w[:, None]).T @ right, math.sqrt(float(squares)))
+
+
+def sum_of_rows(rows: Tensor, weights: Tensor) -> Sum:
+    """Return the weighted sum of rows (N, ...)."""
+    rows = rows.flatten(1)
+    w = weights.to(rows)
+    return Sum(w @ rows, math.sqrt(float((w * w) @ (rows * rows).sum(1))))
+
+
+def sum_of(factor: Factor, weights: Tensor) -> Sum:
+    """Return the weighted sum of a parameter's scores."""
     if isinstance(factor, Pair) and factor.left.shape[1] == 1:
-        left, right = factor.left[:, 0], factor.right[:, 0]
-        w = weights.to(left)
-        total = (left * w[:, None]).T @ right
-        squares = (w * w) @ ((left * left).sum(1) * (right * right).sum(1))
-    else:
-        rows = (factor.dense() if isinstance(factor, Pair) else factor).flatten(1)
-        w = weights.to(rows)
-        total = w @ rows
-        squares = (w * w) @ (rows * rows).sum(1)
-    return total, math.sqrt(float(squares))
+        return sum_of_products(factor.left[:, 0], factor.right[:, 0], weights)
+    return sum_of_rows(factor.dense() if isinstance(factor, Pair) else factor, weights)

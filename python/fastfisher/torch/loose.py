@@ -45,7 +45,7 @@ class Source:
         self.copies: dict[int, Tensor] = {}
 
     def rows(self, size: int) -> Tensor:
-        """Return the parameter's copies for a batch of `size` samples, (size, *shape), a tensor of the graph."""
+        """Return the parameter's copies for a batch of `size` samples, (size, *shape), in the graph."""
         if size not in self.copies:
             self.copies[size] = self.parameter.expand(size, *self.parameter.shape)
         return self.copies[size]
@@ -81,8 +81,8 @@ class LooseParameter(Tensor):
     @staticmethod
     def of(value: Tensor, sources: tuple[Source, ...], lift: Callable[[Rows], Tensor]) -> LooseParameter:
         """Return `value` as a function of `sources`; `lift` evaluates it for one sample's copies of them."""
-        # The value stays in the graph of the parameter.  A use that goes around `__torch_function__` therefore
-        # shows in autograd's gradient, and the certificate finds that the scores lack it.
+        # The value stays in the graph of the parameter.  A use that goes around `__torch_function__` shows in
+        # autograd's gradient, therefore, and the certificate finds that the scores lack it.
         loose = value.as_subclass(LooseParameter)
         loose.sources, loose.lift = sources, lift
         return loose
@@ -110,8 +110,8 @@ def _apply(func: Any, leaves: list[Any], form: Any) -> Any:
     sources = tuple(dict.fromkeys(source for leaf in loose for source in leaf.sources))
     if name.endswith("_") and not name.endswith("__"):
         raise UnsupportedModuleError(
-            f"{sources[0].path}: {name}() changes it in place while its scores are captured: do that outside, "
-            "or under torch.no_grad()"
+            f"{sources[0].path}: {name}() changes it in place while its scores are captured: do that "
+            "outside, or under torch.no_grad()"
         )
     value = call(plain)
     if not any(_differentiable(leaf) for leaf in tree_flatten(value)[0]):
@@ -125,17 +125,15 @@ def _apply(func: Any, leaves: list[Any], form: Any) -> Any:
     if result is not None:
         return result
     values, structure = tree_flatten(value)
-    return tree_unflatten(
-        [
-            LooseParameter.of(
-                leaf, sources, lambda rows, place=place: tree_flatten(for_one(rows, leaves))[0][place]
-            )
-            if _differentiable(leaf)
-            else leaf
-            for place, leaf in enumerate(values)
-        ],
-        structure,
-    )
+
+    def part(place: int) -> Callable[[Rows], Tensor]:
+        return lambda rows: tree_flatten(for_one(rows, leaves))[0][place]
+
+    parts = [
+        LooseParameter.of(leaf, sources, part(place)) if _differentiable(leaf) else leaf
+        for place, leaf in enumerate(values)
+    ]
+    return tree_unflatten(parts, structure)
 
 
 def _differentiable(value: Any) -> bool:
@@ -159,7 +157,7 @@ def _over_the_batch(
     value: Any,
     size: int,
 ) -> Any:
-    """Return the function's value with a copy of the parameters for each sample, None where it has no batch."""
+    """Return the value with a copy of the parameters for each sample, None where there is no batch."""
     batched = [
         place
         for place, leaf in enumerate(leaves)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,10 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from torch.utils.hooks import RemovableHandle
 
+from .errors import UnsupportedModuleError
 from .loose import Batch, LooseParameter, Source
 from .rules import Call
-from .survey import Layer, Survey
+from .survey import Layer, Survey, described
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,15 @@ class Record:
     outputs: tuple[tuple[torch.Size, torch.dtype], ...]
     form: TreeSpec
 
-    def call(self, errors: list[Tensor | None]) -> Call:
+    def call(self, errors: Sequence[Tensor | None], size: int) -> Call:
         """Return the call with the errors of its outputs."""
         for tensor, version in self.versions:
             if tensor._version != version:
                 raise RuntimeError(
-                    f"{self.layer}: expected its input as it was in the forward pass, got one that was changed "
-                    "in place after it"
+                    f"{self.layer}: expected its input as it was in the forward pass, got one that was "
+                    "changed in place after it"
                 )
-        return Call(self.args, self.kwargs, tree_unflatten(errors, self.form))
+        return Call(self.args, self.kwargs, tree_unflatten(list(errors), self.form), size)
 
 
 class Recorder:
@@ -62,6 +63,8 @@ class Recorder:
             self._hook(
                 self._module.register_forward_pre_hook(self._see_batch, prepend=True, with_kwargs=True)
             )
+            for path, module in self._parts.mixing:
+                self._hook(module.register_forward_pre_hook(_refusing(path), prepend=True))
             for layer in self._parts.layers:
                 note = self._noting(layer)
                 self._hook(layer.module.register_forward_hook(note, prepend=True, with_kwargs=True))
@@ -81,13 +84,14 @@ class Recorder:
         self._undo.append(handle.remove)
 
     def _replace(self, module: nn.Module, name: str, stand_in: LooseParameter) -> None:
-        before = module._parameters[name]
+        parameters: dict[str, Any] = module._parameters
+        before = parameters[name]
 
         def restore() -> None:
-            if module._parameters.get(name) is stand_in:
-                module._parameters[name] = before
+            if parameters.get(name) is stand_in:
+                parameters[name] = before
 
-        module._parameters[name] = stand_in  # type: ignore[assignment]
+        parameters[name] = stand_in
         self._undo.append(restore)
 
     def _see_batch(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -117,6 +121,17 @@ class Recorder:
             )
 
         return note
+
+
+def _refusing(path: str) -> Callable[..., None]:
+    def refuse(module: Any, args: tuple[Any, ...]) -> None:
+        if torch.is_grad_enabled() and (module.training or module.running_mean is None):
+            raise UnsupportedModuleError(
+                f"{described(path, module)}: it mixes the samples of a batch, so that they have no scores of "
+                "their own: call its eval(), or take a GroupNorm or LayerNorm in its place"
+            )
+
+    return refuse
 
 
 def _edge(value: Any) -> GradientEdge | None:

@@ -1,9 +1,9 @@
 """Rows of an exact Fisher matrix: several for each sample, put together from what each root gave.
 
-A layer's inputs are the same for all m rows of a sample, so that they are stored once, as the left side of a
-pair (N, p), (N, m, q).  The columns of such a block are those of the weight's transpose, and of the bias below
-it where the inputs have a column of ones.  A parameter that does not depend on the input, such as log_std,
-has the same m rows for every sample: they are kept once, with the weight sqrt(N).
+A layer's inputs are the same for all m rows of a sample, so that they are stored once, as the left side of
+a pair (N, p), (N, m, q).  The columns of such a block are those of the weight's transpose, and of the bias
+below it where the inputs have a column of ones.  A parameter that does not depend on the input, such as
+log_std, has the same m rows for every sample: they are kept once, with the weight sqrt(N).
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .certificate import Sum, sum_of_rows
 from .rules import Factor, Pair
 
 _ROUNDINGS = 16.0
 
 
 class Rows(NamedTuple):
-    """What m rows a sample of one parameter are: (N, m, k) `dense`, or `inputs` (N, p) and `errors` (N, m, q).
+    """The m rows a sample of one parameter: (N, m, k) `dense`, or `inputs` (N, p) and `errors` (N, m, q).
 
     `bias_of` names the weight whose errors the rows are, `constant` tells that all samples have the same.
     """
@@ -42,6 +43,16 @@ class Rows(NamedTuple):
         assert self.inputs is not None
         return (self.errors.unsqueeze(-1) * self.inputs[:, None, None, :]).flatten(2)
 
+    def weighted_sum(self, weights: Tensor) -> Sum:
+        """Return the sum of all rows by weights (N, m)."""
+        if self.dense is not None:
+            return sum_of_rows(self.dense.flatten(0, 1), weights.flatten())
+        assert self.errors is not None
+        assert self.inputs is not None
+        total = torch.einsum("nmq,nm->nq", self.errors, weights.to(self.errors)).T @ self.inputs
+        squares = (weights.to(self.errors) ** 2 * (self.errors**2).sum(2)).sum(1) @ (self.inputs**2).sum(1)
+        return Sum(total, math.sqrt(float(squares)))
+
 
 def rows_of(factors: Sequence[Mapping[str, Factor]]) -> dict[str, Rows]:
     """Return the rows of each parameter from the factors of one root, of which there are m."""
@@ -58,11 +69,12 @@ def rows_of(factors: Sequence[Mapping[str, Factor]]) -> dict[str, Rows]:
     for name, first in factors[0].items():
         if name in found:
             continue
-        if isinstance(first, Tensor) and (weight := weights.get(first.data_ptr())) is not None:
-            errors = found[weight].errors
-            assert errors is not None
-            if errors[:, 0].shape == first.shape:
-                found[name] = Rows(dense=errors, bias_of=weight)
+        weight = weights.get(first.data_ptr()) if isinstance(first, Tensor) else None
+        if weight is not None and isinstance(first, Tensor):
+            errors_of_weight = found[weight].errors
+            assert errors_of_weight is not None
+            if errors_of_weight[:, 0].shape == first.shape:
+                found[name] = Rows(dense=errors_of_weight, bias_of=weight)
                 continue
         dense = torch.stack([_flat(each[name]) for each in factors], dim=1)
         found[name] = Rows(dense=dense, constant=_is_constant(dense))

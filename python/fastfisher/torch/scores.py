@@ -12,7 +12,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from ..arguments import number
 from ..natural import NaturalStep, natural_step
 from ..scores import FloatArray, NativeBlock, Scores
 
@@ -143,9 +142,9 @@ class TorchScores:
         return self._outward(self.scores.T @ values / (self.count or rows))
 
     def unflatten(self, vector: VectorLike) -> dict[str, Tensor]:
-        """Return a (d,) vector as tensors by name, each of its parameter's shape, in the vector's own dtype."""
+        """Return a (d,) vector as tensors by name, shaped like the parameters, in the vector's own dtype."""
         flat = self._tensor(vector, "vector")
-        return {name: part for name, part in zip(self.names, self._parts(flat), strict=True)}
+        return dict(zip(self.names, self._parts(flat), strict=True))
 
     def flatten(self, tensors: VectorLike) -> Tensor:
         """Return the (d,) vector of tensors that are shaped like the parameters.
@@ -280,12 +279,12 @@ class TorchScores:
     def _outward_step(self, step: NaturalStep) -> NaturalStep:
         if self._order is None:
             return step
-        vectors = {name: self._outward(getattr(step, name)) for name in ("step", "direction", "gradient")}
-        return dataclasses.replace(step, **vectors)
+        step_, direction, gradient = map(self._outward, (step.step, step.direction, step.gradient))
+        return dataclasses.replace(step, step=step_, direction=direction, gradient=gradient)
 
 
 def as_numpy(tensor: Tensor) -> NDArray[Any]:
-    """Return a tensor's values as an array, in the same memory where that is the CPU's and NumPy has the type."""
+    """Return a tensor's values as an array, in the same memory where NumPy can have it."""
     tensor = tensor.detach().resolve_conj().resolve_neg()
     if tensor.dtype in (torch.bfloat16, torch.float16):
         tensor = tensor.float()

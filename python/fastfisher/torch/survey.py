@@ -1,17 +1,22 @@
-"""What a module consists of: layers that a rule covers, and loose parameters; what has no scores is refused."""
+"""What a module consists of: layers that a rule covers, and loose parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from .errors import UnsupportedModuleError
-from .rules import Rule, rule_for
+from .rules import Rule, generic, rule_for
 
 _CONTAINERS = nn.ParameterList, nn.ParameterDict
+_PARALLEL = nn.DataParallel, nn.parallel.DistributedDataParallel
+_BY_HOOKS = "_orig", "_g", "_v"
+"""How the parameters end that `torch.nn.utils`' weight_norm, spectral_norm and prune make a weight of."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Survey:
     layers: tuple[Layer, ...]
     loose: tuple[tuple[nn.Module, str, str], ...]
     """Each place of a loose parameter: its module, its name there, its full name."""
+    mixing: tuple[tuple[str, nn.Module], ...]
+    """Modules that mix samples with one another while they train."""
 
 
 def described(path: str, module: nn.Module) -> str:
@@ -59,6 +66,7 @@ def survey(module: nn.Module) -> Survey:
     for name, parameter in module.named_parameters():
         names[id(parameter)] = name
         if parameter.requires_grad:
+            _check(name, parameter)
             trainable[name] = parameter
     layers: list[Layer] = []
     loose: list[tuple[nn.Module, str, str]] = []
@@ -74,7 +82,12 @@ def survey(module: nn.Module) -> Survey:
             loose += [(part, name, full) for name, full in local.items()]
         else:
             layers.append(Layer(path, part, rule, local))
-    return Survey(trainable, modules, tuple(layers), tuple(loose))
+    mixing = [
+        (path, part)
+        for path, part in module.named_modules()
+        if isinstance(part, nn.modules.batchnorm._BatchNorm)
+    ]
+    return Survey(trainable, modules, tuple(layers), tuple(loose), tuple(mixing))
 
 
 def _parts(
@@ -84,16 +97,39 @@ def _parts(
     if module in seen:
         return
     seen.add(module)
-    rule = None if parametrize.is_parametrized(module) else rule_for(module)
-    if rule is None and _is_torchs_own(module):
+    if isinstance(module, _PARALLEL):
         raise UnsupportedModuleError(
-            f"{described(path, module)}: there is no rule for its scores: give it one by "
-            f"fastfisher.torch.register({type(module).__name__})"
+            f"{described(path, module)}: its batch is spread over replicas: capture its `module` instead"
         )
+    if isinstance(module, torch.jit.ScriptModule):
+        raise UnsupportedModuleError(
+            f"{described(path, module)}: a compiled script hides its layers: capture the module that it was "
+            "made of"
+        )
+    rule = _rule(path, module)
     yield path, module, rule
     if rule is None:
         for name, child in module.named_children():
             yield from _parts(child, f"{path}.{name}" if path else name, seen)
+
+
+def _rule(path: str, module: nn.Module) -> Rule | None:
+    """Return a module's rule, None where its own parameters are loose."""
+    rule = rule_for(module)
+    if _is_reparametrized(module):
+        if rule is not None and not rule.batch_first:
+            raise UnsupportedModuleError(
+                f"{described(path, module)}: there is no rule for it with parametrized weights"
+            )
+        return None
+    if rule is None and _is_torchs_own(module):
+        return Rule(generic)
+    return rule
+
+
+def _is_reparametrized(module: nn.Module) -> bool:
+    """Tell whether a weight of the module is made of other parameters before each call."""
+    return parametrize.is_parametrized(module) or any(name.endswith(_BY_HOOKS) for name in module._parameters)
 
 
 def _is_torchs_own(module: nn.Module) -> bool:
@@ -103,8 +139,14 @@ def _is_torchs_own(module: nn.Module) -> bool:
         getattr(forward, "__module__", "").startswith("torch.nn.modules.")
         and forward is not nn.Module.forward
         and not isinstance(module, _CONTAINERS)
-        and not parametrize.is_parametrized(module)
-        and any(
-            parameter is not None and parameter.requires_grad for parameter in module._parameters.values()
-        )
+        and any(parameter is not None for parameter in module._parameters.values())
     )
+
+
+def _check(name: str, parameter: nn.Parameter) -> None:
+    if is_lazy(parameter):
+        raise ValueError(
+            f"module: expected initialized parameters, got none yet for {name}: call it once first"
+        )
+    if not parameter.is_floating_point():
+        raise UnsupportedModuleError(f"{name}: expected a real parameter, got one of {parameter.dtype}")

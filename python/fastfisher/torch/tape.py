@@ -10,11 +10,11 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from .certificate import certify
+from .certificate import Sum, certify, random_weights, sum_of
 from .errors import UnsupportedModuleError
 from .recorder import Recorder
+from .rows import Rows, joined, rows_of
 from .rules import Factor, Pair
-from .rows import joined, rows_of
 from .scores import Column, TorchScores
 from .survey import Survey
 
@@ -75,10 +75,13 @@ class Tape:
         """
         self._check_log_prob(log_prob)
         ones = [torch.ones_like(log_prob)]
-        certifying = self._is_to_certify(check, log_prob.dtype)
+        certifying = self._is_to_certify(check, "scores", log_prob)
         factors = self._differentiate([log_prob], ones, retain_graph=retain_graph or certifying)
         if certifying:
-            self._certify(factors, [log_prob], ones, retain_graph)
+            weights = random_weights(len(log_prob))
+            sums = {name: sum_of(factor, weights) for name, factor in factors.items()}
+            self._certify(sums, [log_prob], [weights.to(log_prob)], retain_graph)
+            self._remember("scores", log_prob)
         columns = self._columns(factors)
         return TorchScores(columns, [_block(factors[name]) for name, _ in columns])
 
@@ -137,13 +140,14 @@ class Tape:
         ValueError, UnsupportedModuleError, ScoresMismatchError
             As `scores` does.
         """
-        certifying = self._is_to_certify(check, roots[0][0].dtype)
+        certifying = self._is_to_certify(check, "roots", roots[0][0])
         each = []
         for place, (z, factors) in enumerate(roots):
             keep = retain_graph or certifying or place < len(roots) - 1
             each.append(rows_of(self._root_factors(z, factors, retain_graph=keep)))
         if certifying:
-            self._certify_roots(roots, retain_graph)
+            self._certify_roots(roots, each, retain_graph)
+            self._remember("roots", roots[0][0])
         present = {name for found in each for name in found}
         columns = self._columns(present)
         blocks, order = joined(each, [(name, parameter.numel()) for name, parameter in columns])
@@ -211,30 +215,36 @@ class Tape:
         rest = iter(errors)
         for record in self._recorder.records:
             ours = [None if edge is None else next(rest) for edge in record.edges]
-            found = [error for error in ours if error is not None]
-            if not found:
+            first = next((error for error in ours if error is not None), None)
+            if first is None:
                 continue
-            for error in found:
-                if error.ndim == 0 or len(error) != size:
-                    raise UnsupportedModuleError(
-                        f"{record.layer}: expected a batch of {size} samples, as log_prob has, along the first "
-                        f"axis of its output, got shape {tuple(error.shape)}"
+            layer = record.layer
+            repeats = self._repeats(first, size, layer) if layer.rule.batch_first else 1
+            found = layer.rule.apply(layer.module, record.call(ours, size * repeats))
+            for name, factor in found.items():
+                if name in layer.names:
+                    uses.setdefault(layer.names[name], []).append(
+                        _widened(_regrouped(factor, size, repeats, layer))
                     )
-            for name, factor in record.layer.rule(record.layer.module, record.call(ours)).items():
-                if name in record.layer.names:
-                    uses.setdefault(record.layer.names[name], []).append(factor)
-        for (name, copies), error in zip(self._copies(), rest, strict=True):
-            if error is None:
+        for (name, copies), given in zip(self._copies(), rest, strict=True):
+            if given is None:
                 continue
-            if len(copies) != size:
-                raise UnsupportedModuleError(
-                    f"{name} of {self._parts.modules[name]}: expected it to be used with a batch of {size} "
-                    f"samples, as log_prob has, got {len(copies)}"
-                )
-            uses.setdefault(name, []).append(error)
+            repeats = self._repeats(copies, size, f"{name} of {self._parts.modules[name]}")
+            uses.setdefault(name, []).append(_widened(_regrouped(given, size, repeats, name)))
         return {name: _sum(factors, self._parts.parameters[name]) for name, factors in uses.items()}
 
     # Checks
+
+    @staticmethod
+    def _repeats(value: Tensor, size: int, name: object) -> int:
+        """Return how many consecutive rows of a layer's batch belong to each of the N samples."""
+        rows = len(value) if value.ndim else 0
+        if rows == 0 or rows % size:
+            raise UnsupportedModuleError(
+                f"{name}: expected a batch of {size} samples, as log_prob has, along the first axis, got "
+                f"shape {tuple(value.shape)}"
+            )
+        return rows // size
 
     @staticmethod
     def _check_log_prob(log_prob: Tensor) -> None:
@@ -251,42 +261,52 @@ class Tape:
                 "torch.no_grad() or inference_mode(), detached, or does not depend on the module"
             )
 
-    def _way(self, dtype: torch.dtype) -> Any:
-        """Return what tells one way of calling the module from another."""
+    def _way(self, kind: str, output: Tensor) -> Any:
+        """Return what tells one way of calling the module from another, whatever the batch's size."""
+        size = len(output)
         calls = tuple(
             (
                 record.layer.path,
-                tuple((size[1:], dtype) for size, dtype in record.outputs),
                 record.layer.module.training,
+                tuple((len(shape), shape[:1].numel() == size, dtype) for shape, dtype in record.outputs),
             )
             for record in self._recorder.records
         )
-        return calls, tuple(self._parts.parameters), dtype
+        return kind, calls, tuple(self._parts.parameters), output.dtype
 
-    def _is_to_certify(self, check: bool | None, dtype: torch.dtype) -> bool:
+    def _is_to_certify(self, check: bool | None, kind: str, output: Tensor) -> bool:
         check = self.check if check is None else check
-        return check is not False and (bool(check) or self._way(dtype) not in _certified.get(self.module, ()))
+        if check is not None:
+            return check
+        return self._way(kind, output) not in _certified.get(self.module, ())
+
+    def _remember(self, kind: str, output: Tensor) -> None:
+        _certified.setdefault(self.module, set()).add(self._way(kind, output))
 
     def _certify(
-        self,
-        factors: Mapping[str, Factor],
-        outputs: Sequence[Tensor],
-        errors: Sequence[Tensor],
-        retain_graph: bool,
+        self, sums: Mapping[str, Sum], outputs: Sequence[Tensor], errors: Sequence[Tensor], retain_graph: bool
     ) -> None:
         parameters, modules = self._parts.parameters, self._parts.modules
-        certify(factors, parameters, modules, outputs, errors, retain_graph=retain_graph)
-        _certified.setdefault(self.module, set()).add(self._way(outputs[0].dtype))
+        dtypes = {dtype for record in self._recorder.records for _, dtype in record.outputs}
+        dtypes |= {parameter.dtype for parameter in parameters.values()}
+        eps = max(torch.finfo(dtype).eps for dtype in dtypes if dtype.is_floating_point)
+        certify(sums, parameters, modules, outputs, errors, eps=eps, retain_graph=retain_graph)
 
-    def _certify_roots(self, roots: Sequence[tuple[Tensor, Tensor]], retain_graph: bool) -> None:
-        """Certify the sum of all roots' factors by random weights, as one vector for each sample."""
-        generator = torch.Generator().manual_seed(1)
-        outputs = [z for z, _ in roots]
-        errors = [
-            torch.tensordot(torch.randn(len(E), generator=generator).to(E), E, dims=1) for _, E in roots
-        ]
-        factors = self._differentiate(outputs, errors, retain_graph=True)
-        self._certify(factors, outputs, errors, retain_graph)
+    def _certify_roots(
+        self, roots: Sequence[tuple[Tensor, Tensor]], each: Sequence[Mapping[str, Rows]], retain_graph: bool
+    ) -> None:
+        """Certify one sum over the rows of all roots, by random weights."""
+        sums: dict[str, Sum] = {}
+        errors = []
+        for (z, factors), found in zip(roots, each, strict=True):
+            weights = random_weights(len(z), len(factors))
+            errors.append(torch.einsum("nm,mn...->n...", weights.to(factors), factors))
+            for name, rows in found.items():
+                total, scale = rows.weighted_sum(weights)
+                if name in sums:
+                    total, scale = total.flatten() + sums[name].total.flatten(), scale + sums[name].scale
+                sums[name] = Sum(total, scale)
+        self._certify(sums, [z for z, _ in roots], errors, retain_graph)
 
     def _columns(self, names: Collection[str]) -> list[Column]:
         return [
@@ -304,6 +324,27 @@ def _sum(factors: list[Factor], parameter: nn.Parameter) -> Factor:
     for factor in factors[1:]:
         total = total + _dense(factor, parameter)
     return total
+
+
+def _regrouped(factor: Factor, size: int, repeats: int, name: object) -> Factor:
+    """Return the factors of N samples, the sum over the rows that belong to each."""
+    sides = factor if isinstance(factor, Pair) else (factor,)
+    if any(len(side) != size * repeats for side in sides):
+        raise UnsupportedModuleError(
+            f"{name}: expected scores of {size * repeats} rows from its rule, got {len(sides[0])}"
+        )
+    if repeats == 1:
+        return factor
+    if isinstance(factor, Pair):
+        return Pair(*(side.reshape(size, -1, side.shape[2]) for side in factor))
+    return factor.reshape(size, repeats, *factor.shape[1:]).sum(1)
+
+
+def _widened(factor: Factor) -> Factor:
+    """Return a factor in float32 where it is in half precision, whose squares would overflow."""
+    if isinstance(factor, Pair):
+        return Pair(*map(_widened, factor))  # type: ignore[arg-type]
+    return factor.float() if factor.dtype in (torch.float16, torch.bfloat16) else factor
 
 
 def _dense(factor: Factor, parameter: nn.Parameter) -> Tensor:

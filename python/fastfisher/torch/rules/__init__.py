@@ -5,7 +5,22 @@ One table, from the type of a module to its rule; one file a family of layers.  
 
 from __future__ import annotations
 
-from . import linear
+from . import attention, convolution, embedding, linear, norm, recurrent
+from .generic import generic
 from .table import Call, Factor, Pair, Rule, register, rule_for
 
-__all__ = ["Call", "Factor", "Pair", "Rule", "linear", "register", "rule_for"]
+__all__ = [
+    "Call",
+    "Factor",
+    "Pair",
+    "Rule",
+    "attention",
+    "convolution",
+    "embedding",
+    "generic",
+    "linear",
+    "norm",
+    "recurrent",
+    "register",
+    "rule_for",
+]

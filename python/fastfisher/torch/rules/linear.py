@@ -13,7 +13,7 @@ def linear(module: nn.Linear, call: Call) -> dict[str, Factor]:
 
     Any axes between the batch's and the features' are positions, whose products are summed.
     """
-    inputs, errors = call.args[0], call.errors
+    inputs, errors = call.argument("input", 0), call.errors
     left = errors.reshape(len(errors), -1, errors.shape[-1])
     factors: dict[str, Factor] = {"weight": Pair(left, inputs.reshape(len(inputs), -1, inputs.shape[-1]))}
     if module.bias is not None:

@@ -33,21 +33,34 @@ class Call:
     kwargs: Mapping[str, Any]
     errors: Any
     """Shaped like the output: a tensor (N, ...), or a tuple of tensors and None."""
-    output: Any = None
+    size: int
+    """N."""
+
+    def argument(self, name: str, place: int) -> Any:
+        """Return an argument of forward by its place or its name, None where it was not given."""
+        return self.args[place] if place < len(self.args) else self.kwargs.get(name)
 
 
-Rule: TypeAlias = Callable[[Any, Call], Mapping[str, Factor]]
+Apply: TypeAlias = Callable[[Any, Call], Mapping[str, Factor]]
 """(module, call) -> the factors of its parameters, by their names within the module."""
+
+
+class Rule(NamedTuple):
+    """A rule, and whether its inputs and outputs have the batch along their first axis."""
+
+    apply: Apply
+    batch_first: bool = True
+
 
 _RULES: dict[type[nn.Module], Rule] = {}
 
 
-def rule(*types: type[nn.Module]) -> Callable[[Rule], Rule]:
+def rule(*types: type[nn.Module], batch_first: bool = True) -> Callable[[Apply], Apply]:
     """Enter a rule in the table, for one or more types of modules."""
 
-    def enter(function: Rule) -> Rule:
+    def enter(function: Apply) -> Apply:
         for module_type in types:
-            _RULES[module_type] = function
+            _RULES[module_type] = Rule(function, batch_first)
         return function
 
     return enter
@@ -60,13 +73,13 @@ def rule_for(module: nn.Module) -> Rule | None:
     """
     for module_type in type(module).__mro__:
         if module_type in _RULES:
-            same = type(module).forward is module_type.forward  # type: ignore[attr-defined]
+            same = type(module).forward is module_type.forward
             return _RULES[module_type] if same else None
     return None
 
 
 def register(module_type: type[nn.Module]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give the modules of a type, and of its subclasses with the same forward, a rule of your own.
+    r"""Give the modules of a type, and of its subclasses with the same forward, a rule of your own.
 
     Parameters
     ----------
@@ -79,9 +92,10 @@ def register(module_type: type[nn.Module]) -> Callable[[Callable[..., Any]], Cal
         A decorator for the rule, a function ``(module, inputs, errors) -> {name: scores}``: `inputs` is the
         tuple of what forward was called with, tensors detached; `errors` is the derivative of the
         log-probability by forward's output, shaped like it; `name` is that of a parameter within the module,
-        and `scores` a tensor (N, \\*parameter.shape), or a pair of tensors (N, p) and (N, q) for a parameter of
-        p q entries, whose outer product in C order it is.  A module that is called more than once in a
-        forward pass has its rule called for each, and the scores are added.
+        and `scores` a tensor (N, \*parameter.shape), or a pair of tensors (N, p) and (N, q) for a parameter
+        of p q entries, whose outer product in C order it is.  A module that is called more than once in a
+        forward pass has its rule called for each, and the scores are added.  The rule has the parameters of
+        the module's submodules too, by names such as "inner.weight".
 
     Raises
     ------
@@ -113,7 +127,7 @@ def register(module_type: type[nn.Module]) -> Callable[[Callable[..., Any]], Cal
             found = function(module, call.args, call.errors)
             return {name: _as_factor(value) for name, value in found.items()}
 
-        _RULES[module_type] = apply
+        _RULES[module_type] = Rule(apply)
         return function
 
     return enter
