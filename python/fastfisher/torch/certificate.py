@@ -101,7 +101,7 @@ def sum_of_products(left: Tensor, right: Tensor, weights: Tensor) -> Sum:
 
 def sum_of_rows(rows: Tensor, weights: Tensor) -> Sum:
     """Return the weighted sum of rows (N, ...)."""
-    rows = rows.flatten(1)
+    rows = rows.reshape(len(rows), -1)
     w = weights.to(rows)
     return Sum(w @ rows, math.sqrt(float((w * w) @ (rows * rows).sum(1))))
 

@@ -58,10 +58,16 @@ class Source:
 class Batch:
     """The batch of one capture: its size, found from the first input of any module."""
 
-    __slots__ = ("size",)
+    __slots__ = ("refused", "size")
 
     def __init__(self) -> None:
         self.size: int | None = None
+        self.refused: UnsupportedModuleError | None = None
+
+    def refuse(self, message: str) -> UnsupportedModuleError:
+        """Return the error, and keep it: Python's operators turn any TypeError into one of their own."""
+        self.refused = UnsupportedModuleError(message)
+        return self.refused
 
     def see(self, values: Any) -> None:
         """Take the size from the first tensor with axes among a module's inputs."""
@@ -109,7 +115,7 @@ def _apply(func: Any, leaves: list[Any], form: Any) -> Any:
         return call(plain)
     sources = tuple(dict.fromkeys(source for leaf in loose for source in leaf.sources))
     if name.endswith("_") and not name.endswith("__"):
-        raise UnsupportedModuleError(
+        raise sources[0].batch.refuse(
             f"{sources[0].path}: {name}() changes it in place while its scores are captured: do that "
             "outside, or under torch.no_grad()"
         )
@@ -190,7 +196,7 @@ def _over_the_batch(
             else (torch.vmap(lambda copies: one(copies, ()))(copies))
         )
     except (RuntimeError, NotImplementedError, ValueError, IndexError, TypeError) as error:
-        raise UnsupportedModuleError(
+        raise sources[0].batch.refuse(
             f"{path}: {name}() of it cannot be evaluated for each sample by itself, by torch.vmap: {error}"
         ) from error
     results, form = tree_flatten(result)

@@ -97,15 +97,19 @@ class Recorder:
     def _see_batch(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.batch.see((args, kwargs))
 
-    def _noting(self, layer: Layer) -> Callable[..., None]:
-        def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+    def _noting(self, layer: Layer) -> Callable[..., Any]:
+        def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
             self.batch.see((args, kwargs))
             if not torch.is_grad_enabled():
-                return
+                return None
             outputs, form = tree_flatten(output)
-            edges = tuple(_edge(value) for value in outputs)
+            if sum(_is_in_graph(value) for value in outputs) > 1:
+                # One output may be made of another, as an LSTMCell's state of its memory: a copy of each has
+                # the errors of what comes after the layer alone.
+                outputs = [value.clone() if _is_in_graph(value) else value for value in outputs]
+            edges = tuple(get_gradient_edge(value) if _is_in_graph(value) else None for value in outputs)
             if not any(edges):
-                return
+                return None
             args, kwargs = tree_map(_detached, (args, kwargs))
             inputs = tree_flatten((args, kwargs))[0]
             self.records.append(
@@ -119,6 +123,7 @@ class Recorder:
                     form,
                 )
             )
+            return tree_unflatten(outputs, form) if len(outputs) > 1 else None
 
         return note
 
@@ -134,8 +139,8 @@ def _refusing(path: str) -> Callable[..., None]:
     return refuse
 
 
-def _edge(value: Any) -> GradientEdge | None:
-    return get_gradient_edge(value) if isinstance(value, Tensor) and value.requires_grad else None
+def _is_in_graph(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.requires_grad
 
 
 def _detached(value: Any) -> Any:

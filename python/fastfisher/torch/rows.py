@@ -219,7 +219,8 @@ def _is_same(one: Tensor, other: Tensor) -> bool:
 
 
 def _flat(factor: Factor) -> Tensor:
-    return (factor.dense() if isinstance(factor, Pair) else factor).flatten(1)
+    rows = factor.dense() if isinstance(factor, Pair) else factor
+    return rows.reshape(len(rows), -1)
 
 
 def _is_constant(dense: Tensor) -> bool:

@@ -43,6 +43,9 @@ class Tape:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._recorder.stop()
+        refused = self._recorder.batch.refused
+        if isinstance(error, TypeError) and refused is not None and error is not refused:
+            raise refused from error
 
     def scores(
         self, log_prob: Tensor, *, retain_graph: bool = False, check: bool | None = None

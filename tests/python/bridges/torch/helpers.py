@@ -14,7 +14,9 @@ import fastfisher.torch as fft
 TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-13}
 
 
-def scores_one_by_one(log_prob: Callable[..., Tensor], module: nn.Module, *batch: Tensor) -> dict[str, np.ndarray]:
+def scores_one_by_one(
+    log_prob: Callable[..., Tensor], module: nn.Module, *batch: Tensor
+) -> dict[str, np.ndarray]:
     """Return the gradients of each sample, in a batch of its own, by the parameters that it depends on."""
     named = {name: p for name, p in module.named_parameters() if p.requires_grad}
     rows: dict[str, list[np.ndarray]] = {}

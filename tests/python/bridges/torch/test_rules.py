@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
+from torch.nn.utils import prune  # noqa: E402
 
 import fastfisher.torch as fft  # noqa: E402
 
@@ -38,7 +39,10 @@ LAYERS = {
     "conv2d dilated": (lambda: nn.Conv2d(2, 4, 3, dilation=(2, 1), padding=1), [normal(2, 8, 7)]),
     "conv2d grouped": (lambda: nn.Conv2d(4, 6, 3, groups=2), [normal(4, 6, 6)]),
     "conv2d depthwise": (lambda: nn.Conv2d(4, 8, 3, groups=4, padding="valid"), [normal(4, 6, 6)]),
-    "conv2d circular": (lambda: nn.Conv2d(3, 4, 3, padding=(1, 2), padding_mode="circular"), [normal(3, 6, 5)]),
+    "conv2d circular": (
+        lambda: nn.Conv2d(3, 4, 3, padding=(1, 2), padding_mode="circular"),
+        [normal(3, 6, 5)],
+    ),
     "conv2d reflect same": (
         lambda: nn.Conv2d(3, 4, (4, 3), padding="same", padding_mode="reflect"),
         [normal(3, 6, 5)],
@@ -71,9 +75,12 @@ LAYERS = {
     "prelu": (lambda: nn.PReLU(4), [normal(4, 3)]),
     "weight norm": (lambda: nn.utils.parametrizations.weight_norm(nn.Linear(3, 4)), [normal(3)]),
     "weight norm by hooks": (lambda: _old_weight_norm(nn.Linear(3, 4)), [normal(3)]),
-    "spectral norm, eval": (lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(3, 4)).eval(), [normal(3)]),
+    "spectral norm, eval": (
+        lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(3, 4)).eval(),
+        [normal(3)],
+    ),
     "orthogonal": (lambda: nn.utils.parametrizations.orthogonal(nn.Linear(3, 3)), [normal(3)]),
-    "pruned": (lambda: nn.utils.prune.l1_unstructured(nn.Linear(3, 4), "weight", 0.5), [normal(3)]),
+    "pruned": (lambda: prune.l1_unstructured(nn.Linear(3, 4), "weight", 0.5), [normal(3)]),
     "encoder layer": (lambda: nn.TransformerEncoderLayer(4, 2, 8, 0.0, batch_first=True), [normal(6, 4)]),
     "decoder layer": (
         lambda: nn.TransformerDecoderLayer(4, 2, 8, 0.0, batch_first=True),
