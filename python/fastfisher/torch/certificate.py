@@ -17,7 +17,12 @@ from torch import Tensor, nn
 from .errors import ScoresMismatchError
 from .rules import Factor, Pair
 
-_ROUNDINGS = 4096.0
+_OWN, _OF_THE_MODULE, _OF_ALL = 4096.0, 256.0, 16.0
+"""Roundings by which a sum may be off: of a parameter's own scores, of its module's, of all scores.
+
+Where scores are zero but for rounding, as those of a key's bias before a softmax, so is the gradient, and the
+two have nothing in common but that they are small beside the others.
+"""
 _COARSEST = 0.125
 
 
@@ -69,7 +74,11 @@ def certify(
     gradients = torch.autograd.grad(
         outputs, list(parameters.values()), errors, retain_graph=retain_graph, allow_unused=True
     )
-    tolerance = min(_ROUNDINGS * eps, _COARSEST) + 16.0 * eps * math.sqrt(len(outputs[0]))
+    tolerance = min(_OWN * eps, _COARSEST) + _OF_ALL * eps * math.sqrt(len(outputs[0]))
+    of_modules: dict[str, float] = {}
+    for name, (_, scale) in sums.items():
+        of_modules[modules[name]] = max(of_modules.get(modules[name], 0.0), scale)
+    of_all = max(of_modules.values(), default=0.0)
     for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
         if gradient is not None and gradient.is_sparse:
             gradient = gradient.to_dense()
@@ -84,7 +93,8 @@ def certify(
         found, scale = sums[name].total.reshape(parameter.shape), sums[name].scale
         expected = torch.zeros_like(found) if gradient is None else gradient.detach().to(found)
         difference = float((found - expected).norm())
-        if math.isfinite(scale) and not difference <= tolerance * scale:
+        beside = _OF_THE_MODULE * eps * of_modules[modules[name]] + _OF_ALL * eps * of_all
+        if math.isfinite(scale) and not difference <= tolerance * scale + beside:
             raise ScoresMismatchError(
                 f"{name} of {modules[name]}: expected scores that add up to autograd's gradient, of the norm "
                 f"{expected.norm():.6g} for random weights of the samples, got a sum of the norm "

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 from torch.utils.hooks import RemovableHandle
 
@@ -102,6 +103,10 @@ class Recorder:
             self.batch.see((args, kwargs))
             if not torch.is_grad_enabled():
                 return None
+            if any(isinstance(value, PackedSequence) for value in (*args, *kwargs.values())):
+                raise UnsupportedModuleError(
+                    f"{layer}: a PackedSequence has no batch axis: call it with padded sequences"
+                )
             outputs, form = tree_flatten(output)
             if sum(_is_in_graph(value) for value in outputs) > 1:
                 # One output may be made of another, as an LSTMCell's state of its memory: a copy of each has

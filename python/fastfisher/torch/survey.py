@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 from .errors import UnsupportedModuleError
 from .rules import Rule, generic, rule_for
 
-_CONTAINERS = nn.ParameterList, nn.ParameterDict
+_CONTAINERS = nn.Sequential, nn.ParameterList, nn.ParameterDict
 _PARALLEL = nn.DataParallel, nn.parallel.DistributedDataParallel
 _BY_HOOKS = "_orig", "_g", "_v"
 """How the parameters end that `torch.nn.utils`' weight_norm, spectral_norm and prune make a weight of."""
@@ -129,7 +129,11 @@ def _rule(path: str, module: nn.Module) -> Rule | None:
 
 def _is_reparametrized(module: nn.Module) -> bool:
     """Tell whether a weight of the module is made of other parameters before each call."""
-    return parametrize.is_parametrized(module) or any(name.endswith(_BY_HOOKS) for name in module._parameters)
+    if parametrize.is_parametrized(module):
+        return True
+    made = {name.removesuffix(end) for name in module._parameters for end in _BY_HOOKS if name.endswith(end)}
+    made -= set(module._parameters)
+    return any(isinstance(getattr(module, name, None), torch.Tensor) for name in made)
 
 
 def _is_torchs_own(module: nn.Module) -> bool:

@@ -70,7 +70,8 @@ class Tape:
         Raises
         ------
         TypeError, ValueError
-            If log_prob is not as above, or no trainable parameter of the module is behind it.
+            If log_prob is not as above, no trainable parameter of the module is behind it, or a layer's batch
+            has other samples than log_prob.
         UnsupportedModuleError
             If a module was called in a way that has no per-sample scores.
         ScoresMismatchError
@@ -243,7 +244,7 @@ class Tape:
         """Return how many consecutive rows of a layer's batch belong to each of the N samples."""
         rows = len(value) if value.ndim else 0
         if rows == 0 or rows % size:
-            raise UnsupportedModuleError(
+            raise ValueError(
                 f"{name}: expected a batch of {size} samples, as log_prob has, along the first axis, got "
                 f"shape {tuple(value.shape)}"
             )

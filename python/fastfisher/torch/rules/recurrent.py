@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.rnn import PackedSequence
 
 from ..errors import UnsupportedModuleError
 from .table import Call, Factor, Pair, rule
@@ -26,8 +25,6 @@ def recurrent(module: Any, call: Call) -> dict[str, Factor]:
     """Return the scores of all layers' weights, both directions and projections included."""
     inputs = call.argument("input", 0)
     name = type(module).__name__
-    if isinstance(inputs, PackedSequence):
-        raise UnsupportedModuleError(f"{name}: a PackedSequence has no batch axis: pass padded sequences")
     if inputs.ndim != 3:
         raise UnsupportedModuleError(
             f"{name}: expected an input (N, T, p) or (T, N, p), got shape {tuple(inputs.shape)}"
