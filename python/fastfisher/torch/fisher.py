@@ -216,7 +216,9 @@ def _multivariate_normal(d: Any) -> list[Part]:
 
     def inverse() -> Tensor:
         L = d.scale_tril
-        return torch.linalg.solve_triangular(L, torch.eye(size, dtype=L.dtype, device=L.device), upper=False)
+        identity = torch.eye(size, dtype=L.dtype, device=L.device)
+        solved: Tensor = torch.linalg.solve_triangular(L, identity, upper=False)
+        return solved
 
     def root_of_tril() -> Tensor:
         i, j = torch.tril_indices(size, size, device=d.loc.device)
