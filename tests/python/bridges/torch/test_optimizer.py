@@ -1,0 +1,509 @@
+"""NaturalGradient: its steps against the definition, its line search, and its manners as a torch optimizer."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor, nn  # noqa: E402
+from torch.distributions import Categorical, Independent, Normal  # noqa: E402
+from torch.optim.lr_scheduler import LambdaLR, LinearLR, StepLR  # noqa: E402
+
+import fastfisher as ff  # noqa: E402
+import fastfisher.torch as fft  # noqa: E402
+
+N = 40
+
+
+class Gaussian(nn.Module):
+    """A policy with a state-independent log_std."""
+
+    def __init__(self, inputs: int = 3, actions: int = 2) -> None:
+        super().__init__()
+        self.mean = nn.Sequential(nn.Linear(inputs, 8), nn.Tanh(), nn.Linear(8, actions))
+        self.log_std = nn.Parameter(torch.full((actions,), -0.5))
+
+    def forward(self, observations: Tensor) -> Independent:
+        mean = self.mean(observations)
+        return Independent(Normal(mean, self.log_std.exp().expand_as(mean)), 1)
+
+
+class Problem:
+    """A policy with a batch of its own: observations, actions and advantages."""
+
+    def __init__(self, seed: int = 0, dtype: Any = torch.float64) -> None:
+        torch.manual_seed(seed)
+        self.policy = Gaussian().to(dtype)
+        self.observations = torch.randn(N, 3, dtype=dtype)
+        with torch.no_grad():
+            self.actions = self.policy(self.observations).sample()
+        self.advantages = torch.randn(N, dtype=dtype)
+
+    def sampled(self) -> tuple[Tensor, Tensor]:
+        return self.policy(self.observations).log_prob(self.actions), self.advantages
+
+    def exact(self) -> tuple[Tensor, Tensor, Any]:
+        pi = self.policy(self.observations)
+        return pi.log_prob(self.actions), self.advantages, pi
+
+    def renewed(self, seed: int) -> Problem:
+        """Draw another batch for the same policy."""
+        torch.manual_seed(seed)
+        self.observations = torch.randn_like(self.observations)
+        with torch.no_grad():
+            self.actions = self.policy(self.observations).sample()
+        self.advantages = torch.randn_like(self.advantages)
+        return self
+
+
+def values(module: nn.Module) -> Tensor:
+    return nn.utils.parameters_to_vector(module.parameters()).detach().clone()
+
+
+def event(result: ff.NaturalStep) -> Any:
+    assert result.events[-1].code in ("line_search", "line_search_failed")
+    return result.events[-1]
+
+
+# --- the step ---
+
+
+def test_a_step_without_line_search_is_that_of_the_scores() -> None:
+    """To the bit, whatever option is passed on."""
+    problem, twin = Problem(), Problem()
+    with fft.capture(twin.policy) as tape:
+        log_prob, advantages = twin.sampled()
+    scores = tape.scores(log_prob)
+    options: dict[str, Any] = {"max_kl": 0.02, "damping": 0.01, "solver": "gram", "center": True, "tol": 1e-4}
+    expected = scores.natural_step(advantages, **options)
+    scores.add_(expected.step)
+    result = fft.NaturalGradient(problem.policy, line_search=False, **options).step(problem.sampled)
+    np.testing.assert_array_equal(result.step, expected.step)
+    assert (result.solver, result.step_size) == ("gram", expected.step_size)
+    assert torch.equal(values(problem.policy), values(twin.policy))
+
+
+def test_the_exact_fisher_is_the_hessian_of_the_kl() -> None:
+    problem = Problem()
+    parameters = list(problem.policy.parameters())
+    log_prob, advantages, pi = problem.exact()
+    old = Normal(pi.base_dist.loc.detach(), pi.base_dist.scale.detach())
+    kl = torch.distributions.kl_divergence(old, pi.base_dist).sum(1).mean()
+
+    def flat_gradient(value: Tensor, **options: Any) -> Tensor:
+        options |= {"allow_unused": True, "materialize_grads": True}
+        return torch.cat([p.flatten() for p in torch.autograd.grad(value, parameters, **options)])
+
+    g = flat_gradient((log_prob * advantages).mean(), retain_graph=True)
+    first = flat_gradient(kl, create_graph=True)
+    H = torch.stack([flat_gradient(entry, retain_graph=True) for entry in first])
+    x = torch.linalg.solve(H + 0.01 * torch.eye(len(H), dtype=torch.float64), g)
+    optimizer = fft.NaturalGradient(problem.policy, damping=0.01, fisher="exact", solver="cholesky", line_search=False)
+    before = values(problem.policy)
+    result = optimizer.step(problem.exact)
+    np.testing.assert_allclose(result.direction, x, rtol=0, atol=1e-10 * float(x.abs().max()))
+    torch.testing.assert_close(values(problem.policy), before + torch.from_numpy(result.step))
+
+
+def test_frozen_parameters_and_those_that_are_not_used_stay() -> None:
+    problem = Problem()
+    problem.policy.mean[0].weight.requires_grad_(False)
+    problem.policy.unused = nn.Linear(2, 2).double()
+    before = {name: p.detach().clone() for name, p in problem.policy.named_parameters()}
+    fft.NaturalGradient(problem.policy, max_kl=0.01).step(problem.sampled)
+    stayed = {name for name, p in problem.policy.named_parameters() if torch.equal(p, before[name])}
+    assert stayed == {"mean.0.weight", "unused.weight", "unused.bias"}
+
+
+@pytest.mark.parametrize("lr", [0.25, 0.5, torch.tensor(0.5)])
+def test_lr_scales_the_step(lr: Any) -> None:
+    whole = fft.NaturalGradient((a := Problem()).policy, max_kl=0.01, line_search=False).step(a.sampled)
+    optimizer = fft.NaturalGradient((b := Problem()).policy, lr=lr, max_kl=0.01, line_search=False)
+    before = values(b.policy)
+    part = optimizer.step(b.sampled)
+    np.testing.assert_array_equal(part.step, float(lr) * whole.step)
+    assert part.predicted_kl == pytest.approx(float(lr) ** 2 * whole.predicted_kl)
+    assert part.predicted_improvement == pytest.approx(float(lr) * whole.predicted_improvement)
+    assert part.step_size == float(lr) * whole.step_size
+    assert torch.equal(values(b.policy), before + torch.from_numpy(part.step))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (lambda o: StepLR(o, 2, gamma=0.5), [1.0, 1.0, 0.5, 0.5, 0.25]),
+        (lambda o: LinearLR(o, 1.0, 0.0, 4), [1.0, 0.75, 0.5, 0.25, 0.0]),
+        (lambda o: LambdaLR(o, lambda k: 1.0 / (1 + k)), [1.0, 1 / 2, 1 / 3, 1 / 4, 1 / 5]),
+    ],
+)
+def test_schedulers_set_the_learning_rate(schedule: Callable[[Any], Any], expected: list[float]) -> None:
+    problem = Problem()
+    optimizer = fft.NaturalGradient(problem.policy, max_kl=1e-4, damping=1e-8, line_search=False)
+    scheduler = schedule(optimizer)
+    kls = []
+    for _ in expected:
+        kls.append(optimizer.step(problem.sampled).predicted_kl)
+        scheduler.step()
+    np.testing.assert_allclose(np.sqrt(np.array(kls) / 1e-4), expected, rtol=1e-2)
+
+
+def test_a_learning_rate_of_zero_moves_nothing() -> None:
+    problem = Problem()
+    before = values(problem.policy)
+    result = fft.NaturalGradient(problem.policy, lr=0.0, max_kl=0.01).step(problem.sampled)
+    assert torch.equal(values(problem.policy), before)
+    assert not result.step.any()
+    assert result.direction.any()
+
+
+def test_settings_may_change_between_steps() -> None:
+    problem = Problem()
+    optimizer = fft.NaturalGradient(problem.policy, max_kl=0.01, damping=0.1)
+    assert optimizer.step(problem.sampled).damping == 0.1
+    optimizer.param_groups[0]["damping"] = 0.2
+    assert optimizer.step(problem.sampled).damping == 0.2
+    optimizer.param_groups[0]["damping"] = -1.0
+    with pytest.raises(ValueError, match=r"^damping: expected a finite number >= 0, got -1"):
+        optimizer.step(problem.sampled)
+
+
+# --- the line search ---
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", ["sampled", "exact"])
+@pytest.mark.parametrize("fisher", ["empirical", "exact"])
+def test_every_step_keeps_within_the_kl_and_improves(dtype: Any, kind: str, fisher: str) -> None:
+    """Measured anew here, from the policy before and after."""
+    if (kind, fisher) == ("sampled", "exact"):
+        pytest.skip("exact needs the distribution")
+    problem = Problem(dtype=dtype)
+    optimizer = fft.NaturalGradient(problem.policy, max_kl=0.05, damping=1e-3, fisher=fisher)
+    halvings = 0.0
+    for seed in range(8):
+        problem.renewed(seed)
+        before, theta = copy.deepcopy(problem.policy), values(problem.policy)
+        result = optimizer.step(getattr(problem, kind))
+        assert event(result).code == "line_search"
+        with torch.no_grad():
+            old, new = before(problem.observations), problem.policy(problem.observations)
+            change = (new.log_prob(problem.actions) - old.log_prob(problem.actions)).double()
+            kl = torch.distributions.kl_divergence(old, new).double().mean()
+        if kind == "sampled":
+            kl = (change.exp() - 1.0 - change).mean()
+        improvement = ((change.exp() - 1.0) * problem.advantages.double()).mean()
+        tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+        assert float(kl) <= 0.05
+        assert float(improvement) > 0.0
+        assert event(result).numbers["kl"] == pytest.approx(float(kl), abs=tolerance)
+        assert event(result).numbers["improvement"] == pytest.approx(float(improvement), abs=tolerance)
+        torch.testing.assert_close(
+            values(problem.policy), theta + torch.from_numpy(result.step).to(theta), rtol=0, atol=tolerance
+        )
+        halvings += event(result).numbers["halvings"]
+    assert halvings > 0.0  # or nothing was searched
+
+
+def test_a_halved_step_says_so() -> None:
+    problem, twin = Problem(), Problem()
+    whole = fft.NaturalGradient(twin.policy, max_kl=0.01, lr=4.0, line_search=False).step(twin.sampled)
+    result = fft.NaturalGradient(problem.policy, max_kl=0.01, lr=4.0).step(problem.sampled)
+    halvings = int(event(result).numbers["halvings"])
+    assert halvings >= 2  # four times as far is sixteen times the KL
+    np.testing.assert_array_equal(result.step, whole.step * 0.5**halvings)
+    assert result.predicted_kl == pytest.approx(whole.predicted_kl * 0.25**halvings)
+    assert result.notes[-1].startswith(f"The line search took the step after {halvings} halvings, the first since KL ")
+    np.testing.assert_array_equal(result.step, result.step_size * result.direction)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_where_no_halving_does_the_parameters_are_restored_to_the_bit(dtype: Any) -> None:
+    problem = Problem(dtype=dtype)
+    before = values(problem.policy)
+    optimizer = fft.NaturalGradient(problem.policy, lr=1e6, max_halvings=3, momentum=0.9)
+    result = optimizer.step(problem.sampled)
+    assert torch.equal(values(problem.policy), before)
+    assert event(result).code == "line_search_failed"
+    assert event(result).numbers == {"halvings": 3.0, "improvement": 0.0, "kl": 0.0}
+    assert result.notes[-1].startswith("The line search took no step: after 3 halvings ")
+    assert (result.step_size, result.predicted_kl, result.predicted_improvement) == (0.0, 0.0, 0.0)
+    assert not result.step.any()
+    assert "previous" not in optimizer.state  # a direction that was not taken draws nobody
+    optimizer.param_groups[0].update(lr=1.0, max_halvings=10)
+    assert event(optimizer.step(problem.sampled)).code == "line_search"
+
+
+def likelihood(line_search: bool, max_kl: float | None, steps: int, lr: float = 1.0) -> list[float]:
+    """Fit a Gaussian to data that it was not drawn from, by natural gradients of the log-likelihood."""
+    torch.manual_seed(0)
+    x = torch.linspace(-2.0, 2.0, 60, dtype=torch.float64)[:, None]
+    y = torch.sin(2.0 * x) + 0.1 * torch.randn(60, 1, dtype=torch.float64)
+    policy = Gaussian(1, 1).double()
+    ones = torch.ones(60)
+    optimizer = fft.NaturalGradient(policy, lr=lr, max_kl=max_kl, damping=1e-3, line_search=line_search)
+    history = []
+    for _ in range(steps):
+        optimizer.step(lambda: (policy(x).log_prob(y), ones))
+        history.append(float(policy(x).log_prob(y).detach().mean()))
+    return history
+
+
+def test_the_log_likelihood_never_falls_with_a_line_search() -> None:
+    """For advantages of one the surrogate less KL is the mean log-likelihood, which cannot fall then."""
+    without, measured = likelihood(False, None, 25), likelihood(True, None, 25)
+    assert min(np.diff(without)) < -0.1
+    assert min(np.diff(measured)) >= 0.0
+    assert measured[-1] > measured[0] + 0.5
+    assert min(np.diff(likelihood(True, None, 25, lr=0.5))) >= 0.0
+
+
+def test_an_error_of_the_closure_leaves_the_parameters() -> None:
+    problem = Problem()
+    before = values(problem.policy)
+    calls = 0
+
+    def closure() -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            assert not torch.equal(values(problem.policy), before)
+            raise OSError("the disk is full")
+        return problem.sampled()
+
+    with pytest.raises(OSError, match="the disk is full"):
+        fft.NaturalGradient(problem.policy, max_kl=0.01).step(closure)
+    assert torch.equal(values(problem.policy), before)
+
+
+def test_numbers_that_are_not_finite_reject_a_candidate() -> None:
+    problem = Problem()
+    start = values(problem.policy)
+
+    def closure() -> Any:
+        log_prob, advantages = problem.sampled()
+        if (values(problem.policy) - start).norm() > 1e-3:
+            log_prob = log_prob * torch.nan
+        return log_prob, advantages
+
+    result = fft.NaturalGradient(problem.policy, max_kl=0.01, max_halvings=30).step(closure)
+    assert np.linalg.norm(result.step) <= 1e-3
+    assert event(result).numbers["halvings"] > 0
+    assert "not finite" in result.notes[-1]
+
+
+def test_a_closure_that_draws_anew_is_refused() -> None:
+    problem = Problem()
+
+    def closure() -> Any:
+        pi = problem.policy(problem.observations)
+        return pi.log_prob(pi.sample()), problem.advantages
+
+    before = values(problem.policy)
+    with pytest.raises(ValueError, match=r"^closure: expected the same log_prob .*, got .* at row \d+: draw act"):
+        fft.NaturalGradient(problem.policy).step(closure)
+    assert torch.equal(values(problem.policy), before)
+    fft.NaturalGradient(problem.policy, line_search=False, max_kl=0.01).step(closure)
+
+
+def test_dropout_in_training_is_refused_by_name() -> None:
+    policy = nn.Sequential(nn.Linear(3, 8), nn.Sequential(nn.Dropout(0.5)), nn.Linear(8, 2))
+    x, actions, ones = torch.randn(N, 3), torch.randint(2, (N,)), torch.ones(N)
+    optimizer = fft.NaturalGradient(policy)
+
+    def closure() -> Any:
+        return Categorical(logits=policy(x)).log_prob(actions), ones
+
+    with pytest.raises(ValueError, match=r"^1\.0: expected Dropout in evaluation mode, since a line search"):
+        optimizer.step(closure)
+    policy.eval()
+    assert event(optimizer.step(closure))
+    policy.train()
+    policy[1][0].p = 0.0
+    assert event(optimizer.step(closure))
+    policy[1][0].p = 0.5
+    optimizer.param_groups[0].update(line_search=False, max_kl=0.01)
+    optimizer.step(closure)
+
+
+# --- momentum, and what is saved ---
+
+
+def test_momentum_is_that_of_natural_step() -> None:
+    problem, twin = Problem(), Problem()
+    optimizer = fft.NaturalGradient(problem.policy, momentum=0.9, damping=0.01, max_kl=0.01, line_search=False)
+    previous = None
+    for seed in range(4):
+        result = optimizer.step(problem.renewed(seed).sampled)
+        with fft.capture(twin.policy) as tape:
+            log_prob, advantages = twin.renewed(seed).sampled()
+        scores = tape.scores(log_prob)
+        expected = scores.natural_step(advantages, momentum=0.9, previous=previous, damping=0.01, max_kl=0.01)
+        previous = expected.direction
+        scores.add_(expected.step)
+        np.testing.assert_array_equal(result.step, expected.step)
+
+
+def test_momentum_goes_by_name_where_a_parameter_is_frozen_on_the_way() -> None:
+    problem = Problem()
+    optimizer = fft.NaturalGradient(problem.policy, momentum=0.5, max_kl=0.01)
+    optimizer.step(problem.sampled)
+    problem.policy.log_std.requires_grad_(False)
+    assert len(optimizer.step(problem.sampled).direction) == len(values(problem.policy)) - 2
+    problem.policy.log_std.requires_grad_(True)
+    assert len(optimizer.step(problem.sampled).direction) == len(values(problem.policy))
+
+
+def through_pickle(problem: Problem, optimizer: Any) -> tuple[Problem, Any]:
+    return pickle.loads(pickle.dumps((problem, optimizer)))
+
+
+def through_deepcopy(problem: Problem, optimizer: Any) -> tuple[Problem, Any]:
+    return copy.deepcopy((problem, optimizer))
+
+
+def through_state_dict(problem: Problem, optimizer: Any) -> tuple[Problem, Any]:
+    file = io.BytesIO()
+    torch.save({"policy": problem.policy.state_dict(), "optimizer": optimizer.state_dict()}, file)
+    file.seek(0)
+    saved = torch.load(file, weights_only=True)
+    fresh = Problem(dtype=problem.observations.dtype)
+    fresh.policy.load_state_dict(saved["policy"])
+    loaded = fft.NaturalGradient(fresh.policy)
+    loaded.load_state_dict(saved["optimizer"])
+    return fresh, loaded
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("way", [through_pickle, through_deepcopy, through_state_dict])
+def test_what_is_saved_goes_on_with_the_same_bits(way: Callable[..., Any], dtype: Any) -> None:
+    problem = Problem(dtype=dtype)
+    optimizer = fft.NaturalGradient(
+        problem.policy, lr=0.7, max_kl=0.02, damping=0.03, momentum=0.8, fisher="exact", precision="double"
+    )
+    scheduler = StepLR(optimizer, 1, gamma=0.9)
+    for seed in range(3):
+        optimizer.step(problem.renewed(seed).exact)
+        scheduler.step()
+    other, loaded = way(problem, optimizer)
+    assert loaded.module is other.policy
+    settings = [{k: v for k, v in o.param_groups[0].items() if k != "params"} for o in (optimizer, loaded)]
+    assert settings[0] == settings[1]
+    for seed in range(3, 6):
+        expected = optimizer.step(problem.renewed(seed).exact)
+        result = loaded.step(other.renewed(seed).exact)
+        np.testing.assert_array_equal(result.step, expected.step)
+    assert torch.equal(values(problem.policy), values(other.policy))
+
+
+# --- what is refused ---
+
+
+def test_zero_grad_and_hooks_are_torchs_own() -> None:
+    problem = Problem()
+    optimizer = fft.NaturalGradient(problem.policy, max_kl=0.01)
+    problem.sampled()[0].sum().backward()
+    assert problem.policy.log_std.grad is not None
+    optimizer.zero_grad()
+    assert problem.policy.log_std.grad is None
+    seen = []
+    optimizer.register_step_post_hook(lambda *_: seen.append(1))
+    optimizer.step(problem.sampled)
+    assert seen == [1]
+    assert problem.policy.log_std.grad is None
+    assert "max_kl: 0.01" in repr(optimizer)
+
+
+def test_a_second_parameter_group_is_refused() -> None:
+    optimizer = fft.NaturalGradient(Problem().policy)
+    with pytest.raises(ValueError, match=r"^param_group: expected none besides that of the module"):
+        optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(2))]})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"lr": -1.0}, ValueError, r"^lr: expected a finite number >= 0, got -1"),
+        ({"lr": "fast"}, TypeError, r"^lr: expected a finite number"),
+        ({"max_kl": 0.0}, ValueError, r"^max_kl: expected a finite number > 0, got 0"),
+        ({"damping": float("nan")}, ValueError, r"^damping: expected a finite number >= 0, got nan"),
+        ({"line_search": 1}, TypeError, r"^line_search: expected True or False, got 1"),
+        ({"max_halvings": -1}, ValueError, r"^max_halvings: expected a whole number"),
+        ({"fisher": "true"}, ValueError, r"^fisher: expected one of 'empirical', 'exact', got 'true'"),
+        ({"momentum": 1.0}, ValueError, r"^momentum: expected a finite number >= 0 and < 1, got 1"),
+        ({"check": "no"}, TypeError, r"^check: expected True or False"),
+        ({"weight_decay": 0.1}, TypeError, r"^weight_decay: expected one of center, .* as a further option"),
+        ({"initial": None}, TypeError, r"^initial: expected one of center, "),
+    ],
+)
+def test_arguments_are_checked(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        fft.NaturalGradient(Problem().policy, **arguments)
+
+
+def test_parameters_in_place_of_the_module_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"^module: expected an nn\.Module, whose forward .*, got generator$"):
+        fft.NaturalGradient(Problem().policy.parameters())
+
+
+def spoilt(which: int, value: float) -> Callable[[Problem], Any]:
+    def returned(problem: Problem) -> Any:
+        items = [item.clone() for item in problem.sampled()]
+        items[which][7] = value
+        return tuple(items)
+
+    return returned
+
+
+@pytest.mark.parametrize(
+    ("returned", "error", "message"),
+    [
+        (lambda p: -p.sampled()[0].mean(), TypeError, r"^closure: .* \(log_prob, advantages\) .*, got a tensor of shape \(\) of"),
+        (lambda p: None, TypeError, r"^closure: expected it to return .*, got NoneType$"),
+        (lambda p: (*p.exact(), 1), TypeError, r"^closure: expected it to return .*, got a tuple of 4$"),
+        (lambda p: (p.sampled()[0].mean(), p.advantages), TypeError, r"^closure, log_prob: expected a tensor \(N,\)"),
+        (lambda p: (p.sampled()[0].tolist(), p.advantages), TypeError, r"^closure, log_prob: .*, got a list of 40$"),
+        (lambda p: (p.exact()[2].base_dist.log_prob(p.actions), p.advantages), TypeError, r"^closure, log_prob: .*, summed"),
+        (lambda p: (p.sampled()[0], p.advantages[1:]), ValueError, r"^closure, advantages: .* \(40,\), .*, got \(39,\)$"),
+        (lambda p: (p.sampled()[0], p.advantages[:, None]), ValueError, r"^closure, advantages: .*, got \(40, 1\)$"),
+        (lambda p: (p.sampled()[0].detach(), p.advantages), ValueError, r"^log_prob: expected a tensor"),
+        (spoilt(0, float("nan")), ValueError, r"^closure, log_prob: expected finite values, got nan at row 7$"),
+        (spoilt(0, float("-inf")), ValueError, r"^closure, log_prob: expected finite values, got -inf at row 7$"),
+        (spoilt(1, float("inf")), ValueError, r"^closure, advantages: expected finite values, got inf at row 7$"),
+    ],
+)  # fmt: skip
+def test_what_a_closure_returns_is_checked(
+    returned: Callable[[Problem], Any], error: type[Exception], message: str
+) -> None:
+    problem = Problem()
+    before = values(problem.policy)
+    with pytest.raises(error, match=message):
+        fft.NaturalGradient(problem.policy).step(lambda: returned(problem))
+    assert torch.equal(values(problem.policy), before)
+
+
+def test_a_step_needs_a_closure_and_exact_a_distribution() -> None:
+    problem = Problem()
+    with pytest.raises(TypeError, match=r"^closure: expected a function that returns .*, got None"):
+        fft.NaturalGradient(problem.policy).step()
+    with pytest.raises(TypeError, match=r"^closure: .* distribution\), since fisher is 'exact', got two items"):
+        fft.NaturalGradient(problem.policy, fisher="exact").step(problem.sampled)
+
+
+def test_advantages_may_be_any_array() -> None:
+    steps = []
+    for convert in (list, np.array, lambda a: torch.tensor(a, requires_grad=True), lambda a: torch.tensor(a).half()):
+        problem = Problem()
+        given = convert([float(k % 4) for k in range(N)])
+        optimizer = fft.NaturalGradient(problem.policy, max_kl=0.01)
+        steps.append(optimizer.step(lambda problem=problem, given=given: (problem.sampled()[0], given)).step)
+    for step in steps[1:]:
+        np.testing.assert_array_equal(step, steps[0])
