@@ -19,8 +19,17 @@ from __future__ import annotations
 
 from .capture import capture
 from .errors import ScoresMismatchError, UnsupportedModuleError
+from .optimizer import NaturalGradient
 from .rules import register
 from .scores import TorchScores
 from .tape import Tape
 
-__all__ = ["ScoresMismatchError", "Tape", "TorchScores", "UnsupportedModuleError", "capture", "register"]
+__all__ = [
+    "NaturalGradient",
+    "ScoresMismatchError",
+    "Tape",
+    "TorchScores",
+    "UnsupportedModuleError",
+    "capture",
+    "register",
+]

@@ -33,7 +33,9 @@ def sends_weights(scores: TorchScores, result: NaturalStep) -> bool:
 
 
 @torch.no_grad()
-def add_step_(scores: TorchScores, result: NaturalStep, scale: float = 1.0, *, momentum: bool = False) -> None:
+def add_step_(
+    scores: TorchScores, result: NaturalStep, scale: float = 1.0, *, momentum: bool = False
+) -> None:
     """Add `scale` times the step of these scores to their parameters, in place, on whatever device they are.
 
     Parameters

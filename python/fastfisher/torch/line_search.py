@@ -1,10 +1,10 @@
 """What a step did to a batch, measured: log-probabilities before and after, by a closure called again.
 
 The natural step is made of models, linear of the surrogate and quadratic of the KL divergence, so its last
-word is a measurement (Schulman, Levine, Moritz, Jordan and Abbeel, arXiv 1502.05477, appendix C).  Where KL is
-not bounded, it is a price: the step lr (F + lambda I)^-1 g is where g^T s - s^T F s / (2 lr) is largest, so
-that what has to grow is the surrogate less KL / lr.  For advantages of one, and KL estimated from the samples,
-that is the mean log-likelihood itself at lr = 1, and below it for a smaller one: it cannot fall.
+word is a measurement (Schulman, Levine, Moritz, Jordan and Abbeel, arXiv 1502.05477, appendix C).  Where KL
+is not bounded, it is a price: but for the damping, the step lr F^-1 g is where g^T s - s^T F s / (2 lr) is
+largest, so that what has to grow is the surrogate less KL / lr.  For advantages of one, and KL estimated from
+the samples, that is the mean log-likelihood at lr = 1, and below it for a smaller lr: it cannot fall.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .fisher import frozen, kl_from
 
 _RANDOM_IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.RReLU)
 _WITH_DROPOUT = (nn.RNNBase, nn.MultiheadAttention)
+_LinAlgError: type[Exception] = vars(torch.linalg)["LinAlgError"]  # public, but not in its stubs
 
 
 class Measurement(NamedTuple):
@@ -30,7 +31,7 @@ class Measurement(NamedTuple):
     improvement: float
     """Change of the surrogate, mean((ratio - 1) A)."""
     kl: float
-    """KL(old || new) in nats: exact where the closure gives its distribution, else mean(ratio - 1 - log ratio)."""
+    """KL(old || new) in nats, exact or the estimate mean(ratio - 1 - log ratio)."""
 
 
 @dataclass(frozen=True)
@@ -53,19 +54,20 @@ class Batch:
         """Check what a closure returned; a TypeError or ValueError says what is wrong with it."""
         if not isinstance(returned, (tuple, list)) or len(returned) not in (2, 3):
             raise TypeError(
-                "closure: expected it to return (log_prob, advantages) or (log_prob, advantages, distribution), "
-                f"got {_description(returned)}"
+                "closure: expected it to return (log_prob, advantages) or (log_prob, advantages, "
+                f"distribution), got {_description(returned)}"
             )
         log_prob, advantages, *rest = returned
         if not isinstance(log_prob, Tensor) or not log_prob.is_floating_point() or log_prob.ndim != 1:
             raise TypeError(
-                "closure, log_prob: expected a tensor (N,), the log-probability of each sample's action, summed "
-                f"over its components, got {_description(log_prob)}"
+                "closure, log_prob: expected a tensor (N,), the log-probability of each sample's action, "
+                f"summed over its components, got {_description(log_prob)}"
             )
         A = torch.as_tensor(advantages).detach().to("cpu", torch.float64)
         if A.shape != log_prob.shape:
             raise ValueError(
-                f"closure, advantages: expected shape {tuple(log_prob.shape)}, one a sample, got {tuple(A.shape)}"
+                f"closure, advantages: expected shape {tuple(log_prob.shape)}, one a sample, "
+                f"got {tuple(A.shape)}"
             )
         _check_finite(log_prob, "log_prob")
         _check_finite(A, "advantages")
@@ -101,19 +103,19 @@ class Before:
         else:
             difference = f"shape {tuple(self.log_prob.shape)} and then {tuple(now.shape)}"
         raise ValueError(
-            f"closure: expected the same log_prob when it is called again, got {difference}: draw actions outside "
-            "of it, and leave out what is random, or set line_search=False"
+            f"closure: expected the same log_prob when it is called again, got {difference}: draw actions "
+            "outside of it, and leave out what is random, or set line_search=False"
         )
 
     def after(self, closure: Callable[[], Any]) -> Measurement | None:
         """Measure what the closure returns at the new parameters; None where it is not finite.
 
-        A distribution refuses parameters that are not finite by a ValueError of its own, and so does a
-        Cholesky factorisation by a LinAlgError: the step went too far, since at the old ones all was well.
+        A distribution refuses parameters that are not finite by a ValueError of its own, and a Cholesky
+        factorisation by a LinAlgError: the step went too far, since at the old ones all was well.
         """
         try:
             batch = Batch.of(closure())
-        except (ValueError, torch.linalg.LinAlgError):
+        except (ValueError, _LinAlgError):
             return None
         change = batch.log_prob.detach().to("cpu", torch.float64) - self.log_prob
         gain = torch.expm1(change)
@@ -134,7 +136,11 @@ def rejection(measured: Measurement | None, max_kl: float | None, lr: float) -> 
         if kl > max_kl:
             return f"KL {kl:.4g} is above {max_kl:.4g}"
         return "" if improvement > 0.0 else f"the surrogate changed by {improvement:.4g}"
-    return "" if improvement - kl / lr > 0.0 else f"the surrogate less KL / lr changed by {improvement - kl / lr:.4g}"
+    return (
+        ""
+        if improvement - kl / lr > 0.0
+        else f"the surrogate less KL / lr changed by {improvement - kl / lr:.4g}"
+    )
 
 
 def check_not_random(module: nn.Module) -> None:

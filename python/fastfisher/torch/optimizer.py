@@ -37,8 +37,8 @@ class NaturalGradient(torch.optim.Optimizer):
     """Natural-gradient ascent on the mean of ratio times advantage, with a measured step.
 
     Each `step` captures the scores of a module while the closure runs, solves (F + lambda I) x = g for the
-    direction, and moves the parameters by lr alpha x.  With `line_search` the closure is called again, without
-    gradients, and the step halved until what it did to the batch is what it was meant to do:
+    direction, and moves the parameters by lr alpha x.  With `line_search` the closure is called again,
+    without gradients, and the step halved until what it did to the batch is what it was meant to do:
 
     - with `max_kl`, that the surrogate mean(ratio * advantages) improves and KL(old || new) <= `max_kl`;
     - without, that the surrogate less KL / lr improves.  The unbounded step is where the quadratic model of
@@ -138,8 +138,8 @@ class NaturalGradient(torch.optim.Optimizer):
         """Refuse a second group: a Fisher matrix spans all parameters, so none has settings of its own."""
         if self.param_groups:
             raise ValueError(
-                "param_group: expected none besides that of the module, since one Fisher matrix spans all its "
-                "parameters: put what is to be trained into one module"
+                "param_group: expected none besides that of the module, since one Fisher matrix spans all "
+                "its parameters: put what is to be trained into one module"
             )
         super().add_param_group(param_group)
 
@@ -150,10 +150,10 @@ class NaturalGradient(torch.optim.Optimizer):
         Parameters
         ----------
         closure : function
-            Calls the module and returns ``(log_prob, advantages)`` or ``(log_prob, advantages, distribution)``:
-            log_prob the (N,) tensor of log pi(a_n | s_n), advantages (N,), of any device and dtype, and the
-            torch distribution, or list of them, that log_prob is of.  With the distribution, the line search
-            measures KL exactly; without, it estimates it from the samples by mean(ratio - 1 - log ratio).
+            Calls the module and returns ``(log_prob, advantages)``: the (N,) tensor of log pi(a_n | s_n), and
+            A, (N,), of any device and dtype.  A third item may be the torch distribution, or list of them,
+            that log_prob is of: the line search then measures KL exactly, and else estimates it from the
+            samples by mean(ratio - 1 - log ratio), which is never negative.
 
         Returns
         -------
@@ -170,8 +170,8 @@ class NaturalGradient(torch.optim.Optimizer):
         """
         if closure is None:
             raise TypeError(
-                "closure: expected a function that returns (log_prob, advantages), got None: .grad holds the mean "
-                "of the scores, and the Fisher matrix is made of each"
+                "closure: expected a function that returns (log_prob, advantages), got None: .grad holds the "
+                "mean of the scores, and the Fisher matrix is made of each"
             )
         settings = _Settings.of(self.param_groups[0])
         if settings.line_search:
@@ -180,7 +180,7 @@ class NaturalGradient(torch.optim.Optimizer):
             batch = Batch.of(closure())
         if settings.fisher == "exact" and batch.distribution is None:
             raise TypeError(
-                "closure: expected (log_prob, advantages, distribution), since fisher is 'exact', got two items"
+                "closure: expected (log_prob, advantages, distribution), since fisher is 'exact', got two"
             )
         if settings.lr == 0.0:  # A scheduler's end.
             settings = dataclasses.replace(settings, line_search=False)
@@ -235,7 +235,7 @@ class NaturalGradient(torch.optim.Optimizer):
             self._repeats = True
         if not result.step.any():
             return result, True
-        reasons = []
+        reasons: list[str] = []
         try:
             for halvings in range(settings.max_halvings + 1):
                 fraction = 0.5**halvings
@@ -266,13 +266,15 @@ class NaturalGradient(torch.optim.Optimizer):
 
     def _remember(self, scores: TorchScores, result: NaturalStep) -> None:
         parts = scores.unflatten(np.array(result.direction))
-        self.state["previous"] = {name: part.clone() for name, part in parts.items()}  # type: ignore[index]
+        state: dict[Any, Any] = self.state
+        state["previous"] = {name: part.clone() for name, part in parts.items()}
 
     def _remembered(self, scores: TorchScores) -> dict[str, Tensor] | None:
         """Return the last direction, zero for parameters that it was not of; None before the first step."""
-        if "previous" not in self.state:
+        state: Mapping[Any, Any] = self.state
+        if "previous" not in state:
             return None
-        previous: Mapping[str, Tensor] = self.state["previous"]  # type: ignore[index]
+        previous: Mapping[str, Tensor] = state["previous"]
         return {
             name: previous[name] if name in previous else torch.zeros(parameter.shape, dtype=torch.float64)
             for name, parameter in zip(scores.names, scores.parameters, strict=True)

@@ -84,6 +84,11 @@ class TorchScores:
         return self.scores.blocks
 
     @property
+    def tensors(self) -> Blocks:
+        """The blocks as tensors, on the device on which they were captured."""
+        return self._blocks
+
+    @property
     def shape(self) -> tuple[int, int]:
         """The shape (N, d); (N m, d) where each sample has m rows."""
         return self.scores.shape

@@ -127,7 +127,9 @@ def test_the_device_is_out_of_reach(device: Device) -> None:
 
 
 @pytest.mark.parametrize(("rows", "width"), [(20, 16), (300, 4)], ids=["weights", "step"])
-@pytest.mark.parametrize("options", [{}, {"momentum": 0.5}, {"fisher": "exact"}, {"line_search": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"momentum": 0.5}, {"fisher": "exact"}, {"line_search": True}], ids=str
+)
 def test_steps_on_the_device_are_those_on_the_host(
     device: Device, rows: int, width: int, options: dict[str, Any]
 ) -> None:
@@ -138,7 +140,7 @@ def test_steps_on_the_device_are_those_on_the_host(
         if isinstance(next(module.parameters()), Remote):
             obs, act, advantages = Remote(obs), Remote(act), Remote(advantages)
         before = values(module)
-        optimizer = fft.NaturalGradient(module, check=False, **settings)
+        optimizer = fft.NaturalGradient(module, **settings)
 
         def closure(module=module, obs=obs, act=act, advantages=advantages) -> Any:  # type: ignore[no-untyped-def]
             pi = Categorical(logits=module(obs), validate_args=False)
@@ -160,7 +162,7 @@ def test_the_fewer_numbers_go_over(device: Device, rows: int, width: int, bias: 
         there = isinstance(next(module.parameters()), Remote)
         if there:
             obs, act = Remote(obs), Remote(act)
-        with fft.capture(module, check=False) as tape:
+        with fft.capture(module) as tape:
             log_prob = Categorical(logits=module(obs), validate_args=False).log_prob(act)
         scores = tape.scores(log_prob)
         device.fetched = 0
@@ -180,7 +182,7 @@ def test_the_fewer_numbers_go_over(device: Device, rows: int, width: int, bias: 
 def test_without_sample_weights_the_step_goes_over(device: Device) -> None:
     module = on_device(policy(16))
     obs, act, advantages = batch(20)
-    with fft.capture(module, check=False) as tape:
+    with fft.capture(module) as tape:
         log_prob = Categorical(logits=module(Remote(obs)), validate_args=False).log_prob(Remote(act))
     scores = tape.scores(log_prob)
     for result, momentum in (
