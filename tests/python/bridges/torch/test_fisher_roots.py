@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 from torch import Tensor, nn  # noqa: E402
 from torch import distributions as D  # noqa: E402, N812
 
+import fastfisher.torch as fft  # noqa: E402
 from fastfisher.torch.fisher import fisher_roots, frozen, kl_from  # noqa: E402
 
 N, INPUTS = 7, 3
@@ -239,3 +240,24 @@ def test_the_kl_of_a_list_is_the_sum() -> None:
     new = [D.Normal(torch.ones(4, 2), 1.0), D.Categorical(logits=torch.eye(4, 3))]
     expected = D.kl_divergence(old[0], new[0]).sum(1) + D.kl_divergence(old[1], new[1])
     torch.testing.assert_close(kl_from(frozen(old), new), expected)
+
+
+@by_case
+def test_natural_steps_through_a_tape_are_those_of_the_hessian(make: Make) -> None:
+    """(H + lambda I) x = g, of the parameters that the distribution depends on, in torch's own order."""
+    torch.manual_seed(0)
+    network, observations = Network(6), torch.randn(N, INPUTS)
+    with fft.capture(network) as tape:
+        distribution = make(network, network.body(observations))
+    scores = tape.fisher_scores(distribution, check=True)
+    assert scores.count == N
+    distribution = make(network, network.body(observations))
+    H = hessian_of_kl(network, frozen(distribution), distribution)
+    sizes = [(name, parameter.numel()) for name, parameter in network.named_parameters()]
+    has_columns = torch.cat([torch.full((size,), name in scores.names) for name, size in sizes])
+    assert not H[~has_columns].any()
+    H = H[has_columns][:, has_columns]
+    g = torch.randn(len(H))
+    expected = torch.linalg.solve(H + 0.1 * torch.eye(len(H)), g)
+    result = scores.natural_step(gradient=g, damping=0.1, solver="cholesky", precision="double")
+    torch.testing.assert_close(torch.from_numpy(result.direction), expected, rtol=0, atol=1e-10)
