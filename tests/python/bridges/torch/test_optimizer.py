@@ -522,6 +522,17 @@ def test_a_step_needs_a_closure_and_exact_a_distribution() -> None:
         fft.NaturalGradient(problem.policy, fisher="exact").step(problem.sampled)
 
 
+def test_a_distribution_that_log_prob_is_not_of_is_refused() -> None:
+    problem = Problem()
+
+    def closure() -> Any:
+        pi = problem.policy(problem.observations)
+        return pi.log_prob(problem.actions), problem.advantages, Normal(pi.base_dist.loc, 1.0)
+
+    with pytest.raises(ValueError, match=r"^closure, distribution: .* parameters: log_std is behind one"):
+        fft.NaturalGradient(problem.policy, fisher="exact").step(closure)
+
+
 def test_advantages_may_be_any_array() -> None:
     steps = []
     for convert in (
