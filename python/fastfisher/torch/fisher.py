@@ -197,11 +197,11 @@ def _categorical(d: Any) -> list[Part]:
         if p.shape[-1] == 1:
             return torch.zeros_like(p)[..., None]  # a choice of one: a row of zeros
         tails = p.flip(-1).cumsum(-1).flip(-1)
-        share = _ratio(p[..., :-1], tails[..., :-1]).sqrt()
-        after = tails[..., 1:].sqrt()
-        rest = -_ratio(p[..., None, :], after[..., :, None]).triu(1)  # p_j / sqrt(q_{k+1}) at [k, j], j > k
-        rest.diagonal(dim1=-2, dim2=-1).copy_(after)
-        factors: Tensor = share[..., None] * rest
+        before, after = tails[..., :-1], tails[..., 1:].sqrt()
+        share = torch.where(before > 0.0, p[..., :-1] / before, 0.0).sqrt()
+        spread = torch.where(after > 0.0, -share / after, 0.0)  # what has no probability has no information
+        factors: Tensor = (spread[..., :, None] * p[..., None, :]).triu_(1)
+        factors.diagonal(dim1=-2, dim2=-1).copy_(share * after)
         return factors
 
     return [(d.logits, root)]
@@ -252,11 +252,6 @@ def _spread(parameter: Tensor, root: Tensor) -> Tensor:
     factors = local.new_zeros(components, k, samples, components, size)
     factors.diagonal(dim1=0, dim2=3).copy_(local.movedim(0, -1))
     return factors.reshape(components * k, *parameter.shape).to(parameter.dtype)
-
-
-def _ratio(above: Tensor, below: Tensor) -> Tensor:
-    """Return above / below, and 0 where both are: what has no probability has no Fisher information."""
-    return torch.where(below > 0, above / below, torch.zeros_like(above / below))
 
 
 def _words(value: object) -> str:
