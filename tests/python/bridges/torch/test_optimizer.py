@@ -14,7 +14,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn  # noqa: E402
-from torch.distributions import Categorical, Independent, Normal  # noqa: E402
+from torch.distributions import (  # noqa: E402
+    Bernoulli,
+    Categorical,
+    Independent,
+    Normal,
+    TanhTransform,
+    TransformedDistribution,
+)
 from torch.optim.lr_scheduler import LambdaLR, LinearLR, StepLR  # noqa: E402
 
 import fastfisher as ff  # noqa: E402
@@ -216,6 +223,40 @@ def test_every_step_keeps_within_the_kl_and_improves(dtype: Any, kind: str, fish
         )
         halvings += event(result).numbers["halvings"]
     assert halvings > 0.0  # or nothing was searched
+
+
+DISTRIBUTIONS: dict[str, Callable[[Tensor], Any]] = {
+    "squashed": lambda z: TransformedDistribution(
+        Independent(Normal(z[:, :3], z[:, 3:].exp()), 1), TanhTransform(cache_size=1)
+    ),
+    "multi-discrete": lambda z: [Categorical(logits=part) for part in z.split([2, 4], 1)],
+    "multi-binary": lambda z: Independent(Bernoulli(logits=z), 1),
+    "mixed": lambda z: (Categorical(logits=z[:, :3]), Independent(Normal(z[:, 3:], 0.5), 1)),
+}
+
+
+@pytest.mark.parametrize("make", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS.keys())
+@pytest.mark.parametrize("fisher", ["empirical", "exact"])
+def test_the_kl_of_any_distribution_is_measured(make: Callable[[Tensor], Any], fisher: str) -> None:
+    torch.manual_seed(0)
+    network, x = nn.Linear(3, 6), torch.randn(N, 3)
+    members = [
+        one for one in [make(network(x))] for one in (one if isinstance(one, (list, tuple)) else [one])
+    ]
+    actions, advantages = [member.sample() for member in members], torch.randn(N)
+
+    def closure() -> Any:
+        pi = make(network(x))
+        parts = pi if isinstance(pi, (list, tuple)) else [pi]
+        return sum(d.log_prob(a) for d, a in zip(parts, actions, strict=True)), advantages, pi
+
+    optimizer = fft.NaturalGradient(network, max_kl=1e-4, damping=1e-6, fisher=fisher, line_search=True)
+    result = optimizer.step(closure)
+    scale = 0.25 ** event(result).numbers["halvings"]
+    assert event(result).code == "line_search"
+    assert result.predicted_kl == pytest.approx(1e-4 * scale, rel=0.05)
+    if fisher == "exact":  # the quadratic model of the very number
+        assert event(result).numbers["kl"] == pytest.approx(result.predicted_kl, rel=0.05)
 
 
 def test_a_halved_step_says_so() -> None:
