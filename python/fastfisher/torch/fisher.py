@@ -77,12 +77,13 @@ def fisher_roots(distribution: object) -> list[Root]:
     """
     roots, sizes = [], {}
     for name, member in members(distribution):
-        for parameter, factors in _family(name, member)(member):
-            if parameter.ndim == 0:
-                raise ValueError(
-                    f"{name}: expected parameters of shape (N, ...), got a {_words(member)} of one number"
-                )
-            sizes[name] = len(parameter)
+        family = _family(name, member)
+        if not member.batch_shape:
+            raise ValueError(
+                f"{name}: expected a batch_shape (N, ...), one {_words(member)} a sample, got ()"
+            )
+        sizes[name] = member.batch_shape[0]
+        for parameter, factors in family(member):
             if parameter.requires_grad:
                 with torch.no_grad():
                     roots.append(Root(parameter, _spread(parameter, factors())))

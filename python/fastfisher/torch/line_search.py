@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from .fisher import frozen, kl_from
+from .fisher import frozen, kl_from, members
 
 _RANDOM_IN_TRAINING = (nn.modules.dropout._DropoutNd, nn.RReLU)
 _WITH_DROPOUT = (nn.RNNBase, nn.MultiheadAttention)
@@ -71,7 +71,14 @@ class Batch:
             )
         _check_finite(log_prob, "log_prob")
         _check_finite(A, "advantages")
-        return cls(log_prob, A, rest[0] if rest else None)
+        distribution = rest[0] if rest else None
+        for name, member in () if distribution is None else members(distribution):
+            if member.batch_shape[:1] != log_prob.shape:
+                raise ValueError(
+                    f"closure, {name}: expected a batch_shape that begins with {len(log_prob)}, as log_prob has "
+                    f"samples, got {tuple(member.batch_shape)}"
+                )
+        return cls(log_prob, A, distribution)
 
 
 class Before:

@@ -214,8 +214,8 @@ class NaturalGradient(torch.optim.Optimizer):
             return scores, scores.natural_step(batch.advantages, **options)
         if apart := sorted(set(scores.names) ^ set(exact.names)):
             raise ValueError(
-                "closure, distribution: expected the one that log_prob is of, got one that does not depend on "
-                f"the same parameters: {apart[0]} is behind one of the two alone"
+                "closure, distribution: expected the one that log_prob is of, got one that depends on other "
+                f"parameters: {apart[0]} is behind one of the two alone"
             )
         gradient = scores.unflatten(scores.mean_gradient(batch.advantages))
         return exact, exact.natural_step(gradient=gradient, **options)

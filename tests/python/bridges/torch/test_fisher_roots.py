@@ -226,8 +226,16 @@ def test_wrong_shapes_are_named() -> None:
         fisher_roots(D.Normal(torch.zeros(3), 1.0))
     with pytest.raises(ValueError, match=r"^distribution: expected at least one distribution, got an empty"):
         fisher_roots([])
-    with pytest.raises(ValueError, match=r"^distribution: expected parameters of shape \(N, \.\.\.\), got a"):
-        fisher_roots(D.Normal(grown(), 1.0))
+    for make in (
+        lambda: D.Normal(grown(), 1.0),
+        lambda: D.Categorical(logits=grown(3)),
+        lambda: D.Independent(D.Normal(grown(), 1.0), 0),
+        lambda: D.MultivariateNormal(grown(2), torch.eye(2)),
+    ):
+        with pytest.raises(
+            ValueError, match=r"^distribution: expected a batch_shape \(N, \.\.\.\), one .* got"
+        ):
+            fisher_roots(make())
     with pytest.raises(ValueError, match=r"as many samples each, got 3 of .*\[0\], 4 of distribution\[1\]$"):
         fisher_roots([D.Normal(grown(3), 1.0), D.Normal(grown(4), 1.0)])
     old = frozen(D.Normal(grown(3), 1.0))

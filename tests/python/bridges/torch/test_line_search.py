@@ -133,7 +133,7 @@ def likelihood(line_search: bool, max_kl: float | None, steps: int, lr: float = 
     policy = Gaussian(1, 1).double()
     ones = torch.ones(60)
     optimizer = fft.NaturalGradient(policy, lr=lr, max_kl=max_kl, damping=1e-3, line_search=line_search)
-    history = []
+    history = [float(policy(x).log_prob(y).detach().mean())]
     for _ in range(steps):
         optimizer.step(lambda: (policy(x).log_prob(y), ones))
         history.append(float(policy(x).log_prob(y).detach().mean()))
@@ -143,7 +143,7 @@ def likelihood(line_search: bool, max_kl: float | None, steps: int, lr: float = 
 def test_the_log_likelihood_never_falls_with_a_line_search() -> None:
     """For advantages of one the surrogate less KL is the mean log-likelihood, which cannot fall then."""
     without, measured = likelihood(False, None, 25), likelihood(True, None, 25)
-    assert min(np.diff(without)) < -0.1
+    assert min(np.diff(without)) < -1.0
     assert min(np.diff(measured)) >= 0.0
     assert measured[-1] > measured[0] + 0.5
     assert min(np.diff(likelihood(True, None, 25, lr=0.5))) >= 0.0

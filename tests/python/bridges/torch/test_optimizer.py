@@ -308,6 +308,13 @@ def test_a_step_needs_a_closure_and_exact_a_distribution() -> None:
 def test_a_distribution_that_log_prob_is_not_of_is_refused() -> None:
     problem = Problem()
 
+    def too_few() -> Any:
+        log_prob, advantages = problem.sampled()
+        return log_prob, advantages, problem.policy(problem.observations[:10])
+
+    with pytest.raises(ValueError, match=r"^closure, distribution: .* begins with 40, .*, got \(10, 2\)$"):
+        fft.NaturalGradient(problem.policy, fisher="exact", line_search=False).step(too_few)
+
     def closure() -> Any:
         pi = problem.policy(problem.observations)
         return pi.log_prob(problem.actions), problem.advantages, Normal(pi.base_dist.loc, 1.0)
