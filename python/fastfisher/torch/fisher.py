@@ -119,7 +119,7 @@ def kl_from(old: tuple[Distribution, ...], distribution: object) -> Tensor:
             f"got {', '.join(map(_words, new))}"
         )
     each = [kl_divergence(p, q) for p, q in zip(old, new, strict=True)]
-    return torch.stack([kl.double().flatten(1).sum(1) if kl.ndim > 1 else kl.double() for kl in each]).sum(0)
+    return torch.stack([kl.flatten(1).sum(1) if kl.ndim > 1 else kl for kl in each]).sum(0)
 
 
 def members(distribution: object, name: str = "distribution") -> Iterator[tuple[str, Distribution]]:

@@ -63,7 +63,7 @@ class Batch:
                 "closure, log_prob: expected a tensor (N,), the log-probability of each sample's action, "
                 f"summed over its components, got {_description(log_prob)}"
             )
-        A = torch.as_tensor(advantages).detach().to("cpu", torch.float64)
+        A = _on_host(torch.as_tensor(advantages))
         if A.shape != log_prob.shape:
             raise ValueError(
                 f"closure, advantages: expected shape {tuple(log_prob.shape)}, one a sample, "
@@ -75,7 +75,7 @@ class Batch:
         for name, member in () if distribution is None else members(distribution):
             if member.batch_shape[:1] != log_prob.shape:
                 raise ValueError(
-                    f"closure, {name}: expected a batch_shape that begins with {len(log_prob)}, as log_prob has "
+                    f"closure, {name}: expected a batch_shape that begins with {len(log_prob)}, the number of "
                     f"samples, got {tuple(member.batch_shape)}"
                 )
         return cls(log_prob, A, distribution)
@@ -91,7 +91,7 @@ class Before:
     """
 
     def __init__(self, batch: Batch) -> None:
-        self.log_prob = batch.log_prob.detach().to("cpu", torch.float64)
+        self.log_prob = _on_host(batch.log_prob)
         self.advantages = batch.advantages
         self.members: tuple[Distribution, ...] | None = None
         if batch.distribution is not None:
@@ -100,7 +100,7 @@ class Before:
     def check_repeats(self, batch: Batch) -> None:
         """Refuse a closure that at the same parameters gave other log-probabilities than the first time."""
         eps = torch.finfo(batch.log_prob.dtype).eps
-        now = batch.log_prob.detach().to("cpu", torch.float64)
+        now = _on_host(batch.log_prob)
         if now.shape == self.log_prob.shape:
             excess = (now - self.log_prob).abs() - math.sqrt(eps) * (1.0 + self.log_prob.abs())
             row = int(excess.argmax())
@@ -124,13 +124,13 @@ class Before:
             batch = Batch.of(closure())
         except (ValueError, _LinAlgError):
             return None
-        change = batch.log_prob.detach().to("cpu", torch.float64) - self.log_prob
+        change = _on_host(batch.log_prob) - self.log_prob
         gain = torch.expm1(change)
         improvement = float((gain * self.advantages).mean())
         if self.members is None:
             kl = float((gain - change).mean())
         else:
-            kl = float(kl_from(self.members, batch.distribution).mean())
+            kl = float(_on_host(kl_from(self.members, batch.distribution)).mean())
         return Measurement(improvement, kl) if math.isfinite(improvement) and math.isfinite(kl) else None
 
 
@@ -160,6 +160,11 @@ def check_not_random(module: nn.Module) -> None:
                 f"{path or 'module'}: expected {type(part).__name__} in evaluation mode, since a line search "
                 "compares two calls and it draws anew for each: call module.eval(), or set line_search=False"
             )
+
+
+def _on_host(values: Tensor) -> Tensor:
+    """Return values in float64 on the CPU: not every device has float64."""
+    return values.detach().cpu().double()
 
 
 def _check_finite(values: Tensor, name: str) -> None:
