@@ -75,7 +75,7 @@ class Batch:
         for name, member in () if distribution is None else members(distribution):
             if member.batch_shape[:1] != log_prob.shape:
                 raise ValueError(
-                    f"closure, {name}: expected a batch_shape that begins with {len(log_prob)}, the number of "
+                    f"closure, {name}: expected a batch_shape that begins with {len(log_prob)}, as many as "
                     f"samples, got {tuple(member.batch_shape)}"
                 )
         return cls(log_prob, A, distribution)
