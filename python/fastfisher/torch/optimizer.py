@@ -144,7 +144,7 @@ class NaturalGradient(torch.optim.Optimizer):
         super().add_param_group(param_group)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> NaturalStep:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> NaturalStep:
         """Move the parameters by one natural-gradient step.
 
         Parameters
