@@ -22,7 +22,9 @@ import torch
 from torch import Tensor
 from torch.distributions import (
     Bernoulli,
+    Beta,
     Categorical,
+    Dirichlet,
     Distribution,
     Independent,
     MultivariateNormal,
@@ -34,8 +36,8 @@ from torch.distributions import (
 )
 
 SUPPORTED = (
-    "Normal, MultivariateNormal, Categorical, OneHotCategorical, Bernoulli, Independent of one of them, "
-    "TransformedDistribution of one by fixed bijections, or a list of these"
+    "Normal, MultivariateNormal, Categorical, OneHotCategorical, Bernoulli, Beta, Dirichlet, "
+    "Independent of one of them, TransformedDistribution of one by fixed bijections, or a list of these"
 )
 
 
@@ -141,6 +143,8 @@ def members(distribution: object, name: str = "distribution") -> Iterator[tuple[
         yield from members(distribution.base_dist, name)
     elif isinstance(distribution, OneHotCategorical):
         yield name, distribution._categorical
+    elif isinstance(distribution, Beta):
+        yield name, distribution._dirichlet
     elif isinstance(distribution, Distribution):
         yield name, distribution
     else:
@@ -230,11 +234,27 @@ def _multivariate_normal(d: Any) -> list[Part]:
     return [(d.loc, inverse), (d.scale_tril, root_of_tril)]
 
 
+def _dirichlet(d: Any) -> list[Part]:
+    """F = diag(psi'(a)) - psi'(sum a) 1 1^T in the concentrations a, of which a Beta has two.
+
+    For large ones it is the difference of nearly equal numbers, so it is taken in float64.
+    """
+
+    def root() -> Tensor:
+        a = d.concentration.double()
+        F = torch.polygamma(1, a).diag_embed() - torch.polygamma(1, a.sum(-1))[..., None, None]
+        factors: Tensor = torch.linalg.cholesky(F).mT
+        return factors
+
+    return [(d.concentration, root)]
+
+
 FAMILIES: Mapping[type[Distribution], Callable[[Any], list[Part]]] = {
     Normal: _normal,
     MultivariateNormal: _multivariate_normal,
     Categorical: _categorical,
     Bernoulli: _bernoulli,
+    Dirichlet: _dirichlet,
 }
 
 

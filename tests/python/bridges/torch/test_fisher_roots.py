@@ -49,6 +49,11 @@ CASES: dict[str, Make] = {
     "multi-discrete": lambda net, x: [D.Categorical(logits=z) for z in net.first(x).split([2, 3, 1], 1)],
     "bernoulli, logits": lambda net, x: D.Bernoulli(logits=net.first(x)),
     "bernoulli, probs": lambda net, x: D.Independent(D.Bernoulli(probs=net.first(x).sigmoid()), 1),
+    "beta": lambda net, x: D.Independent(D.Beta(net.first(x).exp(), 1.0 + net.second(x).exp()), 1),
+    "beta, stretched": lambda net, x: D.TransformedDistribution(
+        D.Beta(net.first(x).exp(), net.loose.exp()), D.AffineTransform(-1.0, 2.0)
+    ),
+    "dirichlet": lambda net, x: D.Dirichlet(net.first(x).exp()),
     "multivariate, fixed": lambda net, x: D.MultivariateNormal(
         net.first(x)[:, :2], scale_tril=torch.tensor([[0.5, 0.0], [0.3, 0.9]])
     ),
@@ -178,6 +183,17 @@ def test_small_probabilities_keep_their_digits() -> None:
         torch.testing.assert_close(row**2, torch.full((2,), -50.0).exp(), rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_concentrations_large_and_small(dtype: Any) -> None:
+    """F's smallest eigenvalue is about 1 / a^2 where its entries are about 1 / a."""
+    a = torch.tensor([[1e-2, 2e-2], [1.0, 50.0], [3e3, 5e3]], dtype=dtype, requires_grad=True)
+    ((_, factors),) = fisher_roots(D.Beta(a[:, 0], a[:, 1]))
+    F = torch.einsum("knj,kni->nji", factors.double(), factors.double())
+    exact = a.detach().double()
+    expected = torch.polygamma(1, exact).diag_embed() - torch.polygamma(1, exact.sum(1))[:, None, None]
+    torch.testing.assert_close(F, expected, rtol=1e-6 if dtype == torch.float32 else 1e-14, atol=0)
+
+
 def test_a_fixed_scale_has_no_factors() -> None:
     loc = torch.zeros(4, 2, requires_grad=True)
     ((z, factors),) = fisher_roots(D.Normal(loc, torch.full((4, 2), 0.5)))
@@ -192,7 +208,7 @@ def grown(*shape: int) -> Tensor:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: D.Beta(grown(3), grown(3)), r"^distribution: expected Normal, .*; got Beta$"),
+        (lambda: D.Poisson(grown(3)), r"^distribution: expected Normal, .*; got Poisson$"),
         (
             lambda: [D.Normal(grown(3), 1.0), (D.Bernoulli(logits=grown(3)), D.Gamma(grown(3), 1.0))],
             r"^distribution\[1\]\[1\]: expected Normal, .*; got Gamma$",
