@@ -6,6 +6,18 @@
 #include "ndarray.hpp"
 #include "register.hpp"
 
+#define FASTFISHER_EXPORTED __attribute__((visibility("default")))
+
+// They are for programs that find the shared library and not the Python module, as threadpoolctl does.
+extern "C" {
+
+FASTFISHER_EXPORTED int fastfisher_get_num_threads() { return fastfisher::default_num_threads(); }
+
+FASTFISHER_EXPORTED void fastfisher_set_num_threads(int threads) { fastfisher::set_default_num_threads(threads); }
+
+FASTFISHER_EXPORTED const char* fastfisher_version() { return FASTFISHER_VERSION; }
+}
+
 namespace fastfisher::bindings {
 
 void register_configuration(py::module_& module) {

@@ -8,18 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
+from . import threadpool_limits
 from ._core import __version__, available_simd_levels, build_type, compiler, eigen_version, simd_level
 from ._core import get_num_threads as _get_num_threads
 from ._core import set_num_threads as _set_num_threads
 from ._core import usable_processors as _usable_processors
 from .arguments import thread_count
 
+threadpool_limits.obey()
+
 
 def get_num_threads() -> int:
     """Return the number of threads that a call uses when it does not say.
 
-    `set_num_threads` decides it; else the environment's FASTFISHER_NUM_THREADS; else what the process may
-    use, by its affinity mask and its cgroup's quota.
+    `set_num_threads` decides it, or threadpoolctl's ``threadpool_limits``, whichever was called last; else
+    the environment's FASTFISHER_NUM_THREADS; else its OMP_NUM_THREADS, of a list like ``4,2`` the first
+    number; else what the process may use, by its affinity mask and its cgroup's quota.  A variable that
+    holds no such number is passed over.  The environment is read once, when it is first needed.
     """
     return _get_num_threads()
 

@@ -22,9 +22,11 @@ BELOW = {
     "training": ("policies", "step", "_core"),
     "runs": ("training", "policies", "step", "_core"),
     "cli": ("runs", "training", "policies", "step", "_core", ""),
+    # Bridges to other frameworks: nothing below may ask for them.
     "torch": ("step",),
     "jax": ("step",),
     "sb3": ("torch", "step"),
+    "netket": ("jax", "step"),
     "distributed": ("step",),
     # fastfisher itself, which gathers the public names (those of training as strings, imported when named).
     "": ("diagnosis", "training", "policies", "step", "_core"),
@@ -38,6 +40,22 @@ KERNELS = {
     "simd_level", "usable_processors", "end_with_parent",
 }  # fmt: skip
 """What policies and training may ask of the core: what is no part of a step."""
+
+
+BRIDGES = frozenset({"torch", "jax", "sb3", "netket"})
+"""Parts that need a framework, which is optional."""
+
+FRAMEWORKS = {
+    "torch": ("torch", "sb3"),
+    "jax": ("jax", "netket"),
+    "netket": ("netket",),
+    "stable_baselines3": ("sb3",),
+    "sb3_contrib": ("sb3",),
+    "flax": ("jax", "netket"),
+    "haiku": ("jax",),
+    "equinox": ("jax",),
+}
+"""Which parts of the package may import a framework, at the top of a module or anywhere else."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +111,19 @@ def imports_of(root: Path) -> list[Import]:
                 of_module = (whole, "") if whole in known else (source, name)
                 found.append(Import(module, *of_module, for_types))
     return found
+
+
+def frameworks_of(root: Path) -> list[tuple[str, str]]:
+    """Return what the modules of a package import from frameworks: pairs (module, framework)."""
+    found = []
+    for module, path in modules_of(root).items():
+        for node, _ in imports_in(ast.parse(path.read_text("utf-8")), False):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                names = [node.module or ""] if node.level == 0 else []
+            found += [(module, top) for name in names if (top := name.partition(".")[0]) in FRAMEWORKS]
+    return sorted(set(found))
 
 
 def imports_in(node: ast.AST, for_types: bool) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
@@ -161,12 +192,22 @@ def around_the_step(found: list[Import]) -> list[Import]:
     ]
 
 
+def out_of_place(found: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the imports of frameworks by modules that are no bridge to them."""
+    return [(module, name) for module, name in found if part_of(module) not in FRAMEWORKS[name]]
+
+
 @pytest.fixture(scope="module")
-def imports() -> list[Import]:
+def package() -> Path:
     spec = importlib.util.find_spec("fastfisher")
     assert spec is not None
     assert spec.origin is not None
-    found = imports_of(Path(spec.origin).parent)
+    return Path(spec.origin).parent
+
+
+@pytest.fixture(scope="module")
+def imports(package: Path) -> list[Import]:
+    found = imports_of(package)
     assert len(found) > 300  # the source is there
     return found
 
@@ -190,6 +231,15 @@ def test_the_core_is_imported_by_name(imports: list[Import]) -> None:
 
 def test_policies_and_training_do_not_reach_around_the_step(imports: list[Import]) -> None:
     assert not named(around_the_step(imports))
+
+
+def test_frameworks_are_imported_by_their_bridges_alone(package: Path) -> None:
+    assert not out_of_place(frameworks_of(package))
+
+
+@pytest.mark.parametrize("part", [part for part in BELOW if part not in BRIDGES])
+def test_only_bridges_may_import_bridges(part: str) -> None:
+    assert not BRIDGES.intersection(BELOW[part])
 
 
 def house(folder: Path, sources: dict[str, str]) -> list[Import]:
@@ -241,3 +291,28 @@ def test_what_reaches_around_the_step_is_found(tmp_path: Path) -> None:
     )
     assert [one.name for one in around_the_step(found)] == ["gram_product", ""]
     assert [one.module for one in found if one.whole_core] == ["scores", "training.move"]
+
+
+def test_a_bridge_that_is_asked_for_and_a_framework_out_of_place_are_found(tmp_path: Path) -> None:
+    sources = {
+        "__init__.py": "from .scores import Scores",
+        "scores.py": "def f():\n    from .torch import capture",
+        "arrays.py": "if TYPE_CHECKING:\n    import torch",
+        "training/agent.py": "from ..jax import scores",
+        "torch/__init__.py": "from .capture import capture",
+        "torch/capture.py": "import torch\nfrom torch import nn\nfrom ..scores import Scores",
+        "torch/rules.py": "from ..training import agent",
+        "sb3/npg.py": "import torch.nn\nfrom stable_baselines3 import PPO\nfrom ..torch import capture",
+        "jax/scores.py": "import jax.numpy as jnp\nfrom flax import nnx\nfrom .. import torch",
+        "netket/sr.py": "import netket as nk, torch\nfrom ..jax import scores",
+        "training/__init__.py": "",
+        "jax/__init__.py": "",
+    }
+    found = house(tmp_path, sources)
+    assert named(upward(found)) == [
+        ("jax.scores", "torch"),
+        ("scores", "torch.capture"),
+        ("torch.rules", "training.agent"),
+        ("training.agent", "jax.scores"),
+    ]
+    assert out_of_place(frameworks_of(tmp_path / "house")) == [("arrays", "torch"), ("netket.sr", "torch")]

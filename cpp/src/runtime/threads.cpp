@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <thread>
 
 #include "runtime/control_group.hpp"
@@ -28,12 +30,37 @@ int affinity_processors() noexcept {
   return static_cast<int>(std::thread::hardware_concurrency());
 }
 
-int environment_threads() noexcept {
+// Both return 0 where the variable is not set, or holds something else than they expect.
+
+int from_our_variable() noexcept {
   const char* text = std::getenv("FASTFISHER_NUM_THREADS");
   if (text == nullptr) return 0;
   char* end = nullptr;
   const long value = std::strtol(text, &end, 10);
   return end != text && *end == '\0' && value > 0 ? static_cast<int>(std::min<long>(value, most_threads)) : 0;
+}
+
+// OpenMP has a list here, a number for each level of nesting: "4,2".  Loops here do not nest, so the first one counts.
+// Its runtimes ignore a list that is wrong anywhere, and so does this.
+int from_openmp_variable() noexcept {
+  const char* text = std::getenv("OMP_NUM_THREADS");
+  if (text == nullptr) return 0;
+  int first = 0;
+  for (;; ++text) {
+    char* end = nullptr;
+    errno = 0;
+    const long value = std::strtol(text, &end, 10);  // it passes over blanks before the number
+    if (end == text || errno != 0 || value <= 0) return 0;
+    if (first == 0) first = static_cast<int>(std::min<long>(value, most_threads));
+    text = end + std::strspn(end, " \t\n");
+    if (*text == '\0') return first;
+    if (*text != ',') return 0;
+  }
+}
+
+int environment_threads() noexcept {
+  const int ours = from_our_variable();
+  return ours > 0 ? ours : from_openmp_variable();
 }
 
 }  // namespace

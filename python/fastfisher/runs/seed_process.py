@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..runtime import get_num_threads
 from ..training.errors import exit_code_of, show_stacks_at_crashes
 from ..training.iteration import IterationInfo
 from ..training.rollouts.cores import CORES, import_path
@@ -52,7 +53,9 @@ class SeedProcess:
     def __enter__(self) -> Self:
         # Errors go to a file, since a pipe that nobody reads would fill up and block.
         self._errors = tempfile.TemporaryFile()
-        environment = {THREADS: str(self._cores), **os.environ, CORES: str(self._cores)}
+        # Its share of the cores, unless this process may have fewer threads by whatever says so.
+        threads = min(self._cores, get_num_threads())
+        environment = {THREADS: str(threads), **os.environ, CORES: str(self._cores)}
         environment["PYTHONPATH"] = import_path()
         # The process has its own session: Ctrl-C reaches the parent alone, which passes on what it means.
         self._process = subprocess.Popen(

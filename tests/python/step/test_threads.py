@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -119,20 +121,166 @@ def test_set_num_threads_comes_before_the_rest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [("1", "1"), ("5", "5"), ("", None), ("zero", None), ("-3", None)]
+    ("ours", "openmp", "expected"),
+    [
+        ("1", "", 1),
+        ("5", "", 5),
+        ("", "", None),
+        ("zero", "", None),
+        ("-3", "", None),
+        ("4,2", "", None),
+        ("5", "3", 5),
+        ("zero", "3", 3),
+        ("", "1", 1),
+        ("", " 7 ", 7),
+        ("", "4,2", 4),
+        ("", " 6 , 2 ,1", 6),
+        ("", "5000", 1024),
+        ("", "0", None),
+        ("", "-3", None),
+        ("", "all", None),
+        ("", "4x", None),
+        ("", "4 2", None),
+        ("", "4,", None),
+        ("", "4,zero", None),
+        ("", ",4", None),
+        ("", "99999999999999999999", None),
+    ],
 )
-def test_environment(value: str, expected: str | None) -> None:
+def test_environment(ours: str, openmp: str, expected: int | None) -> None:
     code = "import fastfisher as ff; print(ff.get_num_threads(), ff.show_config()['processors'])"
-    done = run_python(code, FASTFISHER_NUM_THREADS=value)
-    threads, processors = done.stdout.split()
+    done = run_python(code, FASTFISHER_NUM_THREADS=ours, OMP_NUM_THREADS=openmp)
+    threads, processors = map(int, done.stdout.split())
     assert threads == (expected or processors)
+
+
+def test_set_num_threads_comes_before_the_environment() -> None:
+    code = "import fastfisher as ff; ff.set_num_threads({}); print(ff.get_num_threads())"
+    code = "; ".join(code.format(threads) for threads in (3, None))
+    done = run_python(code, FASTFISHER_NUM_THREADS="", OMP_NUM_THREADS="2")
+    assert done.stdout.split() == ["3", "2"]
+
+
+STARTED = """
+import os
+import numpy as np, fastfisher as ff
+
+def started(threads=None):  # by a step that is large enough to be shared out
+    before = len(os.listdir("/proc/self/task"))
+    ff.natural_step(np.random.default_rng(0).standard_normal((1100, 350)), np.ones(1100), num_threads=threads)
+    return len(os.listdir("/proc/self/task")) - before
+"""
+needs_tasks = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="needs Linux's list of threads")
+
+
+@needs_tasks
+def test_a_worker_that_has_one_thread_starts_none() -> None:
+    done = run_python(
+        STARTED + "print(started(), started(3))", FASTFISHER_NUM_THREADS="", OMP_NUM_THREADS="1"
+    )
+    assert done.stdout.split() == ["0", "2"], done.stderr
+
+
+# --- threadpoolctl ---
+
+IMPORTS = {
+    "fastfisher first": "import fastfisher as ff\nimport threadpoolctl",
+    "threadpoolctl first": "import threadpoolctl\nimport fastfisher as ff",
+    "threadpoolctl asked before": (
+        "import threadpoolctl\nthreadpoolctl.threadpool_info()\nimport fastfisher as ff"
+    ),
+    "threadpoolctl looked for": (
+        "import fastfisher as ff, importlib.util\n"
+        "assert importlib.util.find_spec('threadpoolctl')\nimport threadpoolctl"
+    ),
+    "fastfisher twice": (
+        "import sys, fastfisher; del sys.modules['fastfisher.runtime'], sys.modules['fastfisher']\n"
+        "import fastfisher as ff\nimport threadpoolctl"
+    ),
+}
+imported_both_ways = pytest.mark.parametrize("imports", IMPORTS.values(), ids=IMPORTS)
+
+
+def run_with_threadpoolctl(imports: str, code: str) -> list[str]:
+    pytest.importorskip("threadpoolctl", minversion="3.2")
+    done = run_python(f"{imports}\n{code}", FASTFISHER_NUM_THREADS="", OMP_NUM_THREADS="6")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@imported_both_ways
+def test_threadpool_limits_holds_and_is_undone(imports: str) -> None:
+    code = """
+print(ff.get_num_threads())
+with threadpoolctl.threadpool_limits(1):
+    print(ff.get_num_threads())
+    with threadpoolctl.threadpool_limits({"fastfisher": 3}):
+        print(ff.get_num_threads())
+    print(ff.get_num_threads())
+with threadpoolctl.threadpool_limits(1, user_api="blas"):
+    print(ff.get_num_threads())
+ff.set_num_threads(4)
+with threadpoolctl.threadpool_limits(2):
+    print(ff.get_num_threads())
+print(ff.get_num_threads())
+"""
+    assert run_with_threadpoolctl(imports, code) == ["6", "1", "3", "1", "6", "2", "4"]
+
+
+@imported_both_ways
+def test_threadpool_info_lists_the_core(imports: str) -> None:
+    code = """
+from fastfisher import _core
+ours = [one for one in threadpoolctl.threadpool_info() if one["user_api"] == "fastfisher"]
+assert {one["filepath"] for one in ours} == {_core.__file__}, ours
+for one in ours:
+    print(one["num_threads"], one["version"])
+"""
+    seen = run_with_threadpoolctl(imports, code)
+    assert seen == ["6", ff.__version__]
+
+
+@needs_tasks
+def test_a_step_under_a_limit_starts_no_thread() -> None:
+    code = """
+with threadpoolctl.threadpool_limits(1):
+    print(started())
+print(started())
+"""
+    assert run_with_threadpoolctl(f"import threadpoolctl\n{STARTED}", code) == ["0", "5"]
+
+
+def test_a_core_of_another_package_is_not_ours(tmp_path: Path) -> None:
+    """Two libraries by one name are told apart by what they export."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    (tmp_path / "_core.c").write_text("int other(void) { return 1; }")
+    library = tmp_path / "_core.other.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, tmp_path / "_core.c"], check=True)
+    imports = f"import ctypes; ctypes.CDLL({str(library)!r})\n{IMPORTS['fastfisher first']}"
+    code = "print(*(one['filepath'] for one in threadpoolctl.threadpool_info() if one['prefix'] == '_core'))"
+    assert run_with_threadpoolctl(imports, code) == [_core.__file__]
+
+
+def test_threadpoolctl_is_not_imported_and_keeps_its_loader() -> None:
+    code = """
+import importlib.machinery, inspect
+assert "class LibController" in inspect.getsource(threadpoolctl)
+assert threadpoolctl.__loader__ is threadpoolctl.__spec__.loader
+assert type(threadpoolctl.__loader__) is importlib.machinery.SourceFileLoader
+importlib.reload(threadpoolctl)
+print(sum(one["user_api"] == "fastfisher" for one in threadpoolctl.threadpool_info()))
+"""
+    imports = "import fastfisher, sys\nassert 'threadpoolctl' not in sys.modules\nimport threadpoolctl"
+    assert run_with_threadpoolctl(imports, code) == ["1"]
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux's affinity masks")
 def test_the_affinity_mask_is_respected() -> None:
     code = "import os; os.sched_setaffinity(0, {0}); import fastfisher as ff; print(ff.get_num_threads())"
     first = min(os.sched_getaffinity(0))
-    done = run_python(code.replace("{0}", f"{{{first}}}"), FASTFISHER_NUM_THREADS="")
+    done = run_python(code.replace("{0}", f"{{{first}}}"), FASTFISHER_NUM_THREADS="", OMP_NUM_THREADS="")
     assert done.stdout.split() == ["1"]
 
 
