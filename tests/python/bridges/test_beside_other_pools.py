@@ -68,10 +68,19 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0)
 """
 LIMITS = """
 import fastfisher as ff, threadpoolctl
+
+def limits():
+    return {one["user_api"]: one["num_threads"] for one in threadpoolctl.threadpool_info()}
+
+before = limits()
 with threadpoolctl.threadpool_limits(1):
-    inside = ff.get_num_threads(), torch.get_num_threads()
-print(inside == (1, 1) and (ff.get_num_threads(), torch.get_num_threads()) == (3, 2))
+    inside = limits()
+assert {"openmp", "fastfisher"} <= set(before), before
+assert set(inside.values()) == {1}, inside
+print(limits() == before)
 """
+
+USES = pytest.mark.parametrize(("framework", "use"), [("torch", TORCH), ("jax", JAX)], ids=["torch", "jax"])
 
 
 def run(program: str) -> None:
@@ -90,7 +99,7 @@ def run(program: str) -> None:
     assert done.stdout == "True\n", done.stderr
 
 
-@pytest.mark.parametrize(("framework", "use"), [("torch", TORCH), ("jax", JAX)])
+@USES
 def test_workers_run_an_environment_that_uses_the_framework(framework: str, use: str) -> None:
     """A fork of this process would hang there, since it would have the pools without their threads."""
     pytest.importorskip(framework)
@@ -99,13 +108,13 @@ def test_workers_run_an_environment_that_uses_the_framework(framework: str, use:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize(("framework", "use"), [("torch", TORCH), ("jax", JAX)])
+@USES
 def test_a_step_in_a_fork_after_both_pools_ran(framework: str, use: str) -> None:
     pytest.importorskip(framework)
     run(use + FORK)
 
 
-def test_one_limit_holds_for_torch_and_for_a_step() -> None:
+def test_one_limit_holds_for_the_threads_of_torch_and_of_a_step() -> None:
     pytest.importorskip("torch")
     pytest.importorskip("threadpoolctl", minversion="3.2")
     run(TORCH + LIMITS)
