@@ -51,7 +51,7 @@ def test_the_step_is_that_of_the_fisher_matrix_written_out(pages: list[dict[str,
 
     def log_prob(values: Any, observation: Any, action: Any) -> Any:
         logits = torch.func.functional_call(policy, values, (observation,))
-        return torch.log_softmax(logits, -1)[action]
+        return torch.log_softmax(logits, -1).gather(-1, action[None])[0]
 
     each = torch.func.vmap(torch.func.grad(log_prob), in_dims=(None, 0, 0))
     rows = each(parameters, names["observations"].double(), names["actions"])
