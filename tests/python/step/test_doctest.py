@@ -17,11 +17,21 @@ MODULES = sorted(
     if ">>> " in path.read_text(encoding="utf-8")
 )
 
+NEEDS = {
+    "training": "gymnasium",
+    "torch": "torch",
+    "sb3": "stable_baselines3",
+    "jax": "jax",
+    "netket": "netket",
+}
+"""What the parts of the package that have examples import beyond NumPy."""
+
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name: str) -> None:
-    if ".training." in name:
-        pytest.importorskip("gymnasium")
+    for part, package in NEEDS.items():
+        if part in name.split("."):
+            pytest.importorskip(package)
     failures, tried = doctest.testmod(importlib.import_module(name))
     assert failures == 0
     assert tried > 0
