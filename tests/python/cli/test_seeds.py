@@ -17,6 +17,7 @@ from rich.console import Console
 
 from fastfisher.runs.folder import RunFolder
 from fastfisher.runs.log import last_iteration
+from fastfisher.runs.seed_process import THREADS, SeedProcess
 from fastfisher.runs.train import core_shares
 from fastfisher.runs.views import SeedRow, State
 from fastfisher.runs.views.base import Pace
@@ -241,3 +242,22 @@ def test_cores_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CORES, "many")
     with pytest.raises(UserError, match="FASTFISHER_CORES: expected a positive integer, got 'many'"):
         usable_cores()
+
+
+@pytest.mark.parametrize(("told", "expected"), [(None, "3"), (1, "1"), (8, "3")])
+def test_a_seed_has_its_share_of_threads_or_fewer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: int | None, expected: str
+) -> None:
+    """What limits this process, threadpoolctl or a variable of OpenMP, limits the seeds that it starts."""
+    monkeypatch.delenv(THREADS, raising=False)
+    code = f"import os; open({str(tmp_path / 'seen')!r}, 'w').write(os.environ[{THREADS!r}])"
+    popen = subprocess.Popen
+
+    def run(command: list[str], **options: object) -> subprocess.Popen[bytes]:
+        return popen([command[0], "-c", code], **options)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(subprocess, "Popen", run)
+    monkeypatch.setattr("fastfisher.runs.seed_process.get_num_threads", lambda: told or 64)
+    with SeedProcess(0, tmp_path, cores=3):
+        pass
+    assert (tmp_path / "seen").read_text() == expected
