@@ -62,8 +62,8 @@ def rows_of(factors: Sequence[Mapping[str, Factor]]) -> dict[str, Rows]:
         if _is_product(first):
             assert isinstance(first, Pair)
             pairs = [each[name] for each in factors]
-            if all(_is_product(pair) and _is_same(pair.right, first.right) for pair in pairs):  # type: ignore[union-attr]
-                errors = torch.stack([pair.left[:, 0] for pair in pairs], dim=1)  # type: ignore[union-attr]
+            if all(_is_product(pair) and _is_same(pair.right, first.right) for pair in pairs):
+                errors = torch.stack([pair.left[:, 0] for pair in pairs], dim=1)
                 found[name] = Rows(inputs=first.right[:, 0], errors=errors)
                 weights[first.left.data_ptr()] = name
     for name, first in factors[0].items():

@@ -347,7 +347,7 @@ def _regrouped(factor: Factor, size: int, repeats: int, name: object) -> Factor:
 def _widened(factor: Factor) -> Factor:
     """Return a factor in float32 where it is in half precision, whose squares would overflow."""
     if isinstance(factor, Pair):
-        return Pair(*map(_widened, factor))  # type: ignore[arg-type]
+        return Pair(*map(_widened, factor))
     return factor.float() if factor.dtype in (torch.float16, torch.bfloat16) else factor
 
 
