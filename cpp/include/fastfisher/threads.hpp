@@ -3,9 +3,9 @@
 
 namespace fastfisher {
 
-// Returns, in order of precedence, what comes from set_default_num_threads, the environment's FASTFISHER_NUM_THREADS and
-// OMP_NUM_THREADS (of a list its first number), and what the process may use (its affinity mask, its control group's CPU
-// quota).
+// Returns, in order of precedence, what comes from set_default_num_threads, the environment's FASTFISHER_NUM_THREADS
+// and OMP_NUM_THREADS (of a list its first number), and what the process may use (its affinity mask, its control
+// group's CPU quota).
 int default_num_threads() noexcept;
 
 // Sets the number; 0 returns to the environment's choice.
