@@ -108,10 +108,14 @@ class Recorder:
                     f"{layer}: a PackedSequence has no batch axis: call it with padded sequences"
                 )
             outputs, form = tree_flatten(output)
-            if sum(_is_in_graph(value) for value in outputs) > 1:
-                # One output may be made of another, as an LSTMCell's state of its memory: a copy of each has
-                # the errors of what comes after the layer alone.
-                outputs = [value.clone() if _is_in_graph(value) else value for value in outputs]
+            several = sum(_is_in_graph(value) for value in outputs) > 1
+            # One output may be made of another, as an LSTMCell's state of its memory: a copy of each has the
+            # errors of what comes after the layer alone.  So has a copy of a view, which operations in place
+            # go around.
+            outputs = [
+                value.clone() if _is_in_graph(value) and (several or value._is_view()) else value
+                for value in outputs
+            ]
             edges = tuple(get_gradient_edge(value) if _is_in_graph(value) else None for value in outputs)
             if not any(edges):
                 return None
@@ -128,7 +132,7 @@ class Recorder:
                     form,
                 )
             )
-            return tree_unflatten(outputs, form) if len(outputs) > 1 else None
+            return tree_unflatten(outputs, form)
 
         return note
 

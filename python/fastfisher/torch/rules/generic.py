@@ -46,6 +46,7 @@ def generic(module: nn.Module, call: Call) -> dict[str, Factor]:
         found: dict[str, Tensor] = vjp(forward, parameters)[1](of_outputs)[0]
         return found
 
+    before = [(part, dict(part._parameters)) for part in module.modules()]
     entries = max(1, sum(parameter.numel() for parameter in parameters.values()))
     try:
         found: Any = vmap(of_one, chunk_size=max(1, _ENTRIES // entries))(
@@ -56,4 +57,8 @@ def generic(module: nn.Module, call: Call) -> dict[str, Factor]:
             f"{type(module).__name__}: its forward cannot be evaluated for each sample by itself, by "
             f"torch.func.vmap: give it a rule by fastfisher.torch.register({type(module).__name__}): {error}"
         ) from error
+    finally:
+        # functional_call leaves a module that is in two places with tensors in the place of its parameters.
+        for part, own in before:
+            part._parameters.update(own)
     return {name: scores.detach() for name, scores in found.items()}
