@@ -216,8 +216,10 @@ def _over_the_batch(
 
 
 def _same(ours: Tensor, theirs: Tensor) -> bool:
+    if torch.equal(ours, theirs):
+        return True
     if not ours.is_floating_point():
-        return torch.equal(ours, theirs)
+        return False
     size = theirs.abs().amax() if theirs.numel() else theirs.sum()
     tolerance = 1e3 * torch.finfo(ours.dtype).eps * float(size)
     return torch.allclose(ours, theirs, rtol=0.0, atol=tolerance, equal_nan=True) or bool(

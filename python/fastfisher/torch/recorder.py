@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,7 @@ class Recorder:
     def start(self) -> None:
         """Put the hooks and the loose parameters' stand-ins in place."""
         try:
+            self._run_eagerly()
             self._hook(
                 self._module.register_forward_pre_hook(self._see_batch, prepend=True, with_kwargs=True)
             )
@@ -80,6 +82,13 @@ class Recorder:
         """Take them away again."""
         while self._undo:
             self._undo.pop()()
+
+    def _run_eagerly(self) -> None:
+        """Have what was compiled run as it was written: a compiled module skips hooks that came later."""
+        if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):  # from torch 2.6 on
+            stance = torch.compiler.set_stance("force_eager")
+            stance.__enter__()
+            self._undo.append(lambda: stance.__exit__(None, None, None))
 
     def _hook(self, handle: RemovableHandle) -> None:
         self._undo.append(handle.remove)

@@ -185,33 +185,23 @@ class Tape:
         ]
 
     def _backward(
-        self,
-        outputs: Sequence[Tensor],
-        errors: Sequence[Tensor],
-        *,
-        retain_graph: bool,
-        batched: bool = False,
+        self, outputs: Sequence[Tensor], errors: Sequence[Tensor], *, retain_graph: bool
     ) -> list[Tensor | None]:
         found = torch.autograd.grad(
-            outputs,
-            self._inputs(),
-            errors,
-            retain_graph=retain_graph,
-            allow_unused=True,
-            is_grads_batched=batched,
+            outputs, self._inputs(), errors, retain_graph=retain_graph, allow_unused=True
         )
         return list(found)
 
     def _root_factors(self, z: Tensor, factors: Tensor, *, retain_graph: bool) -> list[dict[str, Factor]]:
-        """Return the factors of each parameter for each of the m factors of one root."""
-        try:
-            found = self._backward([z], [factors], retain_graph=True, batched=True)
-            each = [[None if g is None else g[k] for g in found] for k in range(len(factors))]
-        except RuntimeError:  # an operation whose backward pass cannot be batched
-            each = [self._backward([z], [factor], retain_graph=True) for factor in factors]
-        if not retain_graph:
-            del found
-        return [self._factors(errors, len(z)) for errors in each]
+        """Return the factors of each parameter for each of the m factors of one root.
+
+        One pass after another takes 0.8 to 0.9 of the time of all in one by ``is_grads_batched``.
+        """
+        last = len(factors) - 1
+        return [
+            self._differentiate([z], [factor], retain_graph=retain_graph or k < last)
+            for k, factor in enumerate(factors)
+        ]
 
     def _factors(self, errors: Sequence[Tensor | None], size: int) -> dict[str, Factor]:
         """Return the factors of each parameter, the sum of its uses."""

@@ -125,7 +125,7 @@ def test_only_parameters_that_do_not_depend_on_the_state() -> None:
     np.testing.assert_allclose(scores.scores.fisher(count=N), E.T @ E, atol=1e-12)
 
 
-def test_an_operation_whose_backward_pass_cannot_be_batched() -> None:
+def test_an_operation_whose_backward_pass_torch_cannot_batch() -> None:
     class Doubled(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, x: Any) -> Any:

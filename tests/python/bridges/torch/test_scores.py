@@ -246,6 +246,30 @@ def test_a_tape_that_is_entered_again_starts_anew() -> None:
         assert isinstance(tape.scores(log_prob).blocks[0], tuple)
 
 
+@pytest.mark.skipif(not hasattr(torch.compiler, "set_stance"), reason="compiled modules need torch 2.6")
+@pytest.mark.parametrize("how", ["module", "in place", "function", "part"])
+def test_compiled_modules(how: str) -> None:
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    module: Any = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
+    x = torch.randn(N, 3).double()
+    expected = captured(any_log_prob(module), module, x).scores.to_dense()
+    log_prob = any_log_prob(module)
+    if how == "module":
+        module = torch.compile(module, backend="eager")
+        log_prob = any_log_prob(module)
+    elif how == "in place":
+        module.compile(backend="eager")
+    elif how == "function":
+        log_prob = torch.compile(log_prob, backend="eager")
+    else:
+        module[0] = torch.compile(module[0], backend="eager")
+    before = log_prob(x)
+    scores = captured(log_prob, module, x)
+    np.testing.assert_allclose(scores.scores.to_dense(), expected, atol=1e-14)
+    torch.testing.assert_close(log_prob(x), before)
+
+
 def test_dropout_between_layers_keeps_its_mask() -> None:
     module = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 2)).train()
     captured(any_log_prob(module), module, torch.randn(N, 3))
