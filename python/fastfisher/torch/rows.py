@@ -58,14 +58,12 @@ def rows_of(factors: Sequence[Mapping[str, Factor]]) -> dict[str, Rows]:
     """Return the rows of each parameter from the factors of one root, of which there are m."""
     found: dict[str, Rows] = {}
     weights: dict[int, str] = {}
-    for name, first in factors[0].items():
-        if _is_product(first):
-            assert isinstance(first, Pair)
-            pairs = [each[name] for each in factors]
-            if all(_is_product(pair) and _is_same(pair.right, first.right) for pair in pairs):
-                errors = torch.stack([pair.left[:, 0] for pair in pairs], dim=1)
-                found[name] = Rows(inputs=first.right[:, 0], errors=errors)
-                weights[first.left.data_ptr()] = name
+    for name in factors[0]:
+        pairs = [factor for each in factors if (factor := _as_product(each[name])) is not None]
+        if len(pairs) == len(factors) and all(_is_same(pair.right, pairs[0].right) for pair in pairs):
+            errors = torch.stack([pair.left[:, 0] for pair in pairs], dim=1)
+            found[name] = Rows(inputs=pairs[0].right[:, 0], errors=errors)
+            weights[pairs[0].left.data_ptr()] = name
     for name, first in factors[0].items():
         if name in found:
             continue
@@ -210,8 +208,9 @@ class _Layout(NamedTuple):
         return left, right
 
 
-def _is_product(factor: Factor) -> bool:
-    return isinstance(factor, Pair) and factor.left.shape[1] == 1
+def _as_product(factor: Factor) -> Pair | None:
+    """Return a factor that is a pair of one position, None where it is none."""
+    return factor if isinstance(factor, Pair) and factor.left.shape[1] == 1 else None
 
 
 def _is_same(one: Tensor, other: Tensor) -> bool:

@@ -173,7 +173,7 @@ class Tape:
         if not inputs:
             raise ValueError(
                 "log_prob: expected it to depend on the module's parameters, but the module was not called "
-                "within the capture, or only under torch.no_grad()"
+                "within the capture, only under torch.no_grad(), or compiled where torch is older than 2.6"
             )
         return inputs
 
@@ -336,9 +336,11 @@ def _regrouped(factor: Factor, size: int, repeats: int, name: object) -> Factor:
 
 def _widened(factor: Factor) -> Factor:
     """Return a factor in float32 where it is in half precision, whose squares would overflow."""
-    if isinstance(factor, Pair):
-        return Pair(*map(_widened, factor))
-    return factor.float() if factor.dtype in (torch.float16, torch.bfloat16) else factor
+
+    def widened(tensor: Tensor) -> Tensor:
+        return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+    return Pair(*map(widened, factor)) if isinstance(factor, Pair) else widened(factor)
 
 
 def _dense(factor: Factor, parameter: nn.Parameter) -> Tensor:
