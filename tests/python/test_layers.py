@@ -25,6 +25,7 @@ BELOW = {
     # Bridges to other frameworks: nothing below may ask for them.
     "torch": ("step",),
     "jax": ("step",),
+    "netket": ("jax", "step"),
     "sb3": ("torch", "step"),
     "netket": ("jax", "step"),
     "distributed": ("step",),

@@ -69,11 +69,11 @@ class Certificate:
             difference = float(np.linalg.norm(mine - gradient))
             if not difference <= self._tolerance * scale + floor:  # so that NaN is a mismatch
                 share = difference / (scale or 1.0)
+                explained = f"where rounding explains {self._tolerance:.1g}"
                 raise ScoresMismatchError(
-                    f"{name}: the scores' weighted sum differs from jax.grad's by {share:.2g} of what as "
-                    f"many rows sum to, where rounding explains {self._tolerance:.1g}: is each sample's output "
-                    "a function of that sample alone? A batch norm, a mean over the batch, or one random key "
-                    "for all samples make them depend on each other"
+                    f"{name}: the scores' weighted sum differs from jax.grad's by {share:.2g} of its scale, "
+                    f"{explained}: is each sample's output a function of that sample alone? A batch norm, a "
+                    "mean over the batch, or one random key for all samples make them depend on each other"
                 )
 
 
