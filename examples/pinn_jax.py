@@ -3,8 +3,8 @@
     -(u_xx + u_yy) = f inside, u = 0 on the edge, and f such that u = sin(pi x) sin(pi y)
 
 The loss is the mean square of the residuals, those of the equation at points inside and those of the edge.
-Its Gauss-Newton matrix is F = J^T J / N, J the residuals' Jacobian: the rows of J are fastfisher's scores, minus
-the residuals its advantages, and the step is Levenberg and Marquardt's, whose damping is the best of four.
+Its Gauss-Newton matrix is F = J^T J / N, J the residuals' Jacobian: the rows of J are fastfisher's scores,
+minus the residuals its advantages, and the step is Levenberg and Marquardt's, its damping the best of four.
 
     python examples/pinn_jax.py --steps 120
 """

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("jax")
 
-from .helpers import enable_x64  # noqa: E402
+from .helpers import enable_x64
 
 EXAMPLE = Path(__file__).resolve().parents[4] / "examples" / "pinn_jax.py"
 
