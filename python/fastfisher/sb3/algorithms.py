@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from typing import Any, ClassVar, Literal, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
-import numpy as np
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
@@ -56,7 +56,8 @@ class NaturalPolicyGradient(OnPolicyAlgorithm):
         TRPO's backtracking: the factor from one step tried to the next, and the most that are tried.  NPG
         takes the same arguments and has no use for them.
     n_critic_updates : int
-        Passes of Adam over the batch, or the most Gauss-Newton steps, for the critic; 0 leaves it as it is.
+        Passes of Adam over the batch, for the critic; 0 leaves it as it is.  ``critic="natural"`` takes a
+        fifth as many, rounded up.
     use_sde : bool
         gSDE, noise that is a function of the state; ``fisher="empirical"`` only.
     sde_sample_freq : int
@@ -80,7 +81,7 @@ class NaturalPolicyGradient(OnPolicyAlgorithm):
     solver : {"auto", "cholesky", "gram", "cg", "lsmr"}
         As in `fastfisher.natural_step`.
     critic : {"adam", "natural"}
-        How the critic is fitted: SB3-contrib's way, or Gauss-Newton steps.
+        How the critic is fitted: SB3-contrib's way, or by stochastic Gauss-Newton steps.
 
     Raises
     ------
@@ -193,15 +194,20 @@ class NaturalPolicyGradient(OnPolicyAlgorithm):
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         value_loss = fit_critic(
-            self.policy, self.rollout_buffer, update.names, how=self.critic,
-            updates=self.n_critic_updates, batch_size=self.batch_size, threads=threads(),
+            self.policy,
+            self.rollout_buffer,
+            update.names,
+            how=self.critic,
+            updates=self.n_critic_updates,
+            batch_size=self.batch_size,
+            threads=threads(),
         )
         self._n_updates += 1
         self._record(update, value_loss)
 
     def _update_policy(self) -> PolicyUpdate:
-        one_of = self.sub_sampling_factor
-        batch = drawn_rollout(self.rollout_buffer, one_of) if one_of > 1 else whole_rollout(self.rollout_buffer)
+        buffer, one_of = self.rollout_buffer, self.sub_sampling_factor
+        batch = drawn_rollout(buffer, one_of) if one_of > 1 else whole_rollout(buffer)
         return update_policy(
             self.policy,
             batch,
@@ -212,11 +218,13 @@ class NaturalPolicyGradient(OnPolicyAlgorithm):
         )
 
     def _record(self, update: PolicyUpdate, value_loss: float) -> None:
-        buffer, record = self.rollout_buffer, self.logger.record
+        record = self.logger.record
+        values, returns = self.rollout_buffer.values.flatten(), self.rollout_buffer.returns.flatten()
         record("train/policy_objective", update.objective)
-        record("train/value_loss", value_loss)
+        if math.isfinite(value_loss):
+            record("train/value_loss", value_loss)
         record("train/kl_divergence_loss", update.kl)
-        record("train/explained_variance", explained_variance(buffer.values.flatten(), buffer.returns.flatten()))
+        record("train/explained_variance", explained_variance(values, returns))
         if self._line_search:
             record("train/is_line_search_success", float(update.fraction > 0.0))
         if hasattr(self.policy, "log_std"):

@@ -26,6 +26,15 @@ class Batch(NamedTuple):
     returns: Tensor
     """(N,), what the critic is fitted to."""
 
+    def some(self, which: slice | Tensor) -> Batch:
+        """Return some of the samples."""
+        observations = self.observations
+        if isinstance(observations, dict):
+            observations = {name: tensor[which] for name, tensor in observations.items()}
+        else:
+            observations = observations[which]
+        return Batch(observations, *(tensor[which] for tensor in self[1:]))
+
 
 def whole_rollout(buffer: RolloutBuffer) -> Batch:
     """Return all samples of a full buffer.
@@ -57,15 +66,7 @@ def whole_rollout(buffer: RolloutBuffer) -> Batch:
 def drawn_rollout(buffer: RolloutBuffer, keep_one_of: int) -> Batch:
     """Return one of so many samples of a full buffer, drawn without replacement."""
     samples = next(buffer.get(batch_size=None))  # in an order that is drawn anew
-    batch = _of_samples(samples, buffer.action_space)
-    observations = batch.observations
-    some = slice(None, None, keep_one_of)
-    return Batch(
-        {name: tensor[some] for name, tensor in observations.items()}
-        if isinstance(observations, dict)
-        else observations[some],
-        *(tensor[some] for tensor in batch[1:]),
-    )
+    return _of_samples(samples, buffer.action_space).some(slice(None, None, keep_one_of))
 
 
 def _of_samples(samples: Any, space: spaces.Space[Any]) -> Batch:

@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from stable_baselines3.common.distributions import Distribution, StateDependentNoiseDistribution, kl_divergence
+from stable_baselines3.common.distributions import (
+    Distribution,
+    StateDependentNoiseDistribution,
+    kl_divergence,
+)
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor
 
@@ -83,10 +87,11 @@ def natural_step_of(
     if settings.fisher == "exact":
         if isinstance(distribution, StateDependentNoiseDistribution):
             raise ValueError(
-                'fisher: expected "empirical" with use_sde=True, whose noise is a function of the state, got "exact"'
+                'fisher: expected "empirical" for gSDE, whose noise is a function of the state, got "exact"'
             )
         roots = tape.fisher_scores(distribution.distribution)
-        result = roots.natural_step(gradient=roots.flatten(scores.unflatten(scores.mean_gradient(advantages))), **options)
+        gradient = roots.flatten(scores.unflatten(scores.mean_gradient(advantages)))
+        result = roots.natural_step(gradient=gradient, **options)
         return roots, result, copy.copy(distribution), log_prob.detach()
     return scores, scores.natural_step(advantages, **options), copy.copy(distribution), log_prob.detach()
 
@@ -119,14 +124,19 @@ class Line:
     """
 
     def __init__(
-        self, policy: ActorCriticPolicy, step: dict[str, Tensor], before: Distribution, log_prob: Tensor,
-        batch: Batch, advantages: Tensor,
+        self,
+        policy: ActorCriticPolicy,
+        step: dict[str, Tensor],
+        before: Distribution,
+        log_prob: Tensor,
+        batch: Batch,
+        advantages: Tensor,
     ) -> None:
         self._policy, self._batch, self._before, self._A = policy, batch, before, advantages
         by_name = dict(policy.named_parameters())
         self._parameters = [by_name[name] for name in step]
         self._start = [parameter.detach().clone() for parameter in self._parameters]
-        self._step = [tensor.to(parameter) for tensor, parameter in zip(step.values(), self._parameters, strict=True)]
+        self._step = [step[name].to(by_name[name]) for name in step]
         self.objective = self._objective(log_prob)
 
     @torch.no_grad()
@@ -152,8 +162,13 @@ class Line:
 
 
 def update_policy(
-    policy: ActorCriticPolicy, batch: Batch, settings: Settings, *,
-    normalize_advantage: bool, shrinking: float, tries: int,
+    policy: ActorCriticPolicy,
+    batch: Batch,
+    settings: Settings,
+    *,
+    normalize_advantage: bool,
+    shrinking: float,
+    tries: int,
 ) -> PolicyUpdate:
     """Take a natural step: the whole of it where `tries` is 0, else as much as holds the trust region.
 
