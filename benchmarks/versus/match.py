@@ -27,6 +27,8 @@ class Setting:
     quick: bool
     limit: float
     circumstances: dict[str, Any]
+    cases: str = "versus.cases"
+    """The module whose all_cases() has the case."""
 
 
 def play_case(case: Case, setting: Setting) -> Iterator[Row]:
@@ -62,6 +64,7 @@ def _worker(case: Case, contender: str, setting: Setting) -> Worker:
         seed=setting.seed,
         quick=setting.quick,
         limit=setting.limit,
+        cases=setting.cases,
     )
 
 

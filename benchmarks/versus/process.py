@@ -26,13 +26,23 @@ class Worker:
     """Starts a worker process, and asks it for one thing at a time."""
 
     def __init__(
-        self, case: str, contender: str, *, threads: int, simd: str, seed: int, quick: bool, limit: float
+        self,
+        case: str,
+        contender: str,
+        *,
+        threads: int,
+        simd: str,
+        seed: int,
+        quick: bool,
+        limit: float,
+        cases: str = "versus.cases",
     ) -> None:
         self.contender, self._limit = contender, limit
         self._pipe, child = multiprocessing.Pipe()
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         command = [sys.executable, "-m", "versus.worker", "--pipe", str(child.fileno())]
         command += ["--case", case, "--contender", contender, "--threads", str(threads), "--seed", str(seed)]
+        command += ["--cases", cases]
         command += ["--processors", *map(str, processors_for(threads))] + ["--quick"] * quick
         self._process = subprocess.Popen(
             command,

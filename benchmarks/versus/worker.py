@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import os
 import resource
 import time
@@ -129,6 +130,7 @@ def main() -> None:
     """Read the arguments, be bound to the processors, serve."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--pipe", type=int, required=True)
+    parser.add_argument("--cases", required=True, help="the module whose all_cases() has the case")
     parser.add_argument("--case", required=True)
     parser.add_argument("--contender", required=True)
     parser.add_argument("--threads", type=int, required=True)
@@ -140,8 +142,7 @@ def main() -> None:
     os.sched_setaffinity(0, options.processors)
     warnings.simplefilter("ignore")
 
-    from .cases import all_cases
-
+    all_cases = importlib.import_module(options.cases).all_cases
     case = next(case for case in all_cases(options.quick) if case.name == options.case)
     subject: Contestant | Referee
     if options.contender == REFEREE:

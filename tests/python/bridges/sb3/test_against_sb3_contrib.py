@@ -39,7 +39,8 @@ def contribs_step(made: Any) -> dict[str, torch.Tensor]:
     names = {id(parameter): name for name, parameter in policy.named_parameters()}
     parts = torch.split(step, [parameter.numel() for parameter in actor])
     return {
-        names[id(parameter)]: part.reshape(parameter.shape) for parameter, part in zip(actor, parts, strict=True)
+        names[id(parameter)]: part.reshape(parameter.shape)
+        for parameter, part in zip(actor, parts, strict=True)
     }
 
 

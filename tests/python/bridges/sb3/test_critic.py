@@ -12,13 +12,13 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
-import torch  # noqa: E402
+import torch
 
-import fastfisher.torch as fft  # noqa: E402
-from fastfisher.sb3 import TRPO  # noqa: E402
-from fastfisher.sb3.critic import fit_critic  # noqa: E402
+import fastfisher.torch as fft
+from fastfisher.sb3 import TRPO
+from fastfisher.sb3.critic import fit_critic
 
-from .helpers import Drawn, logged, model, parameters, with_rollout  # noqa: E402
+from .helpers import Drawn, logged, model, parameters, with_rollout
 
 CRITIC = {"policy_kwargs": {"net_arch": {"pi": [8], "vf": [64, 64]}}}
 

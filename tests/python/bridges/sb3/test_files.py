@@ -10,9 +10,9 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
-import torch  # noqa: E402
+import torch
 
-from .helpers import KINDS, Drawn, logged, model, parameters  # noqa: E402
+from .helpers import KINDS, Drawn, logged, model, parameters
 
 
 def going_on(made: Any, seed: int) -> dict[str, torch.Tensor]:

@@ -12,18 +12,18 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
-import torch  # noqa: E402
-from stable_baselines3.common.callbacks import BaseCallback, EvalCallback  # noqa: E402
-from stable_baselines3.common.logger import configure  # noqa: E402
-from stable_baselines3.common.policies import ActorCriticPolicy  # noqa: E402
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor  # noqa: E402
-from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize  # noqa: E402
-from torch import nn  # noqa: E402
+import torch
+from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+from torch import nn
 
-import fastfisher.torch as fft  # noqa: E402
-from fastfisher.sb3 import NPG, TRPO, CnnPolicy, MlpPolicy, MultiInputPolicy  # noqa: E402
+import fastfisher.torch as fft
+from fastfisher.sb3 import NPG, TRPO, CnnPolicy, MlpPolicy, MultiInputPolicy
 
-from .helpers import ACTIONS, KINDS, OBSERVATIONS, Drawn, logged, model, parameters, with_rollout  # noqa: E402
+from .helpers import ACTIONS, KINDS, OBSERVATIONS, Drawn, logged, model, parameters, with_rollout
 
 POLICIES = {"image": "CnnPolicy", "dict": "MultiInputPolicy"}
 
@@ -184,7 +184,10 @@ def test_the_arguments_are_those_of_sb3_contrib() -> None:
         more = list(ours.values())[len(theirs) :]
         assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in more)
         assert kind.policy_aliases == contrib.TRPO.policy_aliases
-    assert inspect.signature(TRPO.learn).parameters.keys() == inspect.signature(contrib.TRPO.learn).parameters.keys()
+    assert (
+        inspect.signature(TRPO.learn).parameters.keys()
+        == inspect.signature(contrib.TRPO.learn).parameters.keys()
+    )
 
 
 def test_policies_have_their_short_names() -> None:

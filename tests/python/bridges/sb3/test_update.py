@@ -11,13 +11,13 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("stable_baselines3")
 
-import torch  # noqa: E402
-from stable_baselines3.common.distributions import kl_divergence  # noqa: E402
+import torch
+from stable_baselines3.common.distributions import kl_divergence
 
-from fastfisher.sb3 import NPG, TRPO  # noqa: E402
-from fastfisher.sb3.rollout import whole_rollout  # noqa: E402
+from fastfisher.sb3 import NPG, TRPO
+from fastfisher.sb3.rollout import whole_rollout
 
-from .helpers import ACTIONS, Drawn, logged, model, parameters, with_rollout  # noqa: E402
+from .helpers import ACTIONS, Drawn, logged, model, parameters, with_rollout
 
 
 def dense_scores(policy: Any, observations: Any, actions: Any) -> tuple[list[str], np.ndarray]:
@@ -63,7 +63,9 @@ def test_npg_takes_the_whole_normalised_step(actions: str) -> None:
 @pytest.mark.parametrize("actions", ACTIONS)
 @pytest.mark.parametrize("fisher", ["empirical", "exact"])
 def test_trpo_keeps_the_trust_region_and_gains(actions: str, fisher: str) -> None:
-    made = with_rollout(model(TRPO, Drawn(actions=actions), n_critic_updates=0, fisher=fisher, target_kl=0.02))
+    made = with_rollout(
+        model(TRPO, Drawn(actions=actions), n_critic_updates=0, fisher=fisher, target_kl=0.02)
+    )
     batch = whole_rollout(made.rollout_buffer)
     with torch.no_grad():
         old = copy.copy(made.policy.get_distribution(batch.observations))
@@ -121,14 +123,18 @@ def test_a_part_of_the_samples_is_drawn_for_the_step() -> None:
         before = parameters(made)
         np.random.seed(len(moved))  # noqa: NPY002 - the buffer draws by the global generator
         made.train()
-        moved.append(torch.cat([(after - before[name]).flatten() for name, after in parameters(made).items()]))
+        moved.append(
+            torch.cat([(after - before[name]).flatten() for name, after in parameters(made).items()])
+        )
     cosine = torch.nn.functional.cosine_similarity
     assert 0.1 < cosine(moved[0], moved[1], dim=0) < 0.99
     assert 0.1 < cosine(moved[1], moved[2], dim=0) < 0.99
 
 
 def test_gsde_steps_by_the_scores_of_its_noise_too() -> None:
-    made = with_rollout(model(NPG, use_sde=True, n_critic_updates=0, tol=1e-8, policy_kwargs={"net_arch": [8]}))
+    made = with_rollout(
+        model(NPG, use_sde=True, n_critic_updates=0, tol=1e-8, policy_kwargs={"net_arch": [8]})
+    )
     batch = whole_rollout(made.rollout_buffer)
     names, S = dense_scores(made.policy, batch.observations, batch.actions)
     assert "log_std" in names
