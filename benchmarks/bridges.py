@@ -8,8 +8,8 @@
 
 Ours and the peer have a process each, bound to the same processors, with as many threads and no BLAS or
 OpenMP settings of the shell.  What they compute is looked at before anything is timed; then they take turns,
-and only one is awake at a time.  Writes the rows as JSON after every case, and prints a table.  A run that was
-stopped goes on with --missing, which measures what has no row of this commit yet.
+and only one is awake at a time.  Writes the rows as JSON after every case, and prints a table.  A run that
+was stopped goes on with --missing, which measures what has no row of this commit yet.
 """
 
 from __future__ import annotations
