@@ -15,6 +15,7 @@ pytest.importorskip("stable_baselines3")
 import torch
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
@@ -150,10 +151,11 @@ def test_a_layer_that_mixes_samples_is_named() -> None:
 
 
 def test_callbacks_loggers_and_files(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
     made = TRPO(
         "MlpPolicy", Drawn(), n_steps=64, batch_size=32, seed=0, device="cpu", tensorboard_log=str(tmp_path)
     )
-    made.learn(128, callback=EvalCallback(Drawn(), eval_freq=64, log_path=str(tmp_path), verbose=0))
+    made.learn(128, callback=EvalCallback(Monitor(Drawn()), eval_freq=64, log_path=str(tmp_path), verbose=0))
     assert (tmp_path / "TRPO_1").is_dir()
     assert (tmp_path / "evaluations.npz").is_file()
     made.set_logger(configure(str(tmp_path / "own"), ["csv"]))
