@@ -27,7 +27,6 @@ BELOW = {
     "jax": ("step",),
     "netket": ("jax", "step"),
     "sb3": ("torch", "step"),
-    "netket": ("jax", "step"),
     "distributed": ("step",),
     # fastfisher itself, which gathers the public names (those of training as strings, imported when named).
     "": ("diagnosis", "training", "policies", "step", "_core"),
