@@ -62,6 +62,12 @@ constexpr Index packets_of_tile(Index left) noexcept {
   return left > tile_packets ? 2 : left;
 }
 
+// Returns the entries of the next tile, of so many that are left.
+template <class Real>
+Index tile_entries(Index left) {
+  return packets_of_tile(left / lanes<Real>) * lanes<Real>;
+}
+
 // Calls body with the number of packets as a constant, over all packets of a row; `first` is the entry it starts at.
 template <class Real, class Body>
 EIGEN_STRONG_INLINE void for_tiles_of_packets(Index entries, const Body& body) {

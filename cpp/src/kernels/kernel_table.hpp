@@ -100,6 +100,7 @@ struct RealKernels {
   //   add_packets: u[n] += the entries of packet n of sums
   //   combine:     target (rows, entries) = the sum over a row's repeats of scale[n] r_n
   //   accumulate:  y (broadcasts, entries) += L^T R, R (rows, entries) without gaps
+  // Each goes through its entries tile by tile, and is fastest on operands whose entries are those of one tile.
   void (*contract)(std::int64_t rows, std::int64_t repeats, std::int64_t broadcasts, std::int64_t entries,
                    const Real* left, std::int64_t left_stride, const Real* v, const Real* right,
                    std::int64_t right_stride, Real* sums);
@@ -108,6 +109,8 @@ struct RealKernels {
                   std::int64_t right_stride, const Real* scale, Real* target);
   void (*accumulate)(std::int64_t rows, std::int64_t broadcasts, std::int64_t entries, const Real* left,
                      std::int64_t left_stride, const Real* right, Real* y);
+  // Returns the entries of the next tile, where so many are left.
+  std::int64_t (*tile_entries)(std::int64_t left);
 
   // y (rows, entries) = x W + bias, through tanh where `activate`; bias may be null.
   void (*dense_layer)(std::int64_t rows, std::int64_t inputs, std::int64_t entries, const Real* x,

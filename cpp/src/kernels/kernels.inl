@@ -75,6 +75,7 @@ constexpr RealKernels<Real> real_kernels() {
           &add_packets<Real>,
           &combine<Real>,
           &accumulate<Real>,
+          &tile_entries<Real>,
           &dense_layer<Real>,
           &through_tanh<Real>,
           &peak_flops<Real>,

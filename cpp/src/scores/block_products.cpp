@@ -113,6 +113,17 @@ void BlockProducts<Real>::allot_scratch() {
   scratch_size_ = size;
 }
 
+// Calls body(first entry, entries) for each strip of a pair.
+template <class Real>
+template <class Body>
+void BlockProducts<Real>::for_strips(const BlockPlan& plan, const Body& body) const {
+  for (Index first = 0; first < plan.entries;) {
+    const Index width = kernel_->tile_entries(plan.entries - first);
+    body(first, width);
+    first += width;
+  }
+}
+
 template <class Real>
 void BlockProducts<Real>::pad(const Real* v, Real* padded) const {
   std::fill_n(padded, padded_size_, Real(0));
@@ -123,11 +134,15 @@ void BlockProducts<Real>::pad(const Real* v, Real* padded) const {
       std::copy_n(from, plan.columns, to);
       continue;
     }
-    for (Index a = 0; a < plan.broadcasts; ++a) {
-      for (Index b = 0; b < plan.packed; ++b) {
-        to[a * plan.entries + b] = plan.swapped ? from[b * plan.broadcasts + a] : from[a * plan.packed + b];
+    for_strips(plan, [&](Index first, Index width) {
+      Real* strip = to + plan.broadcasts * first;
+      const Index last = std::min(first + width, plan.packed);
+      for (Index a = 0; a < plan.broadcasts; ++a, strip += width) {
+        for (Index b = first; b < last; ++b) {
+          strip[b - first] = plan.swapped ? from[b * plan.broadcasts + a] : from[a * plan.packed + b];
+        }
       }
-    }
+    });
   }
 }
 
@@ -140,11 +155,15 @@ void BlockProducts<Real>::add_unpadded(const Real* padded, Real* v) const {
       for (Index k = 0; k < plan.columns; ++k) to[k] += from[k];
       continue;
     }
-    for (Index a = 0; a < plan.broadcasts; ++a) {
-      for (Index b = 0; b < plan.packed; ++b) {
-        to[plan.swapped ? b * plan.broadcasts + a : a * plan.packed + b] += from[a * plan.entries + b];
+    for_strips(plan, [&](Index first, Index width) {
+      const Real* strip = from + plan.broadcasts * first;
+      const Index last = std::min(first + width, plan.packed);
+      for (Index a = 0; a < plan.broadcasts; ++a, strip += width) {
+        for (Index b = first; b < last; ++b) {
+          to[plan.swapped ? b * plan.broadcasts + a : a * plan.packed + b] += strip[b - first];
+        }
       }
-    }
+    });
   }
 }
 
@@ -196,8 +215,10 @@ void BlockProducts<Real>::panel(Index first, Index count, const Real* v, const R
             if constexpr (Pair<View>) {
               const Rows left = broadcast_rows(plan, part, scratch, false);
               const Rows right = packet_rows(plan, part, scratch, false);
-              kernel.contract(count / plan.repeats, plan.repeats, plan.broadcasts, plan.entries, left.data, left.stride,
-                              v + plan.offset, right.data, right.stride, sums);
+              for_strips(plan, [&](Index start, Index width) {
+                kernel.contract(count / plan.repeats, plan.repeats, plan.broadcasts, width, left.data, left.stride,
+                                v + plan.offset + plan.broadcasts * start, right.data + start, right.stride, sums);
+              });
             } else {
               using In = ScalarOf<View>;
               kernel.template products<In>().matvec(count, part.columns, part.data, part.row_stride, part.column_stride,
@@ -223,8 +244,11 @@ void BlockProducts<Real>::panel(Index first, Index count, const Real* v, const R
             const Rows left = broadcast_rows(plan, part, scratch, copied);
             const Rows right = packet_rows(plan, part, scratch, copied);
             const Index units = count / plan.repeats;
-            kernel.combine(units, plan.repeats, plan.entries, right.data, right.stride, u, combined);
-            kernel.accumulate(units, plan.broadcasts, plan.entries, left.data, left.stride, combined, y + plan.offset);
+            for_strips(plan, [&](Index start, Index width) {
+              kernel.combine(units, plan.repeats, width, right.data + start, right.stride, u, combined);
+              kernel.accumulate(units, plan.broadcasts, width, left.data, left.stride, combined,
+                                y + plan.offset + plan.broadcasts * start);
+            });
           } else {
             using In = ScalarOf<View>;
             kernel.template products<In>().rmatvec(count, part.columns, part.data, part.row_stride, part.column_stride,

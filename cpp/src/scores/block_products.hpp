@@ -29,7 +29,9 @@ struct BlockPlan {
 };
 
 // Here are the blocks of some scores as the pair kernels want them.  A "padded vector" holds, for each block in turn,
-// the block's part of a (d,) vector: as it is for a dense block, and as a (broadcasts, entries) matrix for a pair.
+// the block's part of a (d,) vector: as it is for a dense block, and for a pair as a (broadcasts, entries) matrix that
+// is cut into strips, one after another, of the entries of a kernel's tile.  Rows of a whole matrix lie a power of two
+// apart in wide layers, where few of them fit into the first-level cache together: strips are read from end to end.
 template <class Real>
 class BlockProducts {
  public:
@@ -62,6 +64,9 @@ class BlockProducts {
   Rows broadcast_rows(const BlockPlan& plan, const PairView<const In>& part, Real* scratch, bool copied) const;
   template <class In>
   Rows packet_rows(const BlockPlan& plan, const PairView<const In>& part, Real* scratch, bool copied) const;
+
+  template <class Body>
+  void for_strips(const BlockPlan& plan, const Body& body) const;
 
   void add_plan(const BlockView& block);
   void allot_scratch();
