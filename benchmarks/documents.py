@@ -1,4 +1,4 @@
-"""The tables and figures of README.md, docs/results.md and docs/what-matters.md, from results files alone.
+"""The tables and figures of README.md and of the pages in docs/results, from results files alone.
 
     python benchmarks/documents.py            write what is out of date
     python benchmarks/documents.py --check    write nothing; exit status 1 where something is
@@ -28,7 +28,8 @@ from suites.results import BENCHMARKS
 from suites.tables import TABLES, Results
 
 ROOT = BENCHMARKS.parent
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md", ROOT / "docs" / "what-matters.md")
+PAGES = ("index", "paper", "million", "ablations", "seeds")
+DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / "results" / f"{page}.md" for page in PAGES))
 _BLOCK = re.compile(r"(<!-- (table|figure|factor|tasks)(?:: (.+?))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Blocks = Mapping[str, Mapping[str, Callable[[], str]]]

@@ -2,7 +2,7 @@
 
     python benchmarks/experiments NAME ...         NAME --help has the rest
 
-gallery         what do the policies look like?  A filmstrip of each, and docs/gallery.md
+gallery         what do the policies look like?  A filmstrip of each, and docs/results/gallery.md
 climb           how much better can a trained policy's weights be?
 perturbation    does a policy recover from a push?
 """

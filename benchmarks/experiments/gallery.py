@@ -7,7 +7,8 @@
 Each policy plays five episodes by its most likely actions, to the end, and the one of the median return is
 shown: eight images, evenly spread over three seconds from second one on, stand side by side in
 benchmarks/results/gallery/<environment>-<policy>.png.  What was shown is in gallery.json there, and
-docs/gallery.md is made from that alone.  It needs no display; docs/training.md says which graphics library.
+docs/results/gallery.md is made from that alone.  It needs no display;
+docs/how-to/record-videos.md says which graphics library.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from .trained import Trained, load, play
 ROOT = BENCHMARKS.parent
 RESULTS = BENCHMARKS / "results"
 GALLERY = RESULTS / "gallery"
-PAGE = ROOT / "docs" / "gallery.md"
+PAGE = ROOT / "docs" / "results" / "gallery.md"
 IMAGES, SECONDS, FIRST_SECOND = 8, 3.0, 1.0
 """Images are not half a second apart: of a stride that takes so long, or half of it, all would look alike."""
 SIZE = 180
@@ -177,14 +178,16 @@ def show(path: Path, folder: Path, seed: int, gif: bool) -> dict[str, Any]:
 def page(entries: Sequence[dict[str, Any]], folder: Path, out: Path) -> str:
     """Return the Markdown page of the gallery's entries, its links as from ``out``."""
     beside = out.resolve().parent
-    training = Path(os.path.relpath(ROOT / "docs" / "training.md", beside)).as_posix()
+    videos = Path(os.path.relpath(ROOT / "docs" / "how-to" / "record-videos.md", beside)).as_posix()
     lines = [
         "# Gallery",
+        "",
+        "See what the policies of the tables do, and by which command each was trained.",
         "",
         f"Of {EPISODES} episodes of each trained policy, by its most likely actions, the one of the median",
         f"return: eight images from second {FIRST_SECOND:.0f} to second {FIRST_SECOND + SECONDS:.0f}. "
         "Made by `python benchmarks/experiments gallery`;",
-        f"[Training]({training}#videos) has what drawing needs. The return is that of the whole episode",
+        f"[Record videos]({videos}) has what drawing needs. The return is that of the whole episode",
         "shown; the tables have the means.",
     ]
     for entry in entries:

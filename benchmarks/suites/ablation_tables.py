@@ -1,4 +1,4 @@
-"""The tables of docs/what-matters.md, as Markdown, from the results files alone."""
+"""The tables of docs/results/ablations.md, as Markdown, from the results files alone."""
 
 from __future__ import annotations
 

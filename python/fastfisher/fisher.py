@@ -133,7 +133,7 @@ class Fisher:
         """Add all rows that `other`, of the same d, has seen: another thread's, or a process's, pickled.
 
         Sums round: merging the same accumulators in the same order gives the same bits, in another order the
-        same matrix to the rounding of float64.  docs/streaming.md has an example with processes.
+        same matrix to the rounding of float64.  docs/how-to/streaming.md has an example with processes.
         """
         if not isinstance(other, Fisher):
             raise TypeError(f"other: expected a Fisher, got {type(other).__name__}")

@@ -3,7 +3,7 @@
 Each function is the formula and nothing else, in float64.  The tests compare the compiled
 kernels with these at every SIMD level; nothing in the package calls them on a hot path.
 
-Symbols are those of docs/theory.md: ``S`` is the (N, d) matrix of scores (row n is
+Symbols are those of docs/explanation/theory.md: ``S`` is the (N, d) matrix of scores (row n is
 grad log pi(a_n | s_n)), ``w`` the (N,) weights, ``F`` the Fisher matrix, ``g`` the policy
 gradient, ``A`` the advantages.
 """

@@ -2,7 +2,7 @@
 
 A stream is an iterator of blocks of rows (a generator, ``map(...)``), an object whose ``__iter__`` starts a
 fresh pass, or a function of no arguments that returns either.  An array, `Scores`, a list and a tuple are
-never streams: a list stands for blocks of *columns*, side by side.  docs/streaming.md has examples.
+never streams: a list stands for blocks of *columns*, side by side.  docs/how-to/streaming.md has examples.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What is wrong with a Fisher matrix that "is not positive semi-definite", and why.
 
 v^T F v = mean (s_n . v)^2 >= 0: a Fisher matrix is positive semi-definite whatever the signs in the scores.
-One that looks otherwise was rounded, or is another matrix: docs/why-f-looks-indefinite.md tells the ways.
+One that looks otherwise was rounded, or is another matrix, and
+docs/explanation/why-f-looks-indefinite.md tells the ways.
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ class TrainConfig:
     """Keyword arguments of the environment."""
 
     init_noise: Annotated[float, Bounds(at_least=0.0)] = 0.0
-    """Start MuJoCo robots in diverse states: 0 as the environment does, 1 any pose (docs/perturbation.md)."""
+    """Start MuJoCo robots in diverse states: 0 as the environment does, 1 any pose."""
 
     checkpoint_every: Annotated[int, Bounds(at_least=1)] = 10
     """Iterations between checkpoints of the command line's run folder."""

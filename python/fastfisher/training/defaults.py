@@ -65,7 +65,7 @@ def resolve(
     """Return the config with every field of :data:`OPEN` filled in that it leaves open.
 
     What is given stays, so a resolved config resolves to itself.  What the MLP policy wants is measured in
-    docs/defaults.md.
+    docs/explanation/defaults.md.
 
     The action space is that of one environment, and the observation is flattened.  ``limit`` is the number of
     steps after which an episode ends at the latest, if there is one, by the environment or by the config's
@@ -123,7 +123,8 @@ def horizon(config: TrainConfig, limit: int | None) -> int:
 def _batch_steps(network: bool, limit: int | None) -> int:
     """Return ten episodes at their limit, 1,000 to 10,000 steps.
 
-    An MLP policy, which has a thousand parameters or more, gets at least 5,000: see docs/defaults.md.
+    An MLP policy, which has a thousand parameters or more, gets at least 5,000: see
+    docs/explanation/defaults.md.
     """
     fewest = _FEWEST_STEPS_MLP if network else _FEWEST_STEPS
     return _MOST_STEPS if limit is None else min(max(_EPISODES * limit, fewest), _MOST_STEPS)

@@ -5,7 +5,7 @@ A preset belongs to an environment and a policy; the policy that is named first 
 leaves it out.  From Python, ``NPG(env)`` is the config that its arguments spell out, and ``NPG(env,
 preset=True)`` asks for the preset: a script means the same whatever this file learns.  A field that equals
 today's default is in a preset where the measurement needs that value, whatever the default becomes.
-Nothing is here without a measurement: docs/what-matters.md and benchmarks/results/search.md have most of
+Nothing is here without a measurement: docs/results/ablations.md and benchmarks/results/search.md have most of
 them, seed by seed.
 """
 
@@ -33,7 +33,7 @@ _EXACT: Mapping[str, Any] = {
 _VALUE: Mapping[str, Any] = {
     "baseline_hidden": (64, 64),
     # 2,048 steps are a few episodes.  By whole returns of the last batch alone Walker2d-v5 was at 961 after
-    # 500,000 steps (five seeds), by these and longer steps at 1,661 (four; see docs/what-matters.md).
+    # 500,000 steps (five seeds), by these and longer steps at 1,661 (four; see docs/results/ablations.md).
     "baseline_batches": 5,
     "baseline_lambda": 0.95,
 }

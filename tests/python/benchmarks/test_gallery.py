@@ -66,9 +66,9 @@ def test_links_lead_from_the_page_to_what_they_name(tmp_path: Path) -> None:
         for folder in (gallery.GALLERY, tmp_path / "out"):
             links = re.findall(r"\]\(([^)#]+)", gallery.page([entry], folder, page))
             assert [(page.parent / link).resolve() for link in links] == [
-                gallery.ROOT / "docs" / "training.md", folder / "a.png", folder / "a.gif"
+                gallery.ROOT / "docs" / "how-to" / "record-videos.md", folder / "a.png", folder / "a.gif"
             ]  # fmt: skip
-    assert "](../benchmarks/results/gallery/a.png)" in gallery.page([entry], gallery.GALLERY, gallery.PAGE)
+    assert "](../../benchmarks/results/gallery/a.png)" in gallery.page([entry], gallery.GALLERY, gallery.PAGE)
 
 
 def test_nothing_to_show_is_one_line(

@@ -95,7 +95,7 @@ assert fastfisher.diagnose is module.diagnose and isinstance(fastfisher.diagnose
 
 
 def test_every_verdict_is_in_the_guide() -> None:
-    guide = Path(__file__).parents[3] / "docs" / "why-f-looks-indefinite.md"
+    guide = Path(__file__).parents[3] / "docs" / "explanation" / "why-f-looks-indefinite.md"
     listed = re.findall(r"^\| `(\w+)` ", guide.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert listed == [*(cause.__name__ for cause in CAUSES), "healthy"]
 

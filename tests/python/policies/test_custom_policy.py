@@ -1,4 +1,4 @@
-"""The example of docs/custom-policy.md is short, right, and trains."""
+"""The example of docs/how-to/custom-policy.md is short, right, and trains."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from fastfisher import NPG, Policy, Scores
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "custom-policy.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "how-to" / "custom-policy.md"
 
 
 @pytest.fixture(scope="module")

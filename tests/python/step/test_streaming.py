@@ -24,7 +24,7 @@ from .helpers import Array, DlpackOnly, batch, parts, run_python
 
 D = 13
 S, A, _, W = batch(200, D)
-DOCUMENT = Path(__file__).parents[3] / "docs" / "streaming.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "how-to" / "streaming.md"
 
 
 class TestUpdate:

@@ -49,8 +49,8 @@ class RecentBaseline(Baseline):
 
     A batch of 2,048 steps is a few episodes, whose steps share their luck: V fitted to it alone follows that
     luck, and the next batch's advantages pay for it.  The older batches' targets are those of their time, of
-    policies a few steps away: a bias that the smaller variance is worth (docs/what-matters.md).  Targets come
-    in ``unit``, and older ones follow where it has moved.
+    policies a few steps away: a bias that the smaller variance is worth (docs/results/ablations.md).  Targets
+    come in ``unit``, and older ones follow where it has moved.
     """
 
     def __init__(self, inner: Baseline, batches: int, unit: RewardUnit) -> None:
