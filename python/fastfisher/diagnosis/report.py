@@ -58,14 +58,14 @@ class FisherReport:
     symmetric : bool
         Whether F is its transpose, to rounding.
     asymmetry : float
-        max |F - F^T| / max |F|.
+        ``max |F - F^T| / max |F|``.
     positive_semidefinite : bool
         Whether smallest >= -bound.
     smallest, largest : float
         Extreme eigenvalues of (F + F^T) / 2, by `numpy.linalg.eigvalsh` in float64.
     bound : float
-        Eigenvalues within +-bound are zero to rounding: (d + sqrt(N)) eps max |eigenvalue|, where eps belongs
-        to the arithmetic that made the matrix and an unknown sqrt(N) is taken as 32.
+        Eigenvalues within +-bound are zero to rounding: ``(d + sqrt(N)) eps max |eigenvalue|``, where eps
+        belongs to the arithmetic that made the matrix and an unknown sqrt(N) is taken as 32.
     rank : int
         Number of eigenvalues above bound.
     rank_limit : int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 from typing import Any, ClassVar, TypeVar, get_args
@@ -267,13 +268,19 @@ class NaturalPolicyGradient(OnPolicyAlgorithm):
         )
 
 
+def _with_arguments(words: str | None) -> str:
+    """Return a class's docstring with the arguments that both classes have."""
+    shared = inspect.cleandoc(NaturalPolicyGradient.__doc__ or "").partition("\n\n")[2]
+    return f"{inspect.cleandoc(words or '')}\n\n{shared}"
+
+
 class TRPO(NaturalPolicyGradient):
     """Trust region policy optimisation: a natural step, shortened until KL divergence and surrogate allow it.
 
     Schulman, Levine, Moritz, Jordan and Abbeel, arXiv 1502.05477.
     """
 
-    __doc__ += (NaturalPolicyGradient.__doc__ or "").partition("\n\n")[2]  # the arguments
+    __doc__ = _with_arguments(__doc__)
     _line_search = True
 
 
@@ -285,7 +292,7 @@ class NPG(NaturalPolicyGradient):
     is not taken.
     """
 
-    __doc__ += (NaturalPolicyGradient.__doc__ or "").partition("\n\n")[2]
+    __doc__ = _with_arguments(__doc__)
     _line_search = False
 
 
