@@ -13,7 +13,7 @@ import pytest
 import fastfisher as ff
 
 ROOT = Path(__file__).parents[3]
-CONSUMER = ROOT / "tests" / "consumer"
+CONSUMER = ROOT / "examples" / "cpp"
 MAJOR, MINOR = map(int, ff.__version__.split(".")[:2])
 COMPILER = os.environ.get("CXX") or next(filter(shutil.which, ("c++", "g++", "clang++")), None)
 
