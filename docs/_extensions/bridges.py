@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from types import ModuleType
 
 from docutils import nodes
 from docutils.statemachine import StringList
@@ -27,13 +28,23 @@ class Bridge(SphinxDirective):
             return [nodes.note("", nodes.paragraph(text=words))]
         module = importlib.import_module(name)
         lines = [f".. automodule:: {name}", "   :no-members:", ""]
-        for public in module.__all__:
+        for public in public_names(module):
             value = getattr(module, public)
             kind = "class" if isinstance(value, type) else "function" if callable(value) else "data"
             lines += [f".. auto{kind}:: {name}.{public}", *(["   :members:"] if kind == "class" else []), ""]
         rst = nodes.container()
         parse_rst(self, lines, rst)
         return rst.children
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """Return what a module says is public, or what it defines without an underscore."""
+    own = [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
+    ]
+    return list(getattr(module, "__all__", own))
 
 
 def parse_rst(directive: SphinxDirective, lines: list[str], into: nodes.Element) -> None:
