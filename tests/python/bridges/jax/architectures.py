@@ -226,7 +226,7 @@ def flax_network(kind: str, s: Sizes) -> Model:
     shape = {"mlp": (5,), "cnn": (5, 4, 3), "attention": (3, 6), "gru": (3, 5)}[kind]
     obs = s.data(*shape)
     network = Network()
-    net = network.init(s.key, obs)
+    net = jax.jit(network.init)(s.key, obs)
     net = jax.tree.map(lambda leaf: leaf + 0.1 * s.draw(*leaf.shape), net)
     return _gaussian_of(network.apply, net, s, {"mlp": 2, "cnn": 1, "attention": 1, "gru": 1}[kind], obs)
 
@@ -235,7 +235,7 @@ def haiku_mlp(s: Sizes) -> Model:
     hk = pytest.importorskip("haiku")
     network = hk.without_apply_rng(hk.transform(lambda x: hk.nets.MLP([s.width, s.width, s.outputs])(x)))
     obs = s.data(5)
-    return _gaussian_of(network.apply, network.init(s.key, obs), s, 3, obs)
+    return _gaussian_of(network.apply, jax.jit(network.init)(s.key, obs), s, 3, obs)
 
 
 def equinox_mlp(s: Sizes) -> Model:
