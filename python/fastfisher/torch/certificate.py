@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ def certify(
     *,
     eps: float,
     retain_graph: bool,
-) -> None:
+) -> set[str]:
     """Compare weighted sums of the scores with autograd's gradient.
 
     Parameters
@@ -66,6 +66,12 @@ def certify(
     retain_graph : bool
         Leave it there for others.
 
+    Returns
+    -------
+    set of str
+        The parameters of which nothing was told, as zeros agree with any rule and NaN with none: those behind
+        a head that begins with zeros, say.
+
     Raises
     ------
     ScoresMismatchError
@@ -78,6 +84,7 @@ def certify(
     of_modules: dict[str, float] = {}
     for name, (_, scale) in sums.items():
         of_modules[modules[name]] = max(of_modules.get(modules[name], 0.0), scale)
+    untold = {name for name, (_, scale) in sums.items() if not 0.0 < scale < math.inf}
     of_all = max(of_modules.values(), default=0.0)
     for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True):
         if gradient is not None and gradient.is_sparse:
@@ -87,8 +94,11 @@ def certify(
                 raise ScoresMismatchError(
                     f"{name} of {modules[name]}: expected scores, since log_prob depends on it (its gradient "
                     f"has the norm {gradient.norm():.3g}), got none: it is used other than by calling its "
-                    "module, or before the capture began"
+                    "module, before the capture began, or where the samples are not along the first axis, as "
+                    "in a MultivariateNormal with one covariance for all: expand it over the batch"
                 )
+            if gradient is not None:
+                untold.add(name)
             continue
         found, scale = sums[name].total.reshape(parameter.shape), sums[name].scale
         expected = torch.zeros_like(found) if gradient is None else gradient.detach().to(found)
@@ -100,6 +110,26 @@ def certify(
                 f"{expected.norm():.6g} for random weights of the samples, got a sum of the norm "
                 f"{found.norm():.6g}, which is off by {difference:.3g}"
             )
+    return untold
+
+
+def operations(outputs: Sequence[Tensor]) -> int:
+    """Return a hash of the operations in the graph of the outputs, and of how they follow on one another.
+
+    What is done with a module's outputs may change from one batch to the next, such as the order of the rows.
+    """
+    nodes: list[Any] = [output.grad_fn for output in outputs if output.grad_fn is not None]
+    places = {node: place for place, node in enumerate(nodes)}
+    found = []
+    for node in nodes:  # which grows
+        before = []
+        for other, output in node.next_functions:
+            if other is not None and other not in places:
+                places[other] = len(nodes)
+                nodes.append(other)
+            before.append((places.get(other), output))
+        found.append((node.name(), *before))
+    return hash(tuple(found))
 
 
 def sum_of_products(left: Tensor, right: Tensor, weights: Tensor) -> Sum:

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from .certificate import Sum, certify, random_weights, sum_of
+from .certificate import Sum, certify, operations, random_weights, sum_of
 from .errors import UnsupportedModuleError
 from .recorder import Recorder
 from .rows import Rows, joined, rows_of
@@ -18,8 +18,11 @@ from .rules import Factor, Pair
 from .scores import Column, TorchScores
 from .survey import Survey
 
-_certified: WeakKeyDictionary[nn.Module, set[Any]] = WeakKeyDictionary()
-"""The ways in which each module was called when its scores were compared with autograd's gradient."""
+_certified: WeakKeyDictionary[nn.Module, dict[Any, set[str]]] = WeakKeyDictionary()
+"""The ways in which each module was called when its scores were compared with autograd's gradient.
+
+Each comes with the parameters of which the comparison could say nothing yet.
+"""
 
 
 class Tape:
@@ -79,13 +82,14 @@ class Tape:
         """
         self._check_log_prob(log_prob)
         ones = [torch.ones_like(log_prob)]
-        certifying = self._is_to_certify(check, "scores", log_prob)
+        way = self._way("scores", [log_prob])
+        certifying = self._may_certify(check, way)
         factors = self._differentiate([log_prob], ones, retain_graph=retain_graph or certifying)
-        if certifying:
+        if certifying and self._is_to_certify(check, way, factors):
             weights = random_weights(len(log_prob))
             sums = {name: sum_of(factor, weights) for name, factor in factors.items()}
-            self._certify(sums, [log_prob], [weights.to(log_prob)], retain_graph)
-            self._remember("scores", log_prob)
+            untold = self._certify(sums, [log_prob], [weights.to(log_prob)], retain_graph)
+            self._remember(way, untold)
         columns = self._columns(factors)
         return TorchScores(columns, [_block(factors[name]) for name, _ in columns])
 
@@ -144,14 +148,14 @@ class Tape:
         ValueError, UnsupportedModuleError, ScoresMismatchError
             As `scores` does.
         """
-        certifying = self._is_to_certify(check, "roots", roots[0][0])
+        way = self._way("roots", [z for z, _ in roots])
+        certifying = self._may_certify(check, way)
         each = []
         for place, (z, factors) in enumerate(roots):
             keep = retain_graph or certifying or place < len(roots) - 1
             each.append(rows_of(self._root_factors(z, factors, retain_graph=keep)))
-        if certifying:
-            self._certify_roots(roots, each, retain_graph)
-            self._remember("roots", roots[0][0])
+        if certifying and self._is_to_certify(check, way, *each):
+            self._remember(way, self._certify_roots(roots, each, retain_graph))
         present = {name for found in each for name in found}
         columns = self._columns(present)
         blocks, order = joined(each, [(name, parameter.numel()) for name, parameter in columns])
@@ -255,9 +259,12 @@ class Tape:
                 "torch.no_grad() or inference_mode(), detached, or does not depend on the module"
             )
 
-    def _way(self, kind: str, output: Tensor) -> Any:
-        """Return what tells one way of calling the module from another, whatever the batch's size."""
-        size = len(output)
+    def _way(self, kind: str, outputs: Sequence[Tensor]) -> Any:
+        """Return what tells one way from another, of calling the module and of what is done with its outputs.
+
+        Whatever the batch's size, that is.
+        """
+        size = len(outputs[0])
         calls = tuple(
             (
                 record.layer.path,
@@ -266,29 +273,40 @@ class Tape:
             )
             for record in self._recorder.records
         )
-        return kind, calls, tuple(self._parts.parameters), output.dtype
+        return kind, calls, tuple(self._parts.parameters), outputs[0].dtype, operations(outputs)
 
-    def _is_to_certify(self, check: bool | None, kind: str, output: Tensor) -> bool:
+    def _may_certify(self, check: bool | None, way: Any) -> bool:
         check = self.check if check is None else check
         if check is not None:
             return check
-        return self._way(kind, output) not in _certified.get(self.module, ())
+        untold = _certified.get(self.module, {}).get(way)
+        return untold is None or bool(untold)
 
-    def _remember(self, kind: str, output: Tensor) -> None:
-        _certified.setdefault(self.module, set()).add(self._way(kind, output))
+    def _is_to_certify(self, check: bool | None, way: Any, *found: Mapping[str, Factor | Rows]) -> bool:
+        """Tell whether the comparison has something to say that it had not said before."""
+        check = self.check if check is None else check
+        known = _certified.get(self.module, {})
+        if check or way not in known:
+            return True
+        each = {name: [factors[name] for factors in found if name in factors] for name in known[way]}
+        return any(not values or any(map(_any, values)) for values in each.values())
+
+    def _remember(self, way: Any, untold: set[str]) -> None:
+        known = _certified.setdefault(self.module, {})
+        known[way] = untold & known.get(way, untold)
 
     def _certify(
         self, sums: Mapping[str, Sum], outputs: Sequence[Tensor], errors: Sequence[Tensor], retain_graph: bool
-    ) -> None:
+    ) -> set[str]:
         parameters, modules = self._parts.parameters, self._parts.modules
         dtypes = {dtype for record in self._recorder.records for _, dtype in record.outputs}
         dtypes |= {parameter.dtype for parameter in parameters.values()}
         eps = max(torch.finfo(dtype).eps for dtype in dtypes if dtype.is_floating_point)
-        certify(sums, parameters, modules, outputs, errors, eps=eps, retain_graph=retain_graph)
+        return certify(sums, parameters, modules, outputs, errors, eps=eps, retain_graph=retain_graph)
 
     def _certify_roots(
         self, roots: Sequence[tuple[Tensor, Tensor]], each: Sequence[Mapping[str, Rows]], retain_graph: bool
-    ) -> None:
+    ) -> set[str]:
         """Certify one sum over the rows of all roots, by random weights."""
         sums: dict[str, Sum] = {}
         errors = []
@@ -300,7 +318,7 @@ class Tape:
                 if name in sums:
                     total, scale = total.flatten() + sums[name].total.flatten(), scale + sums[name].scale
                 sums[name] = Sum(total, scale)
-        self._certify(sums, [z for z, _ in roots], errors, retain_graph)
+        return self._certify(sums, [z for z, _ in roots], errors, retain_graph)
 
     def _columns(self, names: Collection[str]) -> list[Column]:
         return [
@@ -355,3 +373,9 @@ def _block(factor: Factor) -> Tensor | tuple[Tensor, Tensor]:
             return factor.left[:, 0], factor.right[:, 0]
         factor = factor.dense()
     return factor.reshape(len(factor), -1)
+
+
+def _any(factor: Factor | Rows) -> bool:
+    """Tell whether scores are other than zero, from their factors."""
+    sides = (factor,) if isinstance(factor, Tensor) else (side for side in factor if isinstance(side, Tensor))
+    return all(bool(side.any()) for side in sides)
