@@ -63,6 +63,10 @@ class Batch:
                 "closure, log_prob: expected a tensor (N,), the log-probability of each sample's action, "
                 f"summed over its components, got {_description(log_prob)}"
             )
+        if not len(log_prob):
+            raise ValueError("closure, log_prob: expected at least one sample, got shape (0,)")
+        if advantages is None:
+            raise TypeError("closure, advantages: expected a tensor (N,), one a sample, got None")
         A = _on_host(torch.as_tensor(advantages))
         if A.shape != log_prob.shape:
             raise ValueError(

@@ -11,6 +11,7 @@ tensor is compared with what the function gives for the parameter itself, so no 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -58,9 +59,10 @@ class Source:
 class Batch:
     """The batch of one capture: its size, found from the first input of any module."""
 
-    __slots__ = ("refused", "size")
+    __slots__ = ("dtypes", "refused", "size")
 
     def __init__(self) -> None:
+        self.dtypes: set[torch.dtype] = set()
         self.size: int | None = None
         self.refused: UnsupportedModuleError | None = None
 
@@ -93,6 +95,11 @@ class LooseParameter(Tensor):
         loose.sources, loose.lift = sources, lift
         return loose
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        """Return a copy of the parameter, as of a module that is copied within the block."""
+        copied: Tensor = copy.deepcopy(self.sources[0].parameter, memo)
+        return copied
+
     @classmethod
     def __torch_function__(
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -111,6 +118,9 @@ def _apply(func: Any, leaves: list[Any], form: Any) -> Any:
     loose = [leaf for leaf in leaves if isinstance(leaf, LooseParameter)]
     plain = [leaf.as_subclass(Tensor) if isinstance(leaf, LooseParameter) else leaf for leaf in leaves]
     name = getattr(func, "__name__", str(func))
+    if func == Tensor.data.__set__ and isinstance(leaves[0], LooseParameter):
+        leaves[0].sources[0].parameter.data = plain[1]  # The module is converted, or moved.
+        return call(leaves)
     if not torch.is_grad_enabled() or not loose:
         return call(plain)
     sources = tuple(dict.fromkeys(source for leaf in loose for source in leaf.sources))
@@ -212,6 +222,7 @@ def _over_the_batch(
         if not _same(ours.detach(), theirs.detach()):
             return None
         found.append(ours)
+        sources[0].batch.dtypes.add(ours.dtype)
     return tree_unflatten(found, form)
 
 

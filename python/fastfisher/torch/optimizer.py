@@ -173,7 +173,8 @@ class NaturalGradient(torch.optim.Optimizer):
                 "closure: expected a function that returns (log_prob, advantages), got None: .grad holds the "
                 "mean of the scores, and the Fisher matrix is made of each"
             )
-        settings = _Settings.of(self.param_groups[0])
+        # A state_dict of another optimizer, or from before there was a setting, has not all of them.
+        settings = _Settings.of({**self.defaults, **self.param_groups[0]})
         if settings.line_search:
             check_not_random(self.module)
         with torch.enable_grad(), capture(self.module, check=self.check) as tape:

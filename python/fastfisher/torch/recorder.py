@@ -41,10 +41,17 @@ class Record:
         for tensor, version in self.versions:
             if tensor._version != version:
                 raise RuntimeError(
-                    f"{self.layer}: expected its input as it was in the forward pass, got one that was "
-                    "changed in place after it"
+                    f"{self.layer}: expected its input{' and its parameters' * self.layer.rule.evaluates} as "
+                    "in the forward pass, got one that was changed in place after it"
                 )
-        return Call(self.args, self.kwargs, tree_unflatten(list(errors), self.form), size)
+        args, kwargs, given = tree_map(self._in_full_precision, (self.args, self.kwargs, list(errors)))
+        return Call(args, kwargs, tree_unflatten(given, self.form), size)
+
+    def _in_full_precision(self, value: Any) -> Any:
+        """Return a tensor that autocast made, in the precision of the layer's parameters."""
+        dtype = next(self.layer.module.parameters()).dtype
+        is_half = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
+        return value.to(dtype) if is_half and dtype in (torch.float32, torch.float64) else value
 
 
 class Recorder:
@@ -58,9 +65,11 @@ class Recorder:
         }
         self._module, self._parts = module, parts
         self._undo: list[Callable[[], None]] = []
+        self.started = False
 
     def start(self) -> None:
         """Put the hooks and the loose parameters' stand-ins in place."""
+        self.started = True
         try:
             self._run_eagerly()
             self._hook(
@@ -80,6 +89,7 @@ class Recorder:
 
     def stop(self) -> None:
         """Take them away again."""
+        self.started = False
         while self._undo:
             self._undo.pop()()
 
@@ -109,6 +119,8 @@ class Recorder:
 
     def _noting(self, layer: Layer) -> Callable[..., Any]:
         def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+            if module is not layer.module:
+                return None  # A copy that was made within the block has a copy of the hook.
             self.batch.see((args, kwargs))
             if not torch.is_grad_enabled():
                 return None
@@ -130,6 +142,8 @@ class Recorder:
                 return None
             args, kwargs = tree_map(_detached, (args, kwargs))
             inputs = tree_flatten((args, kwargs))[0]
+            if layer.rule.evaluates:
+                inputs = [*inputs, *module.parameters()]
             self.records.append(
                 Record(
                     layer,

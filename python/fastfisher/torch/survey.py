@@ -11,6 +11,7 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from .errors import UnsupportedModuleError
+from .loose import LooseParameter
 from .rules import Rule, generic, rule_for
 
 _CONTAINERS = nn.Sequential, nn.ParameterList, nn.ParameterDict
@@ -64,6 +65,11 @@ def survey(module: nn.Module) -> Survey:
     names: dict[int, str] = {}
     trainable: dict[str, nn.Parameter] = {}
     for name, parameter in module.named_parameters():
+        if isinstance(parameter, LooseParameter):
+            raise RuntimeError(
+                f"{name}: expected a module that no other block captures, got one within such a block, or "
+                "captured in another thread: enter one after the other, or give each thread a copy"
+            )
         names[id(parameter)] = name
         if parameter.requires_grad:
             _check(name, parameter)
@@ -123,7 +129,7 @@ def _rule(path: str, module: nn.Module) -> Rule | None:
             )
         return None
     if rule is None and _is_torchs_own(module):
-        return Rule(generic)
+        return Rule(generic, evaluates=True)
     return rule
 
 

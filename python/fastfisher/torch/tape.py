@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,7 +17,7 @@ from .recorder import Recorder
 from .rows import Rows, joined, rows_of
 from .rules import Factor, Pair
 from .scores import Column, TorchScores
-from .survey import Survey
+from .survey import Survey, survey
 
 _certified: WeakKeyDictionary[nn.Module, dict[Any, set[str]]] = WeakKeyDictionary()
 """The ways in which each module was called when its scores were compared with autograd's gradient.
@@ -38,6 +39,11 @@ class Tape:
         self._recorder = Recorder(module, parts)
 
     def __enter__(self) -> Tape:
+        if self._recorder.started:
+            raise RuntimeError(
+                "capture: expected a block that has ended before it is entered again, got one within"
+            )
+        self._parts = survey(self.module)  # Parameters may have been frozen, or replaced, since.
         self._recorder = Recorder(self.module, self._parts)
         self._recorder.start()
         return self
@@ -81,6 +87,10 @@ class Tape:
             If the scores do not add up to autograd's own gradient.
         """
         self._check_log_prob(log_prob)
+        with _without_autocast(log_prob):
+            return self._scores(log_prob, retain_graph, check)
+
+    def _scores(self, log_prob: Tensor, retain_graph: bool, check: bool | None) -> TorchScores:
         ones = [torch.ones_like(log_prob)]
         way = self._way("scores", [log_prob])
         certifying = self._may_certify(check, way)
@@ -148,6 +158,12 @@ class Tape:
         ValueError, UnsupportedModuleError, ScoresMismatchError
             As `scores` does.
         """
+        with _without_autocast(roots[0][0]):
+            return self._root_scores(roots, retain_graph, check)
+
+    def _root_scores(
+        self, roots: Sequence[tuple[Tensor, Tensor]], retain_graph: bool, check: bool | None
+    ) -> TorchScores:
         way = self._way("roots", [z for z, _ in roots])
         certifying = self._may_certify(check, way)
         each = []
@@ -253,6 +269,8 @@ class Tape:
             raise ValueError(
                 f"log_prob: expected shape (N,), one entry a sample, got {tuple(log_prob.shape)}{hint}"
             )
+        if not len(log_prob):
+            raise ValueError("log_prob: expected at least one sample, got shape (0,)")
         if not log_prob.requires_grad:
             raise ValueError(
                 "log_prob: expected a tensor of autograd's graph, got one without: it was computed under "
@@ -300,7 +318,7 @@ class Tape:
     ) -> set[str]:
         parameters, modules = self._parts.parameters, self._parts.modules
         dtypes = {dtype for record in self._recorder.records for _, dtype in record.outputs}
-        dtypes |= {parameter.dtype for parameter in parameters.values()}
+        dtypes |= {parameter.dtype for parameter in parameters.values()} | self._recorder.batch.dtypes
         eps = max(torch.finfo(dtype).eps for dtype in dtypes if dtype.is_floating_point)
         return certify(sums, parameters, modules, outputs, errors, eps=eps, retain_graph=retain_graph)
 
@@ -324,6 +342,12 @@ class Tape:
         return [
             Column(name, parameter) for name, parameter in self._parts.parameters.items() if name in names
         ]
+
+
+def _without_autocast(output: Tensor) -> AbstractContextManager[Any]:
+    """Return a context in which rules and sums are computed in the precision of what they are given."""
+    kind = output.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def _sum(factors: list[Factor], parameter: nn.Parameter) -> Factor:

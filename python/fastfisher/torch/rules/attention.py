@@ -13,7 +13,7 @@ from ..errors import UnsupportedModuleError
 from .table import Call, Factor, Pair, rule
 
 
-@rule(nn.MultiheadAttention, batch_first=False)
+@rule(nn.MultiheadAttention, batch_first=False, evaluates=True)
 def attention(module: nn.MultiheadAttention, call: Call) -> dict[str, Factor]:
     """Return the scores of the input and output projections.
 

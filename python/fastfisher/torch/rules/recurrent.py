@@ -20,7 +20,7 @@ from .table import Call, Factor, Pair, rule
 State = tuple[Tensor, ...]
 
 
-@rule(nn.RNN, nn.LSTM, nn.GRU, batch_first=False)
+@rule(nn.RNN, nn.LSTM, nn.GRU, batch_first=False, evaluates=True)
 def recurrent(module: Any, call: Call) -> dict[str, Factor]:
     """Return the scores of all layers' weights, both directions and projections included."""
     inputs = call.argument("input", 0)
@@ -56,7 +56,7 @@ def recurrent(module: Any, call: Call) -> dict[str, Factor]:
     return _scores(unrolled, results, [outputs_errors, *_as_errors(state_errors)])
 
 
-@rule(nn.RNNCell, nn.LSTMCell, nn.GRUCell)
+@rule(nn.RNNCell, nn.LSTMCell, nn.GRUCell, evaluates=True)
 def cell(module: Any, call: Call) -> dict[str, Factor]:
     """Return the scores of a single step's weights."""
     inputs = call.argument("input", 0)

@@ -46,21 +46,26 @@ Apply: TypeAlias = Callable[[Any, Call], Mapping[str, Factor]]
 
 
 class Rule(NamedTuple):
-    """A rule, and whether its inputs and outputs have the batch along their first axis."""
+    """A rule, and how it has to be called."""
 
     apply: Apply
     batch_first: bool = True
+    """Whether the inputs and outputs have the batch along their first axis."""
+    evaluates: bool = False
+    """Whether it evaluates the layer once more, so that its parameters must not have changed."""
 
 
 _RULES: dict[type[nn.Module], Rule] = {}
 
 
-def rule(*types: type[nn.Module], batch_first: bool = True) -> Callable[[Apply], Apply]:
+def rule(
+    *types: type[nn.Module], batch_first: bool = True, evaluates: bool = False
+) -> Callable[[Apply], Apply]:
     """Enter a rule in the table, for one or more types of modules."""
 
     def enter(function: Apply) -> Apply:
         for module_type in types:
-            _RULES[module_type] = Rule(function, batch_first)
+            _RULES[module_type] = Rule(function, batch_first, evaluates)
         return function
 
     return enter
@@ -127,7 +132,7 @@ def register(module_type: type[nn.Module]) -> Callable[[Callable[..., Any]], Cal
             found = function(module, call.args, call.errors)
             return {name: _as_factor(value) for name, value in found.items()}
 
-        _RULES[module_type] = Rule(apply)
+        _RULES[module_type] = Rule(apply, evaluates=True)
         return function
 
     return enter
