@@ -9,6 +9,9 @@ fewer numbers are taken.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -19,6 +22,12 @@ from .scores import TorchScores
 def on_host(tensor: Tensor) -> bool:
     """Tell whether NumPy can read a tensor's memory."""
     return tensor.device.type == "cpu"
+
+
+def without_autocast(output: Tensor) -> AbstractContextManager[Any]:
+    """Return a context in which rules and sums are computed in the precision of what they are given."""
+    kind = output.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def sends_weights(scores: TorchScores, result: NaturalStep) -> bool:

@@ -41,8 +41,9 @@ class Record:
         for tensor, version in self.versions:
             if tensor._version != version:
                 raise RuntimeError(
-                    f"{self.layer}: expected its input{' and its parameters' * self.layer.rule.evaluates} as "
-                    "in the forward pass, got one that was changed in place after it"
+                    f"{self.layer}: expected its input as it was in the forward pass"
+                    f"{', and its parameters' * self.layer.rule.evaluates}, got one that was "
+                    "changed in place after it"
                 )
         args, kwargs, given = tree_map(self._in_full_precision, (self.args, self.kwargs, list(errors)))
         return Call(args, kwargs, tree_unflatten(given, self.form), size)

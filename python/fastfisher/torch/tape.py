@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .certificate import Sum, certify, operations, random_weights, sum_of
+from .devices import without_autocast
 from .errors import UnsupportedModuleError
 from .recorder import Recorder
 from .rows import Rows, joined, rows_of
@@ -87,7 +87,7 @@ class Tape:
             If the scores do not add up to autograd's own gradient.
         """
         self._check_log_prob(log_prob)
-        with _without_autocast(log_prob):
+        with without_autocast(log_prob):
             return self._scores(log_prob, retain_graph, check)
 
     def _scores(self, log_prob: Tensor, retain_graph: bool, check: bool | None) -> TorchScores:
@@ -158,7 +158,7 @@ class Tape:
         ValueError, UnsupportedModuleError, ScoresMismatchError
             As `scores` does.
         """
-        with _without_autocast(roots[0][0]):
+        with without_autocast(roots[0][0]):
             return self._root_scores(roots, retain_graph, check)
 
     def _root_scores(
@@ -342,12 +342,6 @@ class Tape:
         return [
             Column(name, parameter) for name, parameter in self._parts.parameters.items() if name in names
         ]
-
-
-def _without_autocast(output: Tensor) -> AbstractContextManager[Any]:
-    """Return a context in which rules and sums are computed in the precision of what they are given."""
-    kind = output.device.type
-    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def _sum(factors: list[Factor], parameter: nn.Parameter) -> Factor:
