@@ -74,13 +74,13 @@ class Recorder:
         try:
             self._run_eagerly()
             self._hook(
-                self._module.register_forward_pre_hook(self._see_batch, prepend=True, with_kwargs=True)
+                self._module.register_forward_pre_hook(_Hook(self._see_batch), prepend=True, with_kwargs=True)
             )
             for path, module in self._parts.mixing:
-                self._hook(module.register_forward_pre_hook(_refusing(path), prepend=True))
+                self._hook(module.register_forward_pre_hook(_Hook(_refusing(path)), prepend=True))
             for layer in self._parts.layers:
                 note = self._noting(layer)
-                self._hook(layer.module.register_forward_hook(note, prepend=True, with_kwargs=True))
+                self._hook(layer.module.register_forward_hook(_Hook(note), prepend=True, with_kwargs=True))
             stand_ins = {name: source.stand_in() for name, source in self.sources.items()}
             for module, name, full in self._parts.loose:
                 self._replace(module, name, stand_ins[full])
@@ -120,8 +120,6 @@ class Recorder:
 
     def _noting(self, layer: Layer) -> Callable[..., Any]:
         def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-            if module is not layer.module:
-                return None  # A copy that was made within the block has a copy of the hook.
             self.batch.see((args, kwargs))
             if not torch.is_grad_enabled():
                 return None
@@ -159,6 +157,27 @@ class Recorder:
             return tree_unflatten(outputs, form)
 
         return note
+
+
+class _Hook:
+    """A hook that a copy of the module, made within the block, does not have: its own does nothing."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function(*args, **kwargs)
+
+    def __reduce__(self) -> Any:
+        return _no_hook, ()
+
+
+def _no_hook() -> Callable[..., None]:
+    return _nothing
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    """Do nothing."""
 
 
 def _refusing(path: str) -> Callable[..., None]:

@@ -57,10 +57,10 @@ def test_blocks_of_one_module_that_overlap_are_refused_and_leave_no_trace() -> N
 def test_a_copy_that_was_made_within_a_block() -> None:
     module = Scaled()
     with fft.capture(module, check=True) as tape:
-        copied = copy.deepcopy(module)
         value = log_prob(module)
+        copied = copy.deepcopy(module)
         log_prob(copied)
-    assert all(type(parameter) is nn.Parameter for parameter in copied.parameters())
+    assert is_itself(copied)
     assert copied.scale is not module.scale
     assert tape.scores(value).shape == (12, 21)
 
