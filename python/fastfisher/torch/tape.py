@@ -207,9 +207,9 @@ class Tape:
     def _backward(
         self, outputs: Sequence[Tensor], errors: Sequence[Tensor], *, retain_graph: bool
     ) -> list[Tensor | None]:
-        found = torch.autograd.grad(
-            outputs, self._inputs(), errors, retain_graph=retain_graph, allow_unused=True
-        )
+        inputs, calls = self._inputs(), len(self._recorder.records)
+        found = torch.autograd.grad(outputs, inputs, errors, retain_graph=retain_graph, allow_unused=True)
+        del self._recorder.records[calls:]  # Within the block, checkpointed parts are called once more.
         return list(found)
 
     def _root_factors(self, z: Tensor, factors: Tensor, *, retain_graph: bool) -> list[dict[str, Factor]]:

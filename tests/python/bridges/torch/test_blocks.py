@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor, nn  # noqa: E402
 from torch.distributions import Categorical  # noqa: E402
+from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 import fastfisher.torch as fft  # noqa: E402
 
@@ -154,3 +155,14 @@ def test_autocast(name: str, within: bool) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=within):
         found = tape.scores(value).scores.to_dense()
     assert np.abs(found - np.stack(expected)).max() <= 0.02 * np.abs(expected).max()
+
+
+def test_a_checkpointed_module_within_the_block() -> None:
+    module = Scaled()
+    with fft.capture(module, check=True) as tape:
+        logits = checkpoint(module, OBSERVATIONS, use_reentrant=False)
+        found = tape.scores(Categorical(logits=logits).log_prob(ACTIONS))
+    with fft.capture(module) as tape:
+        value = log_prob(module)
+    expected = tape.scores(value)
+    np.testing.assert_allclose(found.scores.to_dense(), expected.scores.to_dense(), rtol=0, atol=1e-6)
