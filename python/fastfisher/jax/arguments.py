@@ -81,9 +81,15 @@ def refuse_tracer(leaf: Any, place: str) -> None:
         )
 
 
+def _shapes(function: Callable[..., Any], params: Any, batch: Sequence[Any]) -> Any:
+    """Return what a function returns, as shapes."""
+    # A new function each time: JAX would take one that calls itself equal for one that it has traced.
+    return jax.eval_shape(lambda *given: function(*given), params, *batch)
+
+
 def check_log_prob(function: Callable[..., Any], params: Any, batch: Sequence[Any], rows: int) -> Any:
     """Return what a function returns, as shapes; refuse it where that is not one real number a sample."""
-    returned = jax.eval_shape(function, params, *batch)
+    returned = _shapes(function, params, batch)
     expected = f"log_prob: expected a function that returns shape ({rows},), a real number a sample"
     if not hasattr(returned, "shape"):
         raise TypeError(f"{expected}, got {type(returned).__name__}")
@@ -94,7 +100,7 @@ def check_log_prob(function: Callable[..., Any], params: Any, batch: Sequence[An
 
 def check_outputs(function: Callable[..., Any], params: Any, batch: Sequence[Any], rows: int) -> Any:
     """Return what a function returns, as shapes; refuse what is no pytree of real floats, a row a sample."""
-    returned = jax.eval_shape(function, params, *batch)
+    returned = _shapes(function, params, batch)
     placed = jax.tree_util.tree_flatten_with_path(returned)[0]
     if not placed:
         raise ValueError("outputs: expected a function that returns at least one array, got none")

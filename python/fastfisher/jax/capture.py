@@ -138,8 +138,32 @@ class Compiled:
 KEPT = 64
 """Shapes for which one function's compiled rows are kept, the last ones used."""
 
-_kept: weakref.WeakKeyDictionary[Any, OrderedDict[Any, Compiled]] = weakref.WeakKeyDictionary()
-"""By the function, or by the object that it is a method of; then by all else that it depends on."""
+
+class Kept:
+    """What is kept of each object for as long as it lives.
+
+    An object is known by its identity: two that call themselves equal may compute different things, and one
+    that has no hash, such as a dataclass, can be known as well as any.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[int, tuple[weakref.ref[Any], OrderedDict[Any, Compiled]]] = {}
+
+    def __getitem__(self, owner: Any) -> OrderedDict[Any, Compiled]:
+        """Return what is kept of an object, by all else that it depends on."""
+        place = id(owner)
+        entry = self._entries.get(place)
+        if entry is None or entry[0]() is not owner:
+            entry = weakref.ref(owner, lambda _: self._entries.pop(place, None)), OrderedDict()
+            self._entries[place] = entry
+        return entry[1]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+_kept = Kept()
+"""Of functions, and of the objects that a function is a method of."""
 
 
 def _scores(
@@ -161,7 +185,7 @@ def _scores(
         rows_of(batch)
         leaves = parameters_of(params).leaves  # numbers as arrays; else an error
     reference = _reference(function, name)
-    kept = _kept.setdefault(reference.owner(), OrderedDict())
+    kept = _kept[reference.owner()]
     shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves + samples)
     key = (reference.method, root, structure, layout, shapes, chunk, bool(jax.config.jax_enable_x64))
     compiled = kept.get(key)
@@ -235,10 +259,9 @@ def _reference(function: Callable[..., Any], name: str) -> Reference:
     method = getattr(function, "__func__", None)
     owner = function if method is None else function.__self__  # type: ignore[attr-defined]
     try:
-        hash(owner)
         return Reference(weakref.ref(owner), method)
     except TypeError as error:
         raise TypeError(
-            f"{name}: expected a function that can be a key, as one that jax.jit takes, got "
-            f"{type(owner).__name__}: {error}; write def f(params, *batch) around it"
+            f"{name}: expected a function that can be referred to weakly, got {type(owner).__name__}: "
+            f"{error}; write def f(params, *batch) around it"
         ) from None

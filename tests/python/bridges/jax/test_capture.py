@@ -220,6 +220,38 @@ def test_a_method_is_known_by_its_object() -> None:
     assert len(capture._kept[agents[0]]) == 1
 
 
+class Equal(Agent):
+    """Calls itself equal to all others, with the hash that goes with it."""
+
+    def __call__(self, params: Any, obs: Any) -> Any:
+        return self.log_prob(params, obs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Equal)
+
+    def __hash__(self) -> int:
+        return 1
+
+
+class Unhashable(Equal):
+    """As an ordinary dataclass is, which compares its fields."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("kind", [Equal, Unhashable])
+@pytest.mark.parametrize("method", [False, True])
+def test_objects_that_are_equal_are_not_taken_for_each_other(kind: type[Equal], method: bool) -> None:
+    objects = kind(1.0), kind(2.0)
+    functions = [each.log_prob if method else each for each in objects]
+    found = [ffj.scores(function, PARAMS, OBS).scores.to_dense() for function in functions]
+    np.testing.assert_allclose(2.0 * found[0], found[1], rtol=1e-6)
+    kept = len(capture._kept)
+    del objects, functions
+    gc.collect()
+    assert len(capture._kept) <= kept - 2
+
+
 def test_compiled_functions_and_other_shapes_of_arrays() -> None:
     wanted = by_vmap(log_prob, PARAMS, OBS)
     compiled = jax.jit(log_prob)
