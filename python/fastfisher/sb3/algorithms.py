@@ -20,7 +20,7 @@ from stable_baselines3.common.policies import (
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.utils import explained_variance
 
-from ..arguments import POSITIVE, choice, number
+from ..arguments import POSITIVE, Bounds, choice, number, whole
 from ..natural import Solver
 from .critic import CriticName, fit_critic
 from .rollout import drawn_rollout, whole_rollout
@@ -54,8 +54,8 @@ class NaturalPolicyGradient(OnPolicyAlgorithm):
     cg_damping : float
         lambda, added to the Hessian of the KL divergence as SB3-contrib measures it (see ``target_kl``).
     line_search_shrinking_factor, line_search_max_iter : float, int
-        TRPO's backtracking: the factor from one step tried to the next, and the most that are tried.  NPG
-        takes the same arguments and has no use for them.
+        TRPO's backtracking: the factor from one step tried to the next, and the most that are tried (0 leaves
+        the policy as it is).  NPG takes the same arguments and has no use for them.
     n_critic_updates : int
         Passes of Adam over the batch, for the critic; 0 leaves it as it is.  ``critic="natural"`` takes a
         fifth as many, rounded up.
@@ -87,7 +87,7 @@ class NaturalPolicyGradient(OnPolicyAlgorithm):
     Raises
     ------
     TypeError, ValueError
-        If a keyword that SB3-contrib does not have is not as above.
+        If a keyword that SB3-contrib does not have, or a number of the update, is not as above.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -131,15 +131,6 @@ class NaturalPolicyGradient(OnPolicyAlgorithm):
         solver: Solver = "auto",
         critic: CriticName = "adam",
     ) -> None:
-        choice(fisher, "fisher", get_args(FisherName))
-        choice(solver, "solver", get_args(Solver))
-        choice(critic, "critic", get_args(CriticName))
-        number(tol, "tol", POSITIVE)
-        if use_sde and fisher == "exact":
-            raise ValueError(
-                'fisher: expected "empirical" with use_sde=True, whose noise is a function of the state, '
-                'got "exact"'
-            )
         super().__init__(
             policy,
             env,
@@ -181,10 +172,34 @@ class NaturalPolicyGradient(OnPolicyAlgorithm):
         self.tol = tol
         self.solver = solver
         self.critic = critic
+        self._check_arguments()
         if self.env is not None:
-            _check_sizes(self.env.num_envs, self.n_steps, batch_size, normalize_advantage)
+            _check_sizes(self.env.num_envs, n_steps, batch_size, normalize_advantage, sub_sampling_factor)
         if _init_setup_model:
             self._setup_model()
+
+    def _setup_model(self) -> None:
+        # `load` puts the arguments of a file, and those that it is given, in place before it comes here.
+        self._check_arguments()
+        super()._setup_model()
+
+    def _check_arguments(self) -> None:
+        """Refuse what an update would fail by, or take for something else."""
+        choice(self.fisher, "fisher", get_args(FisherName))
+        choice(self.solver, "solver", get_args(Solver))
+        choice(self.critic, "critic", get_args(CriticName))
+        number(self.tol, "tol", POSITIVE)
+        number(self.target_kl, "target_kl", POSITIVE)
+        number(self.cg_damping, "cg_damping")
+        whole(self.batch_size, "batch_size", Bounds(at_least=1))
+        whole(self.sub_sampling_factor, "sub_sampling_factor", Bounds(at_least=1))
+        for name in ("cg_max_steps", "line_search_max_iter", "n_critic_updates"):
+            whole(getattr(self, name), name)
+        if self.use_sde and self.fisher == "exact":
+            raise ValueError(
+                'fisher: expected "empirical" with use_sde=True, whose noise is a function of the state, '
+                'got "exact"'
+            )
 
     def train(self) -> None:
         """Update the policy and then the critic by the rollout that was collected last."""
@@ -215,7 +230,7 @@ class NaturalPolicyGradient(OnPolicyAlgorithm):
             Settings(self.fisher, self.cg_damping, self.target_kl, self.tol, self.solver, self.cg_max_steps),
             normalize_advantage=self.normalize_advantage,
             shrinking=self.line_search_shrinking_factor,
-            tries=self.line_search_max_iter if self._line_search else 0,
+            tries=self.line_search_max_iter if self._line_search else None,
         )
 
     def _record(self, update: PolicyUpdate, value_loss: float) -> None:
@@ -296,12 +311,18 @@ class NPG(NaturalPolicyGradient):
     _line_search = False
 
 
-def _check_sizes(environments: int, steps: int, batch_size: int, normalize_advantage: bool) -> None:
-    """Refuse a rollout of one sample, whose advantages have no standard deviation; warn of odd batches."""
+def _check_sizes(
+    environments: int, steps: int, batch_size: int, normalize_advantage: bool, one_of: int
+) -> None:
+    """Refuse a step by one sample, whose advantages have no standard deviation; warn of odd batches."""
     samples = environments * steps
     # The kinds of exception and of warning are those of Stable-Baselines3.
     assert samples > 1 or not normalize_advantage, (
         f"n_steps: expected n_steps * n_envs > 1 with normalize_advantage=True, got {steps} * {environments}"
+    )
+    assert samples > one_of or not normalize_advantage, (
+        "sub_sampling_factor: expected less than n_steps * n_envs with normalize_advantage=True, got "
+        f"{one_of} where they are {steps} * {environments}"
     )
     if samples % batch_size:
         warnings.warn(

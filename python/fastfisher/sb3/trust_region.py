@@ -168,9 +168,9 @@ def update_policy(
     *,
     normalize_advantage: bool,
     shrinking: float,
-    tries: int,
+    tries: int | None,
 ) -> PolicyUpdate:
-    """Take a natural step: the whole of it where `tries` is 0, else as much as holds the trust region.
+    """Take a natural step: the whole of it where `tries` is None, else as much as holds the trust region.
 
     A step of TRPO (Schulman et al., arXiv 1502.05477, appendix C) is shortened by the factor `shrinking`, at
     most `tries` steps being measured, until the KL divergence is below the target and the surrogate is above
@@ -183,9 +183,9 @@ def update_policy(
     scores, result, before, log_prob = natural_step_of(policy, batch, A, settings)
     line = Line(policy, scores.unflatten(result.step), before, log_prob, batch, A)
     fraction = 1.0
-    for _ in range(max(tries, 1)):
+    for _ in range(1 if tries is None else tries):
         kl, objective = line.to(fraction)
-        if (tries == 0 and math.isfinite(kl)) or (kl < settings.target_kl and objective > line.objective):
+        if (tries is None and math.isfinite(kl)) or (kl < settings.target_kl and objective > line.objective):
             return PolicyUpdate(result, scores.names, objective, kl, fraction)
         fraction *= shrinking
     line.back()

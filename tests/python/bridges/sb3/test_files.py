@@ -12,6 +12,8 @@ pytest.importorskip("stable_baselines3")
 
 import torch
 
+from fastfisher.sb3 import TRPO
+
 from .helpers import KINDS, Drawn, logged, model, parameters
 
 
@@ -37,6 +39,15 @@ def test_a_loaded_model_goes_on_with_the_same_bits(
     ours, theirs = going_on(made, 5), going_on(loaded, 5)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert loaded.num_timesteps == made.num_timesteps == 512
+
+
+@pytest.mark.parametrize("wrong", [{"fisher": "true"}, {"critic": "sgd"}, {"tol": -1.0}, {"target_kl": 0.0}])
+def test_what_a_file_is_loaded_with_is_checked(wrong: dict[str, Any], tmp_path: Path) -> None:
+    model().save(tmp_path / "model.zip")
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected"):
+        TRPO.load(tmp_path / "model.zip", device="cpu", **wrong)
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))}: expected"):
+        TRPO.load(tmp_path / "model.zip", device="cpu", custom_objects=wrong)
 
 
 def test_parameters_are_taken_out_and_put_in() -> None:

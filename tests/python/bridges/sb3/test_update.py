@@ -95,6 +95,14 @@ def test_a_refused_step_leaves_the_policy_to_the_bit() -> None:
     assert found["train/kl_divergence_loss"] == 0.0
 
 
+def test_a_line_search_without_tries_leaves_the_policy_to_the_bit() -> None:
+    made = with_rollout(model(TRPO, n_critic_updates=0, line_search_max_iter=0))
+    before = parameters(made)
+    made.train()
+    assert all(torch.equal(before[name], tensor) for name, tensor in parameters(made).items())
+    assert logged(made)["train/is_line_search_success"] == 0.0
+
+
 def test_advantages_that_are_all_alike_move_nothing() -> None:
     for kind in (NPG, TRPO):
         made = with_rollout(model(kind, n_critic_updates=0))
