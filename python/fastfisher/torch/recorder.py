@@ -96,7 +96,7 @@ class Recorder:
 
     def _run_eagerly(self) -> None:
         """Have what was compiled run as it was written: a compiled module skips hooks that came later."""
-        if "torch._dynamo" in sys.modules and hasattr(torch.compiler, "set_stance"):  # from torch 2.6 on
+        if "torch._dynamo" in sys.modules and can_run_eagerly():
             stance = torch.compiler.set_stance("force_eager")
             stance.__enter__()
             self._undo.append(lambda: stance.__exit__(None, None, None))
@@ -178,6 +178,11 @@ def _no_hook() -> Callable[..., None]:
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
     """Do nothing."""
+
+
+def can_run_eagerly() -> bool:
+    """Tell whether torch can have what was compiled run as it was written: from torch 2.6 on."""
+    return hasattr(torch.compiler, "set_stance")
 
 
 def _refusing(path: str) -> Callable[..., None]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .certificate import Sum, certify, operations, random_weights, sum_of
 from .devices import without_autocast
 from .errors import UnsupportedModuleError
-from .recorder import Recorder
+from .recorder import Recorder, can_run_eagerly
 from .rows import Rows, joined, rows_of
 from .rules import Factor, Pair
 from .scores import Column, TorchScores
@@ -55,6 +55,11 @@ class Tape:
         refused = self._recorder.batch.refused
         if isinstance(error, TypeError) and refused is not None and error is not refused:
             raise refused from error
+        if type(error).__module__ == "torch._dynamo.exc" and not can_run_eagerly():
+            raise UnsupportedModuleError(
+                "module: expected one that is not compiled, since torch is older than 2.6 and cannot run "
+                "what was compiled as it was written"
+            ) from error
 
     def scores(
         self, log_prob: Tensor, *, retain_graph: bool = False, check: bool | None = None

@@ -270,6 +270,42 @@ def test_compiled_modules(how: str) -> None:
     torch.testing.assert_close(log_prob(x), before)
 
 
+@pytest.mark.parametrize(
+    ("how", "loose", "message"),
+    [
+        ("module", False, "log_prob: expected it to depend .* compiled where torch is older than 2.6"),
+        ("part", False, "0._orig_mod.weight of .* compiled where torch is older than 2.6"),
+        ("module", True, "module: expected one that is not compiled, since torch is older than 2.6"),
+    ],
+)
+def test_compiled_modules_are_refused_where_torch_cannot_run_them_eagerly(
+    how: str, loose: bool, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torch 2.4 and 2.5, which have no stances."""
+    monkeypatch.delattr(torch.compiler, "set_stance", raising=False)
+    torch._dynamo.reset()
+    module = nn.Sequential(Scaled(3) if loose else nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2))
+    if how == "part":
+        module[0] = torch.compile(module[0], backend="aot_eager")
+    log_prob = any_log_prob(torch.compile(module, backend="aot_eager") if how == "module" else module)
+    x = torch.randn(N, 3)
+    expected = log_prob(x)
+    with pytest.raises((ValueError, fft.UnsupportedModuleError, fft.ScoresMismatchError), match=message):
+        captured(log_prob, module, x)
+    torch.testing.assert_close(log_prob(x), expected)
+
+
+class Scaled(nn.Module):
+    """Has a parameter that no layer's rule covers."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Any) -> Any:
+        return x * self.scale.exp()
+
+
 def test_dropout_between_layers_keeps_its_mask() -> None:
     module = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 2)).train()
     captured(any_log_prob(module), module, torch.randn(N, 3))
