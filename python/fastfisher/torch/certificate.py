@@ -95,8 +95,8 @@ def certify(
                     f"{name} of {modules[name]}: expected scores, since log_prob depends on it (its gradient "
                     f"has the norm {gradient.norm():.3g}), got none: it is used other than by calling its "
                     "module, before the capture began, compiled where torch is older than 2.6, or where the "
-                    "samples are not along the first axis, as in a MultivariateNormal with one covariance for "
-                    "all: expand it over the batch"
+                    "samples are not along the first axis, as in a MultivariateNormal with one covariance "
+                    "for all: expand it over the batch"
                 )
             if gradient is not None:
                 untold.add(name)
