@@ -169,9 +169,12 @@ class TorchScores:
 
     @torch.no_grad()
     def add_(self, step: VectorLike, scale: float = 1.0) -> TorchScores:
-        """Add `scale` times a step to the parameters, in place; return the scores themselves."""
+        """Add `scale` times a step to the parameters, in place; return the scores themselves.
+
+        A step that is not finite is a ValueError that names the parameter, and changes nothing.
+        """
         factor = _finite(scale)
-        flat = self._tensor(step, "step")
+        flat = self._finite_vector(step, "step")
         for parameter, part in zip(self.parameters, self._parts(flat), strict=True):
             parameter.add_(part.to(parameter.device), alpha=factor)
         return self
@@ -183,7 +186,7 @@ class TorchScores:
         A `torch.optim` optimizer descends, so that the `scale` of a direction to go is negative.
         """
         factor = _finite(scale)
-        flat = self._tensor(direction, "direction") * factor
+        flat = self._finite_vector(direction, "direction") * factor
         for parameter, part in zip(self.parameters, self._parts(flat), strict=True):
             parameter.grad = part.to(parameter, copy=True)
         return self
@@ -251,6 +254,16 @@ class TorchScores:
             raise ValueError(
                 f"{name}: expected shape ({self._ends[-1]},), one entry a column, got {tuple(flat.shape)}"
             )
+        return flat
+
+    def _finite_vector(self, vector: Any, name: str) -> Tensor:
+        """Return a (d,) tensor that may go into the parameters."""
+        flat = self._tensor(vector, name)
+        finite = flat.isfinite()
+        if not finite.all():
+            place = int(finite.logical_not().nonzero()[0])
+            key = self.names[int(np.searchsorted(self._ends, place, side="right")) - 1]
+            raise ValueError(f"{name}: expected finite numbers, got {float(flat[place])} at {key}")
         return flat
 
     def _joined(self, tensors: Sequence[Any], name: str) -> Tensor:

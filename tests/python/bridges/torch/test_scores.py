@@ -309,3 +309,15 @@ class Scaled(nn.Module):
 def test_dropout_between_layers_keeps_its_mask() -> None:
     module = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 2)).train()
     captured(any_log_prob(module), module, torch.randn(N, 3))
+
+
+@pytest.mark.parametrize("back", ["add_", "to_grad_"])
+def test_what_is_not_finite_does_not_reach_the_parameters(back: str) -> None:
+    policy, scores, _, _ = captured_policy()
+    before = parameters_to_vector(policy.parameters()).detach().clone()
+    step = np.zeros(scores.shape[1])
+    step[[2, -1]] = np.nan, np.inf  # log_std has the first two columns
+    with pytest.raises(ValueError, match=r"expected finite numbers, got nan at body\.0\.weight"):
+        getattr(scores, back)(step)
+    torch.testing.assert_close(parameters_to_vector(policy.parameters()), before, rtol=0, atol=0)
+    assert all(parameter.grad is None for parameter in policy.parameters())
