@@ -4,12 +4,16 @@ A layer's inputs are the same for all m rows of a sample, so that they are store
 a pair (N, p), (N, m, q).  The columns of such a block are those of the weight's transpose, and of the bias
 below it where the inputs have a column of ones.  A parameter that does not depend on the input, such as
 log_std, has the same m rows for every sample: they are kept once, with the weight sqrt(N).
+
+What each backward pass finds is put at once where the core reads it, in room that has a place for the rows of
+all roots and for those that are kept once.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,12 +25,50 @@ from .certificate import Sum, sum_of_rows
 from .rules import Factor, Pair
 
 _ROUNDINGS = 16.0
+_FEW = 8
+
+
+class Room:
+    """Where rows are put: (N + padding, m, k) for each parameter, the m of all roots one after another.
+
+    Parameters
+    ----------
+    samples : int
+        N.
+    varying, constants : int
+        The rows a sample of the roots whose rows differ from sample to sample, and of the others, which are
+        kept once, in the padding.
+    """
+
+    def __init__(self, samples: int, varying: int, constants: int) -> None:
+        self.samples, self.varying = samples, varying
+        self.padding = -(-constants // varying) if varying else 0
+        self._found: dict[str, Tensor] = {}
+
+    def of(self, name: str, columns: int, like: Tensor) -> Tensor:
+        """Return the room for a parameter's rows; roots that have as many columns for it share it."""
+        shape = self.samples + self.padding, self.varying, columns
+        room = self._found.get(name)
+        if room is None or room.shape != shape or room.dtype != like.dtype or room.device != like.device:
+            room = self._found[name] = empty(shape, like)
+        return room
+
+
+def empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Return a new tensor, on the CPU in memory of NumPy's.
+
+    It asks for large pages where the system has them, and filling those takes a quarter of the time.
+    """
+    if like.device.type != "cpu":
+        return like.new_empty(shape)
+    return torch.from_numpy(np.empty(shape, like.new_empty(0).numpy().dtype))
 
 
 class Rows(NamedTuple):
     """The m rows a sample of one parameter: (N, m, k) `dense`, or `inputs` (N, p) and `errors` (N, m, q).
 
-    `bias_of` names the weight whose errors the rows are, `constant` tells that all samples have the same.
+    `bias_of` names the weight whose errors the rows are, `constant` tells that all samples have the same, and
+    `room` is what `dense` or `errors` is a part of.
     """
 
     dense: Tensor | None = None
@@ -34,6 +76,7 @@ class Rows(NamedTuple):
     errors: Tensor | None = None
     bias_of: str | None = None
     constant: bool = False
+    room: Tensor | None = None
 
     def written_out(self) -> Tensor:
         """Return the rows as (N, m, k), in the order of the parameter's own entries."""
@@ -54,29 +97,58 @@ class Rows(NamedTuple):
         return Sum(total, math.sqrt(float(squares)))
 
 
-def rows_of(factors: Sequence[Mapping[str, Factor]]) -> dict[str, Rows]:
-    """Return the rows of each parameter from the factors of one root, of which there are m."""
+def rows_of(passes: Iterable[Mapping[str, Factor]], m: int, room: Room, first: int) -> dict[str, Rows]:
+    """Return the rows of each parameter from the factors of one root's m backward passes.
+
+    They are rows `first` to ``first + m`` of each sample in the room.
+    """
+    rest = iter(passes)
+    begun = list(itertools.islice(rest, 2))
     found: dict[str, Rows] = {}
     weights: dict[int, str] = {}
-    for name in factors[0]:
-        pairs = [factor for each in factors if (factor := _as_product(each[name])) is not None]
-        if len(pairs) == len(factors) and all(_is_same(pair.right, pairs[0].right) for pair in pairs):
-            errors = torch.stack([pair.left[:, 0] for pair in pairs], dim=1)
-            found[name] = Rows(inputs=pairs[0].right[:, 0], errors=errors)
-            weights[pairs[0].left.data_ptr()] = name
-    for name, first in factors[0].items():
+    for name in begun[0]:
+        pairs = [pair for factors in begun if (pair := _as_product(factors[name])) is not None]
+        if len(pairs) == len(begun) and _is_same(pairs[0].right, pairs[-1].right):
+            errors = pairs[0].left[:, 0]
+            whole = room.of(name, errors.shape[1], errors)
+            rows = whole[: room.samples, first : first + m]
+            found[name] = Rows(inputs=pairs[0].right[:, 0], errors=rows, room=whole)
+            weights[errors.data_ptr()] = name
+    for name, factor in begun[0].items():
         if name in found:
             continue
-        weight = weights.get(first.data_ptr()) if isinstance(first, Tensor) else None
-        if weight is not None and isinstance(first, Tensor):
+        weight = weights.get(factor.data_ptr()) if isinstance(factor, Tensor) else None
+        if weight is not None and isinstance(factor, Tensor):
             errors_of_weight = found[weight].errors
             assert errors_of_weight is not None
-            if errors_of_weight[:, 0].shape == first.shape:
+            if errors_of_weight[:, 0].shape == factor.shape:
                 found[name] = Rows(dense=errors_of_weight, bias_of=weight)
                 continue
-        dense = torch.stack([_flat(each[name]) for each in factors], dim=1)
-        found[name] = Rows(dense=dense, constant=_is_constant(dense))
-    return found
+        flat = _flat(factor)
+        whole = room.of(name, flat.shape[1], flat)
+        found[name] = Rows(dense=whole[: room.samples, first : first + m], room=whole)
+    for k, factors in enumerate(itertools.chain(begun, rest)):
+        begun = []
+        for name, rows in found.items():
+            _put(k, factors[name], rows, name)
+    return {
+        name: rows._replace(constant=True) if rows.inputs is None and is_constant(rows.dense) else rows
+        for name, rows in found.items()
+    }
+
+
+def _put(k: int, factor: Factor, rows: Rows, name: str) -> None:
+    """Put what one backward pass found into row k of each sample."""
+    if rows.dense is not None:
+        if rows.bias_of is None:
+            rows.dense[:, k] = _flat(factor)
+        return
+    pair = _as_product(factor)
+    assert rows.inputs is not None
+    assert rows.errors is not None
+    if pair is None or not _is_same(pair.right[:, 0], rows.inputs):
+        raise RuntimeError(f"{name}: expected a rule that gives the same inputs in each backward pass")
+    rows.errors[:, k] = pair.left[:, 0]
 
 
 def joined(
@@ -163,11 +235,32 @@ class _Layout(NamedTuple):
         padding = -(-constants // repeats) if repeats else 0
         return cls(samples, repeats, tuple(counts), tuple(first), constants, padding)
 
+    def _room(self, each: Sequence[Rows | None]) -> Tensor | None:
+        """Return the room that the rows of all roots are in, its rest filled with zeros, if they are."""
+        given = [rows for rows in each if rows is not None]
+        room = given[0].room
+        if room is None or room.shape[:2] != (self.samples + self.padding, self.repeats):
+            return None
+        for rows, first in zip(each, self.first, strict=True):
+            if rows is None:
+                continue
+            side = rows.dense if rows.dense is not None else rows.errors
+            if rows.room is not room or first is None or side is None:
+                return None
+            if side.data_ptr() != room[:, first:].data_ptr():
+                return None
+        for rows, first, m in zip(each, self.first, self.counts, strict=True):
+            if rows is None and first is not None:
+                room[: self.samples, first : first + m] = 0.0
+        room[self.samples :] = 0.0
+        return room
+
     def dense(self, each: Sequence[Rows | None], size: int) -> Tensor:
         """Return the block of a parameter with `size` entries, all rows below one another."""
         given = [rows.written_out() for rows in each if rows is not None]
-        if len(each) == 1 and not self.constants:
-            return given[0].flatten(0, 1)
+        room = self._room(each)
+        if room is not None:
+            return room.flatten(0, 1)
         varying = self.samples * self.repeats
         rows_ = varying + (self.padding * self.repeats if self.repeats else self.constants)
         block = given[0].new_zeros(rows_, size)
@@ -191,14 +284,15 @@ class _Layout(NamedTuple):
         p = inputs.shape[1]
         left = inputs
         if ones or self.padding:
-            left = inputs.new_zeros(self.samples + self.padding, p + ones)
+            left = empty((self.samples + self.padding, p + ones), inputs)
             left[: self.samples, :p] = inputs
-            if ones:
-                left[: self.samples, p] = 1.0
+            left[: self.samples, p:] = 1.0
+            left[self.samples :] = 0.0
+        room = self._room(each)
+        if room is not None:
+            return left, room
         given = [rows for rows in each if rows is not None]
         assert given[0].errors is not None
-        if len(each) == 1 and not self.padding:
-            return left, given[0].errors
         right = given[0].errors.new_zeros(self.samples + self.padding, self.repeats, given[0].errors.shape[2])
         for rows, first in zip(each, self.first, strict=True):
             if rows is not None:
@@ -222,11 +316,12 @@ def _flat(factor: Factor) -> Tensor:
     return rows.reshape(len(rows), -1)
 
 
-def _is_constant(dense: Tensor) -> bool:
-    """Tell whether all samples have the same rows, but for the rounding of packets and their remainders."""
-    first = dense[:1]
-    bound = _ROUNDINGS * torch.finfo(dense.dtype).eps * float(first.abs().amax())
-    return bool(((dense - first).abs() <= bound).all())
+def is_constant(values: Tensor) -> bool:
+    """Tell whether all samples have the same values, but for the rounding of packets and their remainders."""
+    first = values[:1]
+    bound = _ROUNDINGS * torch.finfo(values.dtype).eps * float(first.abs().amax())
+    # Most that vary do so at once, and need not be read to their end.
+    return all(bool(((some - first).abs() <= bound).all()) for some in (values[:_FEW], values[_FEW:]))
 
 
 def _shared_inputs(each: Sequence[Rows | None]) -> Tensor | None:
