@@ -66,7 +66,8 @@ def natural_step_of(
 ) -> tuple[fft.TorchScores, NaturalStep, Distribution, Tensor]:
     """Return the scores, the natural step for them, the policy's distribution and its log-probabilities.
 
-    One forward pass, one backward pass (one for each row of a sample's Fisher root where it is exact).
+    One forward pass, one backward pass (one for each row of a sample's Fisher root where it is exact, and one
+    for the gradient).
     """
     with fft.capture(policy) as tape:
         distribution = policy.get_distribution(batch.observations)
@@ -83,17 +84,23 @@ def natural_step_of(
     }
     if settings.solver == "cg":
         options["max_iterations"] = settings.cg_max_steps
-    scores = tape.scores(log_prob, retain_graph=settings.fisher == "exact")
     if settings.fisher == "exact":
         if isinstance(distribution, StateDependentNoiseDistribution):
             raise ValueError(
                 'fisher: expected "empirical" for gSDE, whose noise is a function of the state, got "exact"'
             )
-        roots = tape.fisher_scores(distribution.distribution)
-        gradient = roots.flatten(scores.unflatten(scores.mean_gradient(advantages)))
-        result = roots.natural_step(gradient=gradient, **options)
-        return roots, result, copy.copy(distribution), log_prob.detach()
-    return scores, scores.natural_step(advantages, **options), copy.copy(distribution), log_prob.detach()
+        scores = tape.fisher_scores(distribution.distribution, retain_graph=True)
+        options["gradient"] = _gradient((advantages * log_prob).mean(), scores)
+    else:
+        scores = tape.scores(log_prob)
+        options["advantages"] = advantages
+    return scores, scores.natural_step(**options), copy.copy(distribution), log_prob.detach()
+
+
+def _gradient(objective: Tensor, scores: fft.TorchScores) -> Tensor:
+    """Return autograd's gradient of an objective by the parameters of scores, (d,)."""
+    gradients = torch.autograd.grad(objective, scores.parameters, allow_unused=True, materialize_grads=True)
+    return torch.cat([gradient.to_dense().flatten() for gradient in gradients])
 
 
 def kl_terms(distribution: Distribution) -> int:

@@ -11,9 +11,9 @@ all roots and for those that are kept once.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -103,7 +103,19 @@ def rows_of(passes: Iterable[Mapping[str, Factor]], m: int, room: Room, first: i
     They are rows `first` to ``first + m`` of each sample in the room.
     """
     rest = iter(passes)
-    begun = list(itertools.islice(rest, 2))
+    begun = list(islice(rest, 2))
+    found = _places(begun, m, room, first)
+    begun.reverse()
+    for k in range(m):
+        factors = begun.pop() if begun else next(rest)
+        for name, rows in found.items():
+            _put(k, factors[name], rows, name)
+        del factors  # before the next pass, which takes its memory
+    return {name: rows._replace(constant=_all_same(rows)) for name, rows in found.items()}
+
+
+def _places(begun: Sequence[Mapping[str, Factor]], m: int, room: Room, first: int) -> dict[str, Rows]:
+    """Return where each parameter's rows go, by what the first two passes brought."""
     found: dict[str, Rows] = {}
     weights: dict[int, str] = {}
     for name in begun[0]:
@@ -127,14 +139,11 @@ def rows_of(passes: Iterable[Mapping[str, Factor]], m: int, room: Room, first: i
         flat = _flat(factor)
         whole = room.of(name, flat.shape[1], flat)
         found[name] = Rows(dense=whole[: room.samples, first : first + m], room=whole)
-    for k, factors in enumerate(itertools.chain(begun, rest)):
-        begun = []
-        for name, rows in found.items():
-            _put(k, factors[name], rows, name)
-    return {
-        name: rows._replace(constant=True) if rows.inputs is None and is_constant(rows.dense) else rows
-        for name, rows in found.items()
-    }
+    return found
+
+
+def _all_same(rows: Rows) -> bool:
+    return rows.dense is not None and rows.bias_of is None and is_constant(rows.dense)
 
 
 def _put(k: int, factor: Factor, rows: Rows, name: str) -> None:
@@ -319,6 +328,8 @@ def _flat(factor: Factor) -> Tensor:
 def is_constant(values: Tensor) -> bool:
     """Tell whether all samples have the same values, but for the rounding of packets and their remainders."""
     first = values[:1]
+    if torch.equal(values, first.expand_as(values)):
+        return True
     bound = _ROUNDINGS * torch.finfo(values.dtype).eps * float(first.abs().amax())
     # Most that vary do so at once, and need not be read to their end.
     return all(bool(((some - first).abs() <= bound).all()) for some in (values[:_FEW], values[_FEW:]))
