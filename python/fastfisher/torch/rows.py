@@ -247,8 +247,10 @@ class _Layout(NamedTuple):
     def _room(self, each: Sequence[Rows | None]) -> Tensor | None:
         """Return the room that the rows of all roots are in, its rest filled with zeros, if they are."""
         given = [rows for rows in each if rows is not None]
-        room = given[0].room
-        if room is None or room.shape[:2] != (self.samples + self.padding, self.repeats):
+        if given[0].room is None:
+            return None
+        room: Tensor = given[0].room
+        if room.shape[:2] != (self.samples + self.padding, self.repeats):
             return None
         for rows, first in zip(each, self.first, strict=True):
             if rows is None:
