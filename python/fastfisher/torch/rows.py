@@ -256,9 +256,9 @@ class _Layout(NamedTuple):
             if rows is None:
                 continue
             side = rows.dense if rows.dense is not None else rows.errors
-            if rows.room is not room or first is None or side is None:
+            if first is None or side is None or side.data_ptr() != room[:, first:].data_ptr():
                 return None
-            if side.data_ptr() != room[:, first:].data_ptr():
+            if rows.room is not room:
                 return None
         for rows, first, m in zip(each, self.first, self.counts, strict=True):
             if rows is None and first is not None:
