@@ -52,9 +52,11 @@ struct NaturalStep {
   double predicted_improvement = 0.0;  // alpha g^T x
   Solver solver = Solver::automatic;   // the one that ran
   Precision precision = Precision::automatic;
-  double damping = 0.0;            // lambda, absolute
-  Index iterations = 0;            // of CG or LSMR, or refinements of a direct solve
-  double residual = 0.0;           // ||g - (F + lambda I) x|| / ||g||, from the scores, in double
+  double damping = 0.0;  // lambda, absolute
+  Index iterations = 0;  // of CG or LSMR, or refinements of a direct solve
+  // ||g - (F + lambda I) x|| / ||g||, from the scores, in double.  Of CG in single precision to a tolerance of 1e-4 or
+  // more its products are in single precision, where a bound on their rounding is a tenth of the tolerance.
+  double residual = 0.0;
   std::vector<Event> events;       // what happened on the way, in that order
   std::vector<std::string> notes;  // the events' sentences
 };

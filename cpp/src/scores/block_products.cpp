@@ -147,16 +147,17 @@ void BlockProducts<Real>::pad(const Real* v, Real* padded) const {
 }
 
 template <class Real>
-void BlockProducts<Real>::add_unpadded(const Real* padded, Real* v) const {
+template <class Sum>
+void BlockProducts<Real>::add_unpadded(const Sum* padded, Sum* v) const {
   for (const BlockPlan& plan : plans_) {
-    const Real* from = padded + plan.offset;
-    Real* to = v + plan.first_column;
+    const Sum* from = padded + plan.offset;
+    Sum* to = v + plan.first_column;
     if (plan.entries == 0) {
       for (Index k = 0; k < plan.columns; ++k) to[k] += from[k];
       continue;
     }
     for_strips(plan, [&](Index first, Index width) {
-      const Real* strip = from + plan.broadcasts * first;
+      const Sum* strip = from + plan.broadcasts * first;
       const Index last = std::min(first + width, plan.packed);
       for (Index a = 0; a < plan.broadcasts; ++a, strip += width) {
         for (Index b = first; b < last; ++b) {
@@ -261,5 +262,8 @@ void BlockProducts<Real>::panel(Index first, Index count, const Real* v, const R
 
 template class BlockProducts<float>;
 template class BlockProducts<double>;
+template void BlockProducts<float>::add_unpadded(const float*, float*) const;
+template void BlockProducts<float>::add_unpadded(const double*, double*) const;
+template void BlockProducts<double>::add_unpadded(const double*, double*) const;
 
 }  // namespace fastfisher::detail

@@ -44,7 +44,8 @@ class BlockProducts {
   Index granule() const noexcept { return granule_; }
 
   void pad(const Real* v, Real* padded) const;
-  void add_unpadded(const Real* padded, Real* v) const;
+  template <class Sum>  // Real, or double
+  void add_unpadded(const Sum* padded, Sum* v) const;
 
   // Computes, for `count` <= panel_rows() rows from `first`, u = S v, then u *= weights (if any), then y += S^T u.
   // Either half is left out where its vector (v, or y) is null; u is then input.  `products`, if not null, receives

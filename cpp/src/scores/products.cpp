@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <type_traits>
 
 #include "fastfisher/linalg.hpp"
 #include "kernels/packed_operand.hpp"
 #include "scores/block_products.hpp"
 #include "scores/blocks.hpp"
 #include "scores/expand.hpp"
+#include "scores/wide_sums.hpp"
 
 namespace fastfisher {
 namespace {
@@ -41,6 +43,9 @@ struct RowBlocks {
 constexpr Index most_blocks_of_sums = 16;
 constexpr Index most_blocks_of_rows = 256;
 
+// A sum in double of terms in single takes them up after so many rows, which bounds what these round by.
+constexpr Index rows_of_narrow_sum = 256;
+
 // Computes y, the sum over blocks of rows of what add(first row, rows, sum) adds to a sum that starts at zero: each
 // block has a sum, and these are then added in order.
 template <class Real, class Add>
@@ -58,16 +63,33 @@ void sum_over_blocks(const Context& context, Index rows, Index columns, Real* y,
   }
 }
 
+// The same with y in double, of terms that add(...) sums in float over few rows at once.
+template <class Real, class Add>
+void sum_over_blocks(const Context& context, Index rows, Index columns, double* y, const Add& add)
+  requires std::is_same_v<Real, float>
+{
+  sum_over_blocks(context, rows, columns, y, [&](Index first, Index count, double* sum) {
+    Buffer<float> few(columns);
+    for (const Index last = first + count; first < last; first += rows_of_narrow_sum) {
+      std::fill_n(few.data(), columns, 0.0F);
+      add(first, std::min(rows_of_narrow_sum, last - first), few.data());
+      for (Index k = 0; k < columns; ++k) sum[k] += static_cast<double>(few[k]);
+    }
+  });
+}
+
 template <class Scalar>
 const Scalar* offset_or_null(const Scalar* data, Index offset) noexcept {
   return data == nullptr ? nullptr : data + offset;
 }
 
 // Scores of several blocks, or factored ones, are taken by panels of rows, each through all blocks; chunks of rows have
-// sums of their own.  Any of v, u and y are given as BlockProducts::panel has them, but whole.
-template <class Real>
+// sums of their own.  Any of v, u and y are given as BlockProducts::panel has them, but whole.  With sums in double of
+// products in single, each panel has one in single that is added to its chunk's.
+template <class Real, class Sum>
 void multiply_blocks(const Context& context, const ScoresView& scores, const Real* v, const Real* weights,
-                     const Real* given, Real* u, Real* y) {
+                     const Real* given, Real* u, Sum* y) {
+  constexpr bool wider = !std::is_same_v<Real, Sum>;
   const detail::BlockProducts<Real> products(scores);
   const Index size = products.padded_size();
   Buffer<Real> padded_v(size);
@@ -79,24 +101,35 @@ void multiply_blocks(const Context& context, const ScoresView& scores, const Rea
   chunks = RowBlocks::of_size(scores.rows(), detail::ceil_divide(chunk_rows, products.granule()) * products.granule());
   int threads = detail::thread_count(context);
   if (threads > chunks.count) threads = static_cast<int>(chunks.count);
-  const Index scratch_size = detail::ceil_divide(products.scratch_size() + products.panel_rows(), 16) * 16;
+  const Index panel_sum = detail::ceil_divide(products.scratch_size() + products.panel_rows(), 16) * 16;
+  const Index scratch_size = detail::ceil_divide(panel_sum + (wider ? size : 0), 16) * 16;
   Buffer<Real> scratch(scratch_size * threads);
-  Buffer<Real> sums(y == nullptr ? 0 : chunks.count * size);
+  Buffer<Sum> sums(y == nullptr ? 0 : chunks.count * size);
   detail::parallel_for(context, threads, chunks.count, [&](Index chunk, int worker) {
     Real* own_scratch = scratch.data() + worker * scratch_size;
     Real* panel_u = own_scratch + products.scratch_size();
-    Real* own_sum = y == nullptr ? nullptr : sums.data() + chunk * size;
-    if (y != nullptr) std::fill_n(own_sum, size, Real(0));
+    Sum* own_sum = y == nullptr ? nullptr : sums.data() + chunk * size;
+    if (y != nullptr) std::fill_n(own_sum, size, Sum(0));
     const Index last = chunks.first(chunk) + chunks.length(chunk);
     for (Index first = chunks.first(chunk); first < last; first += products.panel_rows()) {
       const Index count = std::min(products.panel_rows(), last - first);
       if (given != nullptr) std::copy_n(given + first, count, panel_u);
-      products.panel(first, count, v == nullptr ? nullptr : padded_v.data(), offset_or_null(weights, first),
-                     u == nullptr ? nullptr : u + first, panel_u, own_sum, own_scratch);
+      const auto add_panel = [&](Real* sum) {
+        products.panel(first, count, v == nullptr ? nullptr : padded_v.data(), offset_or_null(weights, first),
+                       u == nullptr ? nullptr : u + first, panel_u, sum, own_scratch);
+      };
+      if constexpr (wider) {
+        Real* sum = own_scratch + panel_sum;
+        std::fill_n(sum, size, Real(0));
+        add_panel(sum);
+        for (Index k = 0; k < size; ++k) own_sum[k] += static_cast<Sum>(sum[k]);
+      } else {
+        add_panel(own_sum);
+      }
     }
   });
   if (y == nullptr) return;
-  std::fill_n(y, scores.columns(), Real(0));
+  std::fill_n(y, scores.columns(), Sum(0));
   for (Index chunk = 0; chunk < chunks.count; ++chunk) products.add_unpadded(sums.data() + chunk * size, y);
 }
 
@@ -134,37 +167,62 @@ void matvec(const ScoresView& scores, const Real* v, Real* u, const Context& con
                         v, u + first);
         });
       },
-      [&] { multiply_blocks<Real>(context, scores, v, nullptr, nullptr, u, nullptr); });
+      [&] { multiply_blocks<Real, Real>(context, scores, v, nullptr, nullptr, u, nullptr); });
 }
 
-template <class Real>
-void rmatvec(const ScoresView& scores, const Real* u, Real* y, const Context& context) {
+namespace {
+
+// y is in Sum, and its terms are in Real.
+template <class Real, class Sum>
+void transposed(const ScoresView& scores, const Real* u, Sum* y, const Context& context) {
   dispatch(
       scores,
       [&]<class In>(const MatrixView<const In>& s) {
         const auto& kernel = detail::kernels().real<Real>().template products<In>();
-        sum_over_blocks(context, s.rows, s.columns, y, [&](Index first, Index count, Real* sum) {
+        sum_over_blocks<Real>(context, s.rows, s.columns, y, [&](Index first, Index count, Real* sum) {
           kernel.rmatvec(count, s.columns, s.data + first * s.row_stride, s.row_stride, s.column_stride, u + first,
                          sum);
         });
       },
-      [&] { multiply_blocks<Real>(context, scores, nullptr, nullptr, u, nullptr, y); });
+      [&] { multiply_blocks<Real, Sum>(context, scores, nullptr, nullptr, u, nullptr, y); });
 }
 
-template <class Real>
-void fisher_matvec(const ScoresView& scores, const Real* weights, const Real* v, Real* u, Real* y,
-                   const Context& context) {
+template <class Real, class Sum>
+void fisher_product_with(const ScoresView& scores, const Real* weights, const Real* v, Real* u, Sum* y,
+                         const Context& context) {
   dispatch(
       scores,
       [&]<class In>(const MatrixView<const In>& s) {
         const auto& kernel = detail::kernels().real<Real>().template products<In>();
-        sum_over_blocks(context, s.rows, s.columns, y, [&](Index first, Index count, Real* sum) {
+        sum_over_blocks<Real>(context, s.rows, s.columns, y, [&](Index first, Index count, Real* sum) {
           alignas(64) Real scratch[detail::product_panel_rows];
           kernel.fisher_matvec(count, s.columns, s.data + first * s.row_stride, s.row_stride, s.column_stride, v,
                                offset_or_null(weights, first), u == nullptr ? nullptr : u + first, sum, scratch);
         });
       },
-      [&] { multiply_blocks<Real>(context, scores, v, weights, nullptr, u, y); });
+      [&] { multiply_blocks<Real, Sum>(context, scores, v, weights, nullptr, u, y); });
+}
+
+}  // namespace
+
+template <class Real>
+void rmatvec(const ScoresView& scores, const Real* u, Real* y, const Context& context) {
+  transposed(scores, u, y, context);
+}
+
+template <class Real>
+void fisher_matvec(const ScoresView& scores, const Real* weights, const Real* v, Real* u, Real* y,
+                   const Context& context) {
+  fisher_product_with(scores, weights, v, u, y, context);
+}
+
+void detail::rmatvec_to_double(const ScoresView& scores, const float* u, double* y, const Context& context) {
+  transposed(scores, u, y, context);
+}
+
+void detail::fisher_matvec_to_double(const ScoresView& scores, const float* weights, const float* v, float* u,
+                                     double* y, const Context& context) {
+  fisher_product_with(scores, weights, v, u, y, context);
 }
 
 void square_norms(const ScoresView& scores, double* norms, const Context& context) {

@@ -42,7 +42,8 @@ ConjugateGradientResult conjugate_gradient(const LinearSystem& system, const Pro
   const std::size_t size = b.size();
   const auto head = [size](const Vector& v) { return std::span(v).first(size); };
   const auto measure = [&](const Vector& of, Vector& remainder, Vector& products) {
-    const double length = system.residual(b, of, remainder, &products);
+    const double length =
+        options.residual ? options.residual(b, of, remainder, products) : system.residual(b, of, remainder, &products);
     if (options.carrier != nullptr) options.carrier->extend_residual(of, products, remainder);
     return length;
   };

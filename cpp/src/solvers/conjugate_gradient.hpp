@@ -37,6 +37,8 @@ struct ConjugateGradientOptions {
   double most_rise = 1.0;
   // It is asked after each iteration, with the residual of the recurrence over ||b||.  It may be empty.
   std::function<bool(Index iterations, double residual)> go_on;
+  // Measures r = b - M x and S x of an x that may be carried, and returns ||r||; empty: the system's, in double.
+  std::function<double(const Vector& b, const Vector& x, Vector& r, Vector& scores_times_x)> residual;
   const Carrier* carrier = nullptr;  // of x with its sample weights (carried.hpp); null: x is not carried
 };
 
@@ -45,7 +47,8 @@ struct ConjugateGradientOptions {
 //
 // Hestenes and Stiefel 1952.  The recursive residual drifts from the true one: when it says that x is good enough, the
 // true one is measured, and the method restarts from it until that agrees or no longer falls.
-// Residuals are measured with the system's product, in double.  The preconditioner may be null.
+// Residuals are measured with the system's product, in double, unless the options have another.  The preconditioner may
+// be null.
 ConjugateGradientResult conjugate_gradient(const LinearSystem& system, const Product& product, const Vector& b,
                                            const Preconditioner* preconditioner,
                                            const ConjugateGradientOptions& options, Vector& x);

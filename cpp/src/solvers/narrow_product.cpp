@@ -1,7 +1,11 @@
 #include "solvers/narrow_product.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
+#include <span>
 
+#include "scores/wide_sums.hpp"
 #include "solvers/carried.hpp"
 
 namespace fastfisher::detail {
@@ -24,6 +28,23 @@ void NarrowProduct::operator()(const Vector& x, Vector& y) {
   for (std::size_t k = 0; mean != nullptr && k < size; ++k) y[k] -= sum * (*mean)[k];
   for (std::size_t k = 0; k < size; ++k) y[k] += system_->shift() * x[k];
   if (carried) finish_product(*system_, x, y);
+}
+
+double NarrowProduct::residual(double trace, double most_rounding, const Vector& b, const Vector& x, Vector& r,
+                               Vector& scores_times_x) {
+  constexpr double rounding = std::numeric_limits<float>::epsilon() / 2.0;
+  const std::size_t size = x_.size();
+  if (rounding * trace * norm(std::span(x).first(size)) <= most_rounding * norm(b)) {
+    std::copy_n(x.begin(), size, x_.begin());
+    products_.resize(system_->samples());
+    r.resize(size);
+    fisher_matvec_to_double(scores_.view(), weights_.empty() ? nullptr : weights_.data(), x_.data(), products_.data(),
+                            r.data(), system_->context());
+    scores_times_x.assign(products_.begin(), products_.end());
+    for (std::size_t k = 0; k < size; ++k) r[k] = b[k] - (r[k] + system_->shift() * x[k]);
+    if (const double length = norm(r); std::isfinite(length)) return length;
+  }
+  return system_->residual(b, x, r, &scores_times_x);
 }
 
 // Computes y_ = S^T u with u = diag(w) (S - 1 m^T) x, and returns the sum of u: the mean times that sum is still to be

@@ -17,6 +17,12 @@ class NarrowProduct {
   // A carried x (carried.hpp) gives a carried y.
   void operator()(const Vector& x, Vector& y);
 
+  // Computes r = b - M x and S x by products in single precision, where a bound on their rounding, which goes by
+  // `trace`, that of M without its shift, is at most `most_rounding` of ||b||, and otherwise in double.  Returns ||r||.
+  // The system is not centred.
+  double residual(double trace, double most_rounding, const Vector& b, const Vector& x, Vector& r,
+                  Vector& scores_times_x);
+
  private:
   double multiply(const Vector& x, double* scores_times_x);
 

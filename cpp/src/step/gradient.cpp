@@ -10,6 +10,7 @@
 #include "runtime/buffer.hpp"
 #include "scores/centred.hpp"
 #include "scores/expand.hpp"
+#include "scores/wide_sums.hpp"
 
 namespace fastfisher::detail {
 namespace {
@@ -34,6 +35,25 @@ double bound_on_terms(const Batch& batch, const Survey& surveyed) {
   }
   const double scores = std::sqrt(surveyed.trace * (surveyed.count / surveyed.total_weight));
   return (scores + norm(surveyed.mean)) * norm(roots);
+}
+
+// Computes the gradient by products in single precision, in units of the largest weighted advantage.  Returns whether a
+// bound on their rounding is at most `most_rounding` of it.
+bool product_in_single(const Batch& batch, const Survey& surveyed, double most_rounding, const Context& context,
+                       Vector& gradient) {
+  // Squares of this size in sum are of entries in the range of single precision, but for what is negligible in them.
+  constexpr double small = 0x1p-50, large = 0x1p50;
+  const double squares = surveyed.trace * surveyed.count / surveyed.total_weight;
+  if (!(most_rounding > 0.0 && squares > small && squares < large)) return false;
+  const Vector weighted = weighted_advantages(batch, surveyed.total_weight);
+  const double unit = unit_of(weighted);
+  std::vector<float> narrow(weighted.size());
+  for (std::size_t n = 0; n < narrow.size(); ++n) narrow[n] = static_cast<float>(weighted[n] / unit);
+  gradient.resize(static_cast<std::size_t>(surveyed.parameters));
+  rmatvec_to_double(batch.scores, narrow.data(), gradient.data(), context);
+  for (double& value : gradient) value *= unit;
+  constexpr double rounding = std::numeric_limits<float>::epsilon() / 2.0;
+  return rounding * bound_on_terms(batch, surveyed) <= most_rounding * norm(gradient);  // and not for NaN
 }
 
 // Returns the gradient again, in long double from the rows, with entries of zero where it is zero against rounding.
@@ -79,12 +99,12 @@ Vector told_from_rounding(const Batch& batch, const Survey& surveyed, const Cont
 
 }  // namespace
 
-void find_gradient(const Batch& batch, const Context& context, Survey& surveyed) {
+void find_gradient(const Batch& batch, double most_rounding, const Context& context, Survey& surveyed) {
   surveyed.batch = &batch;
   Vector& g = surveyed.gradient;
   if (batch.gradient != nullptr) {
     g.assign(batch.gradient, batch.gradient + surveyed.parameters);
-  } else {
+  } else if (!product_in_single(batch, surveyed, most_rounding, context, g)) {
     g = product_with_scores(batch, surveyed, context);
     // The sums of all rows round by the square root of their number, at most, at random.
     const double looser = std::sqrt(static_cast<double>(surveyed.samples));

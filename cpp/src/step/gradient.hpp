@@ -11,8 +11,9 @@ inline constexpr double rounding_of_terms = 8.0 * 0x1p-53;
 
 // Adds the gradient of `batch`, which is the one that was surveyed, or what momentum makes of it.  A gradient that
 // is no more than rounding as a whole loses the entries that are: scaled to a KL divergence they would be a step in a
-// random direction.
+// random direction.  The products are in single precision where a bound on their rounding is at most `most_rounding`
+// of the gradient, and in double otherwise.
 // Throws like survey.
-void find_gradient(const Batch& batch, const Context& context, Survey& surveyed);
+void find_gradient(const Batch& batch, double most_rounding, const Context& context, Survey& surveyed);
 
 }  // namespace fastfisher::detail

@@ -114,6 +114,11 @@ ConjugateGradientResult run_conjugate_gradient(const Workspace& workspace, Conju
   const Product in_single = std::ref(narrow);
   if (outcome.precision == Precision::single_precision) {
     options.trust = std::numeric_limits<float>::epsilon();
+    if (const double most = workspace.measured_rounding; most > 0.0) {
+      options.residual = [&, most](const Vector& b, const Vector& of, Vector& r, Vector& scores_times_x) {
+        return narrow.residual(workspace.matrix_trace, most, b, of, r, scores_times_x);
+      };
+    }
     return conjugate_gradient(system, in_single, workspace.b, preconditioner, options, x);
   }
   ConjugateGradientOptions first = options;

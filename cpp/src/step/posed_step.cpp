@@ -41,6 +41,7 @@ Workspace workspace_of(const StepOptions& options, SharedBatch& shared, const Pr
   workspace.matrix_scale = problem.matrix_scale;
   workspace.tolerance = options.tolerance;
   workspace.max_iterations = options.max_iterations;
+  workspace.measured_rounding = measured_rounding(*problem.batch, options);
   workspace.precondition = options.precondition;
   workspace.sample_weights = options.sample_weights && problem.batch->advantages != nullptr;
   workspace.largest_eigenvalue = &shared.largest_eigenvalue;

@@ -13,13 +13,14 @@ namespace fastfisher::detail {
 
 // The steps of several dampings share this, so that the batch is looked through once.
 struct SharedBatch {
-  SharedBatch(const Batch& batch, const Context& call)
+  SharedBatch(const Batch& batch, const StepOptions& options, const Context& call)
       : moderate(batch),
         original(moderate.batch()),
         context(call),
         surveyed(survey(original, call)),
         momentum(original, surveyed, call) {
-    find_gradient(momentum.batch(), call, surveyed);
+    // Sample weights hold to 1e-6 of the direction, which a gradient in single precision alone may use up.
+    find_gradient(momentum.batch(), options.sample_weights ? 0.0 : measured_rounding(batch, options), call, surveyed);
   }
   SharedBatch(const SharedBatch&) = delete;  // what is surveyed points into the momentum
   SharedBatch& operator=(const SharedBatch&) = delete;

@@ -137,6 +137,14 @@ void check(const StepOptions& options, Index parameters) {
   }
 }
 
+double measured_rounding(const Batch& batch, const StepOptions& options) noexcept {
+  constexpr double loose = 1e-4, share = 0.1;
+  const bool iterative = options.solver == Solver::automatic || options.solver == Solver::conjugate_gradient;
+  const bool plain = batch.advantages != nullptr && !batch.center && !(batch.momentum > 0.0);
+  const bool narrow = options.precision == Precision::single_precision && options.tolerance >= loose;
+  return iterative && plain && narrow ? share * std::min(options.tolerance, 1e-2) : 0.0;
+}
+
 Vector weighted_advantages(const Batch& batch, double total_weight) {
   Vector weighted(static_cast<std::size_t>(rows(batch.scores)));
   for (std::size_t n = 0; n < weighted.size(); ++n) {

@@ -41,6 +41,12 @@ inline double weight_of(const Batch& batch, std::size_t n) noexcept {
 // Returns w A / sum w, (N,), of which g is the product with S^T.
 Vector weighted_advantages(const Batch& batch, double total_weight);
 
+// Returns how much of ||g|| the rounding of the gradient and of the residual's products may come to, in single
+// precision; zero where these are in double.  Who asks for single precision and a loose tolerance has no use for the
+// digits beyond.  A given gradient is a system of its own maker's, momentum's is a difference, and a centred one loses
+// digits to the mean: these are kept to double.
+double measured_rounding(const Batch& batch, const StepOptions& options) noexcept;
+
 // A survey is what of a batch is the same for every damping.
 struct Survey {
   const Batch* batch = nullptr;

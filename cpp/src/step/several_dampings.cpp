@@ -41,7 +41,7 @@ void take_group(std::vector<std::unique_ptr<PosedStep>>& posed, std::size_t firs
 std::vector<NaturalStep> natural_steps(const Batch& batch, const std::vector<double>& dampings,
                                        const StepOptions& options, const Context& context) {
   if (dampings.empty()) throw std::invalid_argument("damping: expected at least one value, got none");
-  detail::SharedBatch shared(batch, context);
+  detail::SharedBatch shared(batch, options, context);
   std::vector<std::unique_ptr<PosedStep>> posed;
   for (const double damping : dampings) {
     StepOptions own = options;

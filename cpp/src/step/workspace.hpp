@@ -35,6 +35,7 @@ struct Workspace {
   // These are the options that solvers go by.
   double tolerance = 1e-8;
   std::optional<Index> max_iterations;
+  double measured_rounding = 0.0;  // of residuals in single precision, over ||b||; zero: they are in double
   bool precondition = true;
   bool sample_weights = false;  // are to be found
 
