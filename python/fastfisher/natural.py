@@ -79,7 +79,8 @@ class NaturalStep:
         ||g - (F + lambda I) x|| / ||g||, measured in float64 from the scores, not from a matrix formed of
         them (but for an iterator that can be read only once, which the notes then say).  Of CG in "single"
         precision to a `tol` of 1e-4 or more, it is measured by float32 products that are summed in float64:
-        to about 1e-6, and by a bound to a tenth of `tol`; where the bound is above that, in float64.
+        to about 1e-6, and by a bound to a tenth of `tol` (of 1e-2 at most); where the bound is above,
+        in float64.
     sample_weights : (N,) float64 or None
         u with direction = S^T u (and momentum's part), where advantages were given: the natural gradient is
         the plain policy gradient with u in place of advantages / N.  With damping, of a system that is
@@ -247,9 +248,9 @@ def natural_step(
         Arithmetic of the matrix and its factor: "mixed" factors in float32 and refines to a float64 residual,
         or falls back to "double" where the condition is too bad for it.  Of CG it is that of the products:
         "mixed" takes them in float32 while the residual, measured in float64, follows, and in float64 from
-        there on; LSMR is "double" always. "single" with a `tol` of 1e-4 or more and `advantages` takes the
+        there on; LSMR is "double" always.  "single" with a `tol` of 1e-4 or more and `advantages` takes the
         products of the residual in float32 as well, and without `sample_weights` those of the gradient, where
-        a bound on their rounding is a tenth of `tol`; not with `center` or `momentum`. "auto" is "mixed"
+        a bound on their rounding is a tenth of `tol`; not with `center` or `momentum`.  "auto" is "mixed"
         where the condition allows it, for systems of 512 rows and more, and for CG on scores of 100,000
         numbers and more, else "double".
     tol : float
