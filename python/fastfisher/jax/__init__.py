@@ -15,8 +15,17 @@ pair of their inputs and errors, which is never multiplied out.
 
 from __future__ import annotations
 
+try:
+    import jax as _jax
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "fastfisher.jax needs JAX: python -m pip install 'fastfisher[jax]'", name=error.name
+    ) from error
+
 from .capture import fisher_scores, scores
 from .certificate import ScoresMismatchError
 from .scores import JaxScores
+
+del _jax
 
 __all__ = ["JaxScores", "ScoresMismatchError", "fisher_scores", "scores"]

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 try:
     import stable_baselines3 as _stable_baselines3
-except ImportError as error:
-    raise ImportError(
-        "fastfisher.sb3 needs Stable-Baselines3: python -m pip install 'fastfisher[sb3]'"
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "fastfisher.sb3 needs Stable-Baselines3: python -m pip install 'fastfisher[sb3]'", name=error.name
     ) from error
 
 from stable_baselines3.common.policies import ActorCriticCnnPolicy as CnnPolicy

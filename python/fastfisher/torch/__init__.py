@@ -17,12 +17,21 @@ TorchScores(shape=(50, 16), names=['weight', 'bias'])
 
 from __future__ import annotations
 
+try:
+    import torch as _torch
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "fastfisher.torch needs PyTorch: python -m pip install 'fastfisher[torch]'", name=error.name
+    ) from error
+
 from .capture import capture
 from .errors import ScoresMismatchError, UnsupportedModuleError
 from .optimizer import NaturalGradient
 from .rules import register
 from .scores import TorchScores
 from .tape import Tape
+
+del _torch
 
 __all__ = [
     "NaturalGradient",
