@@ -192,6 +192,9 @@ def _check(call: Call, damping: float, result: ff.NaturalStep) -> None:
     known = _norm(b) > 1e3 * noise
     true = _norm(b - F(x - prior) - lam * (x - prior)) / _norm(b) if known else Long(0)
     blur = blur / _norm(b) if known else Long("inf")
+    tol = options.get("tol", 1e-8)
+    if options.get("precision") == "single" and tol >= 1e-4:  # by float32 products, within a bound
+        blur += 0.1 * min(tol, 1e-2)
     words = f"residual: said {result.residual:.2e}, is {float(true):.2e}, give or take {float(blur):.1e}"
     hold(true / 2 - blur - 1e-12 <= result.residual <= 2 * true + blur + 1e-12, words)
 
