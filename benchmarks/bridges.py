@@ -25,7 +25,7 @@ from versus.bridges import Row, all_rows
 from versus.match import Setting, play_case
 from versus.options import destination, pattern, positive
 from versus.process import Skip, Worker
-from versus.table import cells, table
+from versus.table import cells, concluded, table
 
 RESULTS = Path(__file__).resolve().parent / "results" / "bridges.json"
 CASES = "versus.bridges"
@@ -134,12 +134,7 @@ def main() -> int:
         kept = [one for one in earlier if record.key(one) not in measured]
         record.write(options.out, head, kept + found)
     print("\n" + table(kept + found))
-    if options.quick:
-        print("--quick: sizes too small to be a measurement")
-    busy = [row for row in found if (row.get("cores_busy_with_others") or 0.0) > 0.05]
-    if busy:
-        print(f"{len(busy)} rows were timed while others used more than 5% of a processor: repeat them")
-    return 1 if any(row["status"] in ("wrong", "failed") for row in found) else 0
+    return concluded(found, quick=options.quick)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from versus.match import Setting, play_case
 from versus.options import destination, pattern, positive
 from versus.pairs import restated
 from versus.process import Skip, Worker
-from versus.table import cells, table
+from versus.table import cells, concluded, table
 
 RESULTS = Path(__file__).resolve().parent / "results" / "peers.json"
 THREADS = (1, 2)
@@ -133,12 +133,7 @@ def main() -> int:
                 if picture:
                     draw(kept + rows, options.out.with_suffix(".png"))
     print("\n" + table(kept + rows))
-    if options.quick:
-        print("--quick: sizes too small to be a measurement")
-    busy = [row for row in rows if (row.get("cores_busy_with_others") or 0.0) > 0.05]
-    if busy:
-        print(f"{len(busy)} rows were timed while others used more than 5% of a processor: repeat them")
-    return 1 if any(row["status"] in ("wrong", "failed") for row in rows) else 0
+    return concluded(rows, quick=options.quick)
 
 
 if __name__ == "__main__":

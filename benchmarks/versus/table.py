@@ -92,3 +92,13 @@ def _both(row: Row, name: str, style: str, unit: str = "") -> str:
 
 def _short(note: str) -> str:
     return note if len(note) <= LONGEST_NOTE else note[: LONGEST_NOTE - 3] + "..."
+
+
+def concluded(measured: list[Row], *, quick: bool) -> int:
+    """Print what is to be known of a run's rows; return its exit status, 1 where one was wrong or failed."""
+    if quick:
+        print("--quick: sizes too small to be a measurement")
+    busy = [row for row in measured if (row.get("cores_busy_with_others") or 0.0) > 0.05]
+    if busy:
+        print(f"{len(busy)} rows were timed while others used more than 5% of a processor: repeat them")
+    return 1 if any(row["status"] in ("wrong", "failed") for row in measured) else 0

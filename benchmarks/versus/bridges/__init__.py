@@ -6,24 +6,16 @@ modules.
 
 from __future__ import annotations
 
-import importlib.util
-
 from ..case import Case
+from . import jax_rows, sb3_rows
 from .row import Row, compared
-
-FRAMEWORKS = ("sb3_rows", "jax_rows")
-"""The modules here that have rows, in the order of the report; one that is not there has none."""
 
 __all__ = ["Row", "all_cases", "all_rows", "compared"]
 
 
 def all_rows(quick: bool) -> list[Row]:
     """Return the comparisons; `quick` shrinks the sizes until only correctness is left to look at."""
-    found = []
-    for name in FRAMEWORKS:
-        if importlib.util.find_spec(f"{__name__}.{name}") is not None:
-            found += importlib.import_module(f"{__name__}.{name}").rows(quick)
-    return found
+    return [*sb3_rows.rows(quick), *jax_rows.rows(quick)]
 
 
 def all_cases(quick: bool) -> list[Case]:
