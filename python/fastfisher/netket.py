@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import netket as nk
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from .arguments import choice, number
 from .jax import scores
@@ -77,8 +78,8 @@ class SR:
         samples = vstate.samples.reshape(-1, vstate.samples.shape[-1])
         apply, state = vstate._apply_fun, vstate.model_state
         mode = self.mode or ("complex" if self._is_complex(vstate, samples) else "real")
-        leaves, structure = jax.tree.flatten(gradient)
-        g = np.concatenate([np.asarray(leaf).real.ravel() for leaf in leaves]).astype(np.float64)
+        flat, unravel = ravel_pytree(gradient)
+        g = np.asarray(flat).real.astype(np.float64)
         shift = self.diag_shift(step) if callable(self.diag_shift) else self.diag_shift
         options = {**self.options, "gradient": g, "damping": float(shift)}
         chunk = getattr(vstate, "chunk_size", None)
@@ -104,12 +105,7 @@ class SR:
             # Of a complex log psi the real and the imaginary part are rows of one sample.
             rows_of_numbers = jacobian.reshape(-1, jacobian.shape[-1])
             self.result = natural_step(rows_of_numbers, count=len(samples), **options)
-        parts = np.split(self.result.direction, np.cumsum([leaf.size for leaf in leaves])[:-1])
-        moves = [
-            jnp.asarray(part.reshape(leaf.shape), leaf.dtype)
-            for part, leaf in zip(parts, leaves, strict=True)
-        ]
-        return jax.tree.unflatten(structure, moves)
+        return unravel(jnp.asarray(self.result.direction, flat.dtype))
 
     def _is_complex(self, vstate: Any, samples: Any) -> bool:
         """Tell whether log psi is complex."""

@@ -111,11 +111,12 @@ def _by_gauss_newton(
     mean = [torch.zeros_like(parameter) for parameter in free]
     averaged = 0
     for number, order in enumerate(steps):
+        some = batch.some(order)
         with fft.capture(policy) as tape:
-            values = policy.predict_values(batch.some(order).observations).flatten()
+            values = policy.predict_values(some.observations).flatten()
         J = tape.scores(values)
         result = J.natural_step(
-            batch.returns[order] - values.detach(),
+            some.returns - values.detach(),
             damping=DAMPING,
             relative_damping=True,
             tol=1e-3,
