@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .errors import ScoresMismatchError
-from .rules import Factor, Pair
+from .rules import Factor, as_product, written_out
 
 _OWN, _OF_THE_MODULE, _OF_ALL = 4096.0, 256.0, 16.0
 """Roundings by which a sum may be off: of a parameter's own scores, of its module's, of all scores.
@@ -149,6 +149,7 @@ def sum_of_rows(rows: Tensor, weights: Tensor) -> Sum:
 
 def sum_of(factor: Factor, weights: Tensor) -> Sum:
     """Return the weighted sum of a parameter's scores."""
-    if isinstance(factor, Pair) and factor.left.shape[1] == 1:
-        return sum_of_products(factor.left[:, 0], factor.right[:, 0], weights)
-    return sum_of_rows(factor.dense() if isinstance(factor, Pair) else factor, weights)
+    product = as_product(factor)
+    if product is not None:
+        return sum_of_products(*product, weights)
+    return sum_of_rows(written_out(factor), weights)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .certificate import Sum, sum_of_rows
-from .rules import Factor, Pair
+from .rules import Factor, as_product, is_same, written_out
 
 _ROUNDINGS = 16.0
 _FEW = 8
@@ -119,12 +119,12 @@ def _places(begun: Sequence[Mapping[str, Factor]], m: int, room: Room, first: in
     found: dict[str, Rows] = {}
     weights: dict[int, str] = {}
     for name in begun[0]:
-        pairs = [pair for factors in begun if (pair := _as_product(factors[name])) is not None]
-        if len(pairs) == len(begun) and _is_same(pairs[0].right, pairs[-1].right):
-            errors = pairs[0].left[:, 0]
+        products = [product for factors in begun if (product := as_product(factors[name])) is not None]
+        if len(products) == len(begun) and is_same(products[0][1], products[-1][1]):
+            errors, inputs = products[0]
             whole = room.of(name, errors.shape[1], errors)
             rows = whole[: room.samples, first : first + m]
-            found[name] = Rows(inputs=pairs[0].right[:, 0], errors=rows, room=whole)
+            found[name] = Rows(inputs=inputs, errors=rows, room=whole)
             weights[errors.data_ptr()] = name
     for name, factor in begun[0].items():
         if name in found:
@@ -136,7 +136,7 @@ def _places(begun: Sequence[Mapping[str, Factor]], m: int, room: Room, first: in
             if errors_of_weight[:, 0].shape == factor.shape:
                 found[name] = Rows(dense=errors_of_weight, bias_of=weight)
                 continue
-        flat = _flat(factor)
+        flat = written_out(factor)
         whole = room.of(name, flat.shape[1], flat)
         found[name] = Rows(dense=whole[: room.samples, first : first + m], room=whole)
     return found
@@ -150,14 +150,14 @@ def _put(k: int, factor: Factor, rows: Rows, name: str) -> None:
     """Put what one backward pass found into row k of each sample."""
     if rows.dense is not None:
         if rows.bias_of is None:
-            rows.dense[:, k] = _flat(factor)
+            rows.dense[:, k] = written_out(factor)
         return
-    pair = _as_product(factor)
+    product = as_product(factor)
     assert rows.inputs is not None
     assert rows.errors is not None
-    if pair is None or not _is_same(pair.right[:, 0], rows.inputs):
+    if product is None or not is_same(product[1], rows.inputs):
         raise RuntimeError(f"{name}: expected a rule that gives the same inputs in each backward pass")
-    rows.errors[:, k] = pair.left[:, 0]
+    rows.errors[:, k] = product[0]
 
 
 def joined(
@@ -313,20 +313,6 @@ class _Layout(NamedTuple):
         return left, right
 
 
-def _as_product(factor: Factor) -> Pair | None:
-    """Return a factor that is a pair of one position, None where it is none."""
-    return factor if isinstance(factor, Pair) and factor.left.shape[1] == 1 else None
-
-
-def _is_same(one: Tensor, other: Tensor) -> bool:
-    return one.data_ptr() == other.data_ptr() and one.shape == other.shape and one.stride() == other.stride()
-
-
-def _flat(factor: Factor) -> Tensor:
-    rows = factor.dense() if isinstance(factor, Pair) else factor
-    return rows.reshape(len(rows), -1)
-
-
 def is_constant(values: Tensor) -> bool:
     """Tell whether all samples have the same values, but for the rounding of packets and their remainders."""
     first = values[:1]
@@ -341,6 +327,6 @@ def _shared_inputs(each: Sequence[Rows | None]) -> Tensor | None:
     """Return the inputs that the rows of all roots are products with, None where there are none such."""
     given = [rows for rows in each if rows is not None]
     first = given[0].inputs
-    if first is None or any(rows.inputs is None or not _is_same(rows.inputs, first) for rows in given):
+    if first is None or any(rows.inputs is None or not is_same(rows.inputs, first) for rows in given):
         return None
     return first

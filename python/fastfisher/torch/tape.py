@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from .certificate import Sum, certify, operations, random_weights, sum_of
 from .devices import without_autocast
 from .errors import UnsupportedModuleError
+from .fisher import fisher_roots
 from .recorder import Recorder, can_run_eagerly
 from .rows import Room, Rows, is_constant, joined, rows_of
-from .rules import Factor, Pair
+from .rules import Factor, Pair, as_product, written_out
 from .scores import Column, TorchScores
 from .survey import Survey, survey
 
@@ -133,8 +134,6 @@ class Tape:
         TypeError, ValueError
             If the distribution is of another kind, or has no parameters in the graph.
         """
-        from .fisher import fisher_roots
-
         return self.root_scores(fisher_roots(distribution), retain_graph=retain_graph, check=check)
 
     def root_scores(
@@ -392,17 +391,14 @@ def _widened(factor: Factor) -> Factor:
 
 
 def _dense(factor: Factor, parameter: nn.Parameter) -> Tensor:
-    rows = factor.dense() if isinstance(factor, Pair) else factor
+    rows = written_out(factor)
     return rows.reshape(len(rows), *parameter.shape)
 
 
 def _block(factor: Factor) -> Tensor | tuple[Tensor, Tensor]:
     """Return the columns of a factor: a pair where it has one position, else an array."""
-    if isinstance(factor, Pair):
-        if factor.left.shape[1] == 1:
-            return factor.left[:, 0], factor.right[:, 0]
-        factor = factor.dense()
-    return factor.reshape(len(factor), -1)
+    product = as_product(factor)
+    return written_out(factor) if product is None else product
 
 
 def _any(factor: Factor | Rows) -> bool:

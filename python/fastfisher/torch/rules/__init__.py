@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from . import attention, convolution, embedding, linear, norm, recurrent
 from .generic import generic
-from .table import Call, Factor, Pair, Rule, register, rule_for
+from .table import Call, Factor, Pair, Rule, as_product, is_same, register, rule_for, written_out
 
 __all__ = [
     "Call",
     "Factor",
     "Pair",
     "Rule",
+    "as_product",
     "attention",
     "convolution",
     "embedding",
     "generic",
+    "is_same",
     "linear",
     "norm",
     "recurrent",
     "register",
     "rule_for",
+    "written_out",
 ]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..errors import UnsupportedModuleError
-from .table import Call, Factor, Pair, rule
+from .table import Call, Factor, Pair, is_same, rule
 
 
 @rule(nn.MultiheadAttention, batch_first=False, evaluates=True)
@@ -113,7 +113,7 @@ def _factors(
     packed: Any = module.in_proj_weight
     if packed is None:
         factors = {f"{name}_proj_weight": pair for name, pair in zip("qkv", pairs, strict=True)}
-    elif _is_same(sides[0], sides[1]) and _is_same(sides[0], sides[2]):
+    elif is_same(sides[0], sides[1]) and is_same(sides[0], sides[2]):
         factors["in_proj_weight"] = Pair(torch.cat([pair.left for pair in pairs], dim=2), pairs[0].right)
     else:
         factors["in_proj_weight"] = torch.cat([pair.dense() for pair in pairs], dim=1)
@@ -124,7 +124,3 @@ def _factors(
     if module.out_proj.bias is not None:
         factors["out_proj.bias"] = output.sum(0)
     return factors
-
-
-def _is_same(one: Tensor, other: Tensor) -> bool:
-    return one.data_ptr() == other.data_ptr() and one.shape == other.shape and one.stride() == other.stride()

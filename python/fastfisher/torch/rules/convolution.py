@@ -38,7 +38,7 @@ def convolution(module: Any, call: Call) -> dict[str, Factor]:
 def transposed_convolution(module: Any, call: Call) -> dict[str, Factor]:
     """Return the scores of a transposed convolution's weight (p, q / groups, *kernel) and bias (q,)."""
     inputs = _batched(module, call.argument("input", 0))
-    padding = [size for size in reversed(module.padding) for _ in range(2)]
+    padding = _paddings(module)
     errors = functional.pad(call.errors, padding) if any(padding) else call.errors
     factors: dict[str, Factor] = {"weight": _weight_scores(module, errors, inputs)}
     if module.bias is not None:

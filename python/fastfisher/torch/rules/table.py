@@ -25,6 +25,24 @@ Factor: TypeAlias = Tensor | Pair
 """The scores of one parameter: (N, *shape), or a pair whose product in C order is the parameter's."""
 
 
+def as_product(factor: Factor) -> tuple[Tensor, Tensor] | None:
+    """Return the sides (N, p) and (N, q) of a pair of one position; None where a factor is not one."""
+    if isinstance(factor, Pair) and factor.left.shape[1] == 1:
+        return factor.left[:, 0], factor.right[:, 0]
+    return None
+
+
+def written_out(factor: Factor) -> Tensor:
+    """Return the scores as rows (N, k), products multiplied out."""
+    rows = factor.dense() if isinstance(factor, Pair) else factor
+    return rows.reshape(len(rows), -1)
+
+
+def is_same(one: Tensor, other: Tensor) -> bool:
+    """Tell whether two tensors are the same view of the same memory."""
+    return one.data_ptr() == other.data_ptr() and one.shape == other.shape and one.stride() == other.stride()
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of a module's forward: what went in, and log_prob's derivative by what came out."""
